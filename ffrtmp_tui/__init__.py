@@ -1,0 +1,1 @@
+"""ffrtmp: the commands and the console of an ffrtmp cluster."""

@@ -1,0 +1,1 @@
+"""ffrtmp-worker: runs encodes for an ffrtmp master."""

@@ -1,0 +1,3 @@
+"""ffrtmpd: the master of an ffrtmp cluster."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,88 @@
+"""One line an event: logfmt for people, JSON for collectors."""
+
+import json
+import re
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, Final, TextIO
+
+LEVELS: Final = ("debug", "info", "warning", "error")
+# Anything else is quoted, so that a hostile file name cannot forge a line.
+_BARE: Final = re.compile(r"[A-Za-z0-9_.:/@%+,\-]+\Z")
+
+
+class Logger:
+    """Writes events with fields to a stream.
+
+    Args:
+        stream: where lines go; standard error by default.
+        form: ``logfmt`` or ``json``.
+        level: the least level written.
+        wall: Unix seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        stream: TextIO | None = None,
+        form: str = "logfmt",
+        level: str = "info",
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._stream = sys.stderr if stream is None else stream
+        self._render = _json if form == "json" else _logfmt
+        self._least = LEVELS.index(level)
+        self._wall = wall
+
+    def debug(self, event: str, **fields: Any) -> None:
+        """Log what only a developer asks about."""
+        self.log("debug", event, fields)
+
+    def info(self, event: str, **fields: Any) -> None:
+        """Log what an operator may want to trace."""
+        self.log("info", event, fields)
+
+    def warning(self, event: str, **fields: Any) -> None:
+        """Log what an operator should look at."""
+        self.log("warning", event, fields)
+
+    def error(self, event: str, **fields: Any) -> None:
+        """Log what an operator must mend."""
+        self.log("error", event, fields)
+
+    def log(self, level: str, event: str, fields: dict[str, Any]) -> None:
+        """Log ``event`` at ``level``; fields that are None are left out."""
+        if LEVELS.index(level) < self._least:
+            return
+        present = {key: value for key, value in fields.items() if value is not None}
+        line = self._render({"at": stamp(self._wall()), "level": level, "event": event, **present})
+        try:
+            self._stream.write(line + "\n")
+            self._stream.flush()
+        except (BrokenPipeError, ValueError, OSError):
+            # A log that nobody can read any more must not stop a night's work.
+            return
+
+
+def stamp(wall_s: float) -> str:
+    """Return Unix seconds as UTC in ISO 8601 with milliseconds."""
+    whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(wall_s))
+    return f"{whole}.{int(wall_s * 1000) % 1000:03d}Z"
+
+
+def _json(fields: dict[str, Any]) -> str:
+    return json.dumps(fields, ensure_ascii=False, default=str)
+
+
+def _logfmt(fields: dict[str, Any]) -> str:
+    return " ".join(f"{key}={_value(value)}" for key, value in fields.items())
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    text = str(value)
+    return text if _BARE.match(text) else json.dumps(text)

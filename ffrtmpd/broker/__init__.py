@@ -1,0 +1,1 @@
+"""Decides: events in, actions out. No socket, no clock, no thread."""

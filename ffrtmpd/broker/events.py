@@ -1,0 +1,82 @@
+"""What reaches the broker, and what it asks its shell to do. Events are past facts, actions imperatives."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from ffrtmpd.wire.codec import Message, ProtocolError
+
+
+class Now(NamedTuple):
+    """The time of a turn: ``mono_s`` decides (monotonic seconds), ``wall_s`` is stored and shown (Unix seconds)."""
+
+    mono_s: float
+    wall_s: float
+
+
+class Side(StrEnum):
+    """Which of the master's two sockets; the name of its ZAP domain too."""
+
+    WORKERS = "workers"
+    CLIENTS = "clients"
+
+
+class Peer(NamedTuple):
+    """Where to answer. The route is the ROUTER's own and never leaves the process."""
+
+    side: Side
+    route: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class MessageCame:
+    """A well-formed message. ``user_id`` is what ZAP answered for the peer's key, ``address`` the peer's IP."""
+
+    peer: Peer
+    user_id: str
+    message: Message
+    address: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GarbageCame:
+    """Frames that are no message."""
+
+    peer: Peer
+    user_id: str
+    problem: ProtocolError
+
+
+@dataclass(frozen=True, slots=True)
+class PeerLost:
+    """A send found nobody at the other end."""
+
+    peer: Peer
+
+
+@dataclass(frozen=True, slots=True)
+class TimeCame:
+    """The moment that ``Broker.wakeup`` named is here, or another reason to look at the clock."""
+
+
+Event = MessageCame | GarbageCame | PeerLost | TimeCame
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send ``message`` to ``peer`` once the turn is on disk."""
+
+    peer: Peer
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Write a log line."""
+
+    level: str
+    event: str
+    fields: dict[str, Any]
+
+
+Action = Send | Note

@@ -1,0 +1,78 @@
+"""Who may say what: the message types that each side of each socket accepts.
+
+``PERMISSIONS`` is the one table from operation to the roles that may ask for it.
+"""
+
+from typing import Final
+
+from ffrtmpd.wire.codec import Message, catalogue
+from ffrtmpd.wire.messages import common, jobs, keys, nodes, session
+from ffrtmpd.wire.vocabulary import Role
+
+READERS: Final = frozenset({Role.VIEWER, Role.OPERATOR, Role.ADMIN})
+ACTORS: Final = frozenset({Role.OPERATOR, Role.ADMIN})
+ADMINS: Final = frozenset({Role.ADMIN})
+ENROLLING: Final = frozenset({Role.ENROL})
+
+PERMISSIONS: Final[dict[type[Message], frozenset[Role]]] = {
+    common.Ping: READERS,
+    jobs.Status: READERS,
+    jobs.ListJobs: READERS,
+    jobs.Changes: READERS,
+    jobs.Logs: READERS,
+    jobs.ListScenarios: READERS,
+    nodes.ListNodes: READERS,
+    nodes.DescribeNode: READERS,
+    jobs.Submit: ACTORS,
+    jobs.Cancel: ACTORS,
+    jobs.Pause: ACTORS,
+    jobs.Resume: ACTORS,
+    jobs.Retry: ACTORS,
+    keys.Invite: ADMINS,
+    keys.ListKeys: ADMINS,
+    keys.RevokeKey: ADMINS,
+    keys.Enrol: ENROLLING,
+}
+
+CLIENT_REQUESTS: Final = catalogue(*PERMISSIONS)
+CLIENT_REPLIES: Final = catalogue(
+    common.Error,
+    common.Pong,
+    jobs.Submitted,
+    jobs.StatusReply,
+    jobs.JobList,
+    jobs.ChangesReply,
+    jobs.Acted,
+    jobs.LogsReply,
+    jobs.ScenarioList,
+    nodes.NodeList,
+    nodes.NodeReply,
+    keys.Invited,
+    keys.Enrolled,
+    keys.KeyList,
+    keys.KeyReply,
+)
+WORKER_TO_MASTER: Final = catalogue(
+    session.Hello,
+    session.Ready,
+    session.Heartbeat,
+    session.Started,
+    session.ProgressReport,
+    session.Result,
+    session.Committed,
+    session.LogChunk,
+    session.Bye,
+)
+MASTER_TO_WORKER: Final = catalogue(
+    session.Welcome,
+    session.HeartbeatAck,
+    session.Assign,
+    session.PauseAttempt,
+    session.ResumeAttempt,
+    session.Kill,
+    session.Commit,
+    session.ResultVerdict,
+    session.Reset,
+    session.Denied,
+    session.FetchLog,
+)

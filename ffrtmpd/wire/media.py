@@ -1,0 +1,47 @@
+"""Encoders by name: what each produces and which hardware it needs."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from ffrtmpd.wire.vocabulary import Codec
+
+
+@dataclass(frozen=True, slots=True)
+class Encoder:
+    """One encoder of an engine.
+
+    ``hardware`` is the family that runs it (``nvenc``, ``qsv``, ``vaapi``), None for software.
+    """
+
+    name: str
+    codec: Codec
+    hardware: str | None = None
+
+
+# In the order in which a node prefers them for a codec: hardware first, then the fastest software.
+ENCODERS: Final[dict[str, Encoder]] = {
+    encoder.name: encoder
+    for encoder in (
+        Encoder("h264_nvenc", Codec.H264, "nvenc"),
+        Encoder("h264_qsv", Codec.H264, "qsv"),
+        Encoder("h264_vaapi", Codec.H264, "vaapi"),
+        Encoder("libx264", Codec.H264),
+        Encoder("hevc_nvenc", Codec.H265, "nvenc"),
+        Encoder("hevc_qsv", Codec.H265, "qsv"),
+        Encoder("hevc_vaapi", Codec.H265, "vaapi"),
+        Encoder("libx265", Codec.H265),
+        Encoder("av1_nvenc", Codec.AV1, "nvenc"),
+        Encoder("av1_qsv", Codec.AV1, "qsv"),
+        Encoder("av1_vaapi", Codec.AV1, "vaapi"),
+        Encoder("libsvtav1", Codec.AV1),
+        Encoder("libaom-av1", Codec.AV1),
+        Encoder("vp9_qsv", Codec.VP9, "qsv"),
+        Encoder("vp9_vaapi", Codec.VP9, "vaapi"),
+        Encoder("libvpx-vp9", Codec.VP9),
+    )
+}
+
+
+def encoders_for(codec: Codec) -> tuple[Encoder, ...]:
+    """Return every known encoder of ``codec``, preferred first."""
+    return tuple(encoder for encoder in ENCODERS.values() if encoder.codec is codec)

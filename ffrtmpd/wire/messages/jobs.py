@@ -1,0 +1,343 @@
+"""What clients say about jobs."""
+
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from ffrtmpd.wire.messages.common import Problem, Reply, Request
+from ffrtmpd.wire.schema import Range, Size
+from ffrtmpd.wire.vocabulary import (
+    Codec,
+    Engine,
+    FailureClass,
+    JobState,
+    OutputMode,
+    Phase,
+    Priority,
+    Queue,
+)
+
+PATH_MAX = 4_096
+WEEK_S = 7 * 86_400.0
+SUBMIT_MAX = 1_000
+PAGE_MAX = 1_000
+LOG_MAX = 65_536
+WAIT_MAX_S = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSpec:
+    """What a user wants encoded."""
+
+    scenario: Annotated[str, "`<resolution>[<fps>]-<codec>` or a name from scenarios.toml", Size(1, 128)]
+    input: Annotated[str | None, "path or URL; nothing: a generated source", Size(1, PATH_MAX)] = None
+    output: Annotated[str | None, "path or URL; nothing: `<job id>.mp4` in the node's folder", Size(1, PATH_MAX)] = None
+    output_mode: Annotated[OutputMode, "file, or how the output URL is fed"] = OutputMode.FILE
+    queue: Annotated[Queue, "queue"] = Queue.DEFAULT
+    priority: Annotated[Priority, "priority within the queue"] = Priority.MEDIUM
+    duration_s: Annotated[float | None, "seconds of media; nothing: all of the input", Range(0.04, WEEK_S)] = None
+    bitrate_bps: Annotated[int | None, "bits per second; nothing: the scenario's", Range(1_000, 2_000_000_000)] = None
+    codec: Annotated[Codec | None, "instead of the scenario's codec"] = None
+    preset: Annotated[str | None, "the encoder's speed preset", Size(1, 32)] = None
+    encoder: Annotated[str | None, "this encoder and no other, such as `libx264`", Size(1, 64)] = None
+    engine: Annotated[Engine, "which program encodes"] = Engine.AUTO
+    require_gpu: Annotated[bool, "only a hardware encoder will do"] = False
+    timeout_s: Annotated[float | None, "seconds an attempt may take", Range(1, WEEK_S)] = None
+    max_attempts: Annotated[int, "attempts before a transient failure is final", Range(1, 100)] = 3
+    not_before: Annotated[float | None, "Unix seconds before which it is not queued", Range(0, 1e11)] = None
+    labels: Annotated[dict[str, str], "free names and values", Size(0, 64)] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submission:
+    """One job to add, under a key that makes a retried submit harmless."""
+
+    key: Annotated[str, "unique and made by the client; the same key again answers with the same job", Size(8, 128)]
+    spec: Annotated[JobSpec, "what to encode"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submit(Request):
+    """Add jobs. Each is taken or refused by itself; those taken are on disk before the reply."""
+
+    TYPE = "SUBMIT"
+    jobs: Annotated[tuple[Submission, ...], "the jobs", Size(1, SUBMIT_MAX)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubmitResult:
+    """What became of one submission: a job, or a problem."""
+
+    key: Annotated[str, "of the submission"]
+    job_id: Annotated[str | None, "of the job made, now or by an earlier submit with this key"] = None
+    state: Annotated[JobState | None, "of that job"] = None
+    problem: Annotated[Problem | None, "why there is no job"] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Submitted(Reply):
+    """One result for each submission, in the same order."""
+
+    TYPE = "SUBMITTED"
+    results: Annotated[tuple[SubmitResult, ...], "results"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far an attempt is. What was not measured is absent."""
+
+    percent: Annotated[float | None, "0 to 100, never going back; 100 only when the job is completed"] = None
+    frame: Annotated[int | None, "frames written"] = None
+    fps: Annotated[float | None, "frames per second over the last seconds"] = None
+    speed: Annotated[float | None, "media seconds per second over the last seconds"] = None
+    bitrate_bps: Annotated[float | None, "bits per second of the output so far"] = None
+    size_bytes: Annotated[int | None, "bytes written"] = None
+    out_time_s: Annotated[float | None, "media seconds written"] = None
+    dropped_frames: Annotated[int | None, "frames dropped"] = None
+    duplicated_frames: Annotated[int | None, "frames duplicated"] = None
+    eta_s: Annotated[float | None, "seconds to the end, paused time left out"] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VideoStream:
+    """A video stream as a probe of the file shows it."""
+
+    codec: Annotated[str, "h264, hevc, av1, vp9"]
+    width: Annotated[int, "pixels"]
+    height: Annotated[int, "pixels"]
+    fps: Annotated[float | None, "average frames per second"] = None
+    frames: Annotated[int | None, "frames counted"] = None
+    pixel_format: Annotated[str | None, "such as yuv420p"] = None
+    bitrate_bps: Annotated[float | None, "bits per second"] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AudioStream:
+    """An audio stream as a probe of the file shows it."""
+
+    codec: Annotated[str, "such as aac"]
+    sample_rate: Annotated[int | None, "samples per second"] = None
+    channels: Annotated[int | None, "channels"] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaInfo:
+    """What a probe found in an output."""
+
+    container: Annotated[str, "format name"]
+    size_bytes: Annotated[int | None, "bytes on disk"] = None
+    duration_s: Annotated[float | None, "seconds"] = None
+    video: Annotated[VideoStream | None, "first video stream"] = None
+    audio: Annotated[AudioStream | None, "first audio stream"] = None
+    probe: Annotated[str | None, "which program looked: ffprobe or pyav"] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What an attempt did, as its node tells it."""
+
+    encoder: Annotated[str | None, "encoder used"] = None
+    engine: Annotated[Engine | None, "engine used"] = None
+    engine_version: Annotated[str | None, "build of the engine", Size(0, 256)] = None
+    command: Annotated[tuple[str, ...], "exact command", Size(0, 512)] = ()
+    output: Annotated[str | None, "path or URL of the output", Size(0, PATH_MAX)] = None
+    media: Annotated[MediaInfo | None, "the output as probed"] = None
+    encode_s: Annotated[float | None, "seconds from start to exit of the encoder, pauses included"] = None
+    paused_s: Annotated[float | None, "seconds of that spent paused"] = None
+    cpu_s: Annotated[float | None, "processor seconds of the encoder and its children"] = None
+    exit_code: Annotated[int | None, "of the encoder; minus the signal when killed"] = None
+    log_tail: Annotated[str | None, "last lines of the encoder's log", Size(0, 8_192)] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobView:
+    """A job as lists show it. Times are Unix seconds."""
+
+    job_id: Annotated[str, "such as job-000123"]
+    scenario: Annotated[str, "as submitted"]
+    state: Annotated[JobState, "state"]
+    phase: Annotated[Phase | None, "within processing"] = None
+    queue: Annotated[Queue, "queue"]
+    priority: Annotated[Priority, "priority"]
+    engine: Annotated[Engine, "asked for"] = Engine.AUTO
+    progress: Annotated[Progress | None, "last known"] = None
+    node_id: Annotated[str | None, "node that holds or held it"] = None
+    attempt: Annotated[int, "attempts begun"] = 0
+    max_attempts: Annotated[int, "attempts allowed"] = 3
+    losses: Annotated[int, "attempts lost with their node"] = 0
+    created_at: Annotated[float, "submitted"]
+    started_at: Annotated[float | None, "last attempt began to encode"] = None
+    finished_at: Annotated[float | None, "terminal state entered"] = None
+    due_at: Annotated[float | None, "pending until"] = None
+    reason: Annotated[str | None, "why it is in this state, or why it waits"] = None
+    output: Annotated[str | None, "path or URL"] = None
+    revision: Annotated[int, "grows with every change of any job"] = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEntry:
+    """One transition of a job."""
+
+    at: Annotated[float, "Unix seconds"]
+    from_state: Annotated[JobState | None, "absent for the submit"] = None
+    to_state: Annotated[JobState, "state entered"]
+    event: Annotated[str, "what happened"]
+    who: Annotated[str, "principal or `master`"]
+    why: Annotated[str | None, "reason"] = None
+    attempt: Annotated[int, "attempt at that time"] = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status(Request):
+    """Ask for everything about one job."""
+
+    TYPE = "STATUS"
+    job: Annotated[str, "job id or sequence number", Size(1, 64)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusReply(Reply):
+    """Everything about one job."""
+
+    TYPE = "STATUS_REPLY"
+    job: Annotated[JobView, "as in lists"]
+    spec: Annotated[JobSpec, "as submitted"]
+    failure_class: Annotated[FailureClass | None, "of the last failure"] = None
+    exit_code: Annotated[int | None, "of the last attempt's encoder"] = None
+    report: Annotated[Report | None, "of the last attempt"] = None
+    history: Annotated[tuple[AuditEntry, ...], "transitions, oldest first, the last thousand"] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListJobs(Request):
+    """Ask for a window of the jobs, filtered and sorted by the master."""
+
+    TYPE = "LIST_JOBS"
+    states: Annotated[tuple[JobState, ...], "only these; nothing: all", Size(0, 8)] = ()
+    queues: Annotated[tuple[Queue, ...], "only these; nothing: all", Size(0, 3)] = ()
+    node_id: Annotated[str | None, "only jobs of this node", Size(1, 128)] = None
+    limit: Annotated[int, "jobs in the window", Range(1, PAGE_MAX)] = 100
+    cursor: Annotated[str | None, "`next` of the window before", Size(1, 128)] = None
+    oldest_first: Annotated[bool, "by submit order; else newest first"] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobList(Reply):
+    """A window of the jobs."""
+
+    TYPE = "JOB_LIST"
+    jobs: Annotated[tuple[JobView, ...], "the window"]
+    total: Annotated[int, "jobs that match"]
+    next: Annotated[str | None, "cursor of the next window"] = None
+    revision: Annotated[int, "give it to CHANGES to hear what happened since"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes(Request):
+    """Wait for jobs to change: answered as soon as one has, or after ``wait_s`` with none."""
+
+    TYPE = "CHANGES"
+    since: Annotated[int, "revision of the last answer"]
+    jobs: Annotated[tuple[str, ...], "only these job ids; nothing: all", Size(0, PAGE_MAX)] = ()
+    wait_s: Annotated[float, "seconds to wait", Range(0, WAIT_MAX_S)] = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangesReply(Reply):
+    """Jobs that changed since the revision asked about."""
+
+    TYPE = "CHANGES_REPLY"
+    jobs: Annotated[tuple[JobView, ...], "as they are now"]
+    revision: Annotated[int, "to ask from next"]
+    reset: Annotated[bool, "`since` is too old or of another epoch: read the list anew"] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancel(Request):
+    """Cancel a job that is not terminal; its process is stopped and its partial output removed."""
+
+    TYPE = "CANCEL"
+    job: Annotated[str, "job id or sequence number", Size(1, 64)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pause(Request):
+    """Freeze a running job's processes, or hold one that waits."""
+
+    TYPE = "PAUSE"
+    job: Annotated[str, "job id or sequence number", Size(1, 64)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resume(Request):
+    """Let a paused job go on."""
+
+    TYPE = "RESUME"
+    job: Annotated[str, "job id or sequence number", Size(1, 64)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry(Request):
+    """Queue a failed or canceled job anew."""
+
+    TYPE = "RETRY"
+    job: Annotated[str, "job id or sequence number", Size(1, 64)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acted(Reply):
+    """The change is on disk."""
+
+    TYPE = "ACTED"
+    job: Annotated[JobView, "the job after it"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Logs(Request):
+    """Ask for the encoder's log of a job; the master fetches it from the node."""
+
+    TYPE = "LOGS"
+    job: Annotated[str, "job id or sequence number", Size(1, 64)]
+    attempt: Annotated[int | None, "which attempt; nothing: the last", Range(1, 1_000_000)] = None
+    offset: Annotated[int, "byte to begin at; negative counts from the end"] = 0
+    limit: Annotated[int, "bytes at most", Range(1, LOG_MAX)] = LOG_MAX
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogsReply(Reply):
+    """A piece of a log."""
+
+    TYPE = "LOGS_REPLY"
+    job_id: Annotated[str, "job"]
+    attempt: Annotated[int, "attempt"]
+    text: Annotated[str, "the piece; bytes that are not UTF-8 are replaced"]
+    offset: Annotated[int, "byte at which it begins"]
+    next_offset: Annotated[int, "byte to go on at"]
+    end: Annotated[bool, "nothing is behind this piece, and the attempt has ended"] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScenarioView:
+    """A known scenario."""
+
+    name: Annotated[str, "name"]
+    codec: Annotated[Codec, "codec"]
+    width: Annotated[int, "pixels"]
+    height: Annotated[int, "pixels"]
+    fps: Annotated[float | None, "frames per second; nothing: the source's"] = None
+    bitrate_bps: Annotated[int, "bits per second"]
+    preset: Annotated[str | None, "speed preset"] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListScenarios(Request):
+    """Ask for the scenarios known by name."""
+
+    TYPE = "LIST_SCENARIOS"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScenarioList(Reply):
+    """The scenarios known by name; any other name of the grammar works too."""
+
+    TYPE = "SCENARIO_LIST"
+    scenarios: Annotated[tuple[ScenarioView, ...], "scenarios"]

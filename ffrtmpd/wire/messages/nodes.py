@@ -1,0 +1,89 @@
+"""What clients say about nodes."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from ffrtmpd.wire.messages.common import Reply, Request
+from ffrtmpd.wire.schema import Range, Size
+from ffrtmpd.wire.vocabulary import Engine, NodeStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gpu:
+    """One GPU as its driver names it."""
+
+    name: Annotated[str, "model"]
+    memory_bytes: Annotated[int | None, "memory"] = None
+    driver: Annotated[str | None, "driver version"] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hardware:
+    """What a node is made of and what it has proved it can do."""
+
+    hostname: Annotated[str, "host name", Size(0, 256)]
+    kind: Annotated[str, "server, desktop, laptop or virtual", Size(0, 32)] = "server"
+    cpu_model: Annotated[str | None, "processor", Size(0, 256)] = None
+    cpu_count: Annotated[int | None, "logical processors"] = None
+    ram_total_bytes: Annotated[int | None, "memory"] = None
+    gpus: Annotated[tuple[Gpu, ...], "GPUs", Size(0, 64)] = ()
+    encoders: Annotated[tuple[str, ...], "encoders proved by a test encode", Size(0, 256)] = ()
+    engines: Annotated[tuple[Engine, ...], "engines proved to run", Size(0, 8)] = ()
+    ffmpeg_version: Annotated[str | None, "build of ffmpeg", Size(0, 256)] = None
+    program_version: Annotated[str | None, "version of ffrtmp-worker", Size(0, 64)] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """Readings of a node, sent with each heartbeat. What cannot be read is absent."""
+
+    cpu_load_percent: Annotated[float | None, "busy share of all processors", Range(0, 100)] = None
+    ram_free_bytes: Annotated[int | None, "memory available", Range(0, 2**60)] = None
+    disk_free_bytes: Annotated[int | None, "free in the output folder", Range(0, 2**60)] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeView:
+    """A node as lists show it."""
+
+    node_id: Annotated[str, "name given at enrolment"]
+    address: Annotated[str | None, "address it connects from"] = None
+    status: Annotated[NodeStatus, "status"]
+    hardware: Annotated[Hardware | None, "absent until its first session"] = None
+    load: Annotated[Load | None, "last readings"] = None
+    slots: Annotated[int, "jobs it takes at once"] = 0
+    free_slots: Annotated[int, "slots without a job"] = 0
+    active_jobs: Annotated[tuple[str, ...], "job ids"] = ()
+    last_seen_at: Annotated[float | None, "Unix seconds"] = None
+    connected_at: Annotated[float | None, "Unix seconds of this session's start"] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListNodes(Request):
+    """Ask for every node."""
+
+    TYPE = "LIST_NODES"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeList(Reply):
+    """Every enrolled node, by name."""
+
+    TYPE = "NODE_LIST"
+    nodes: Annotated[tuple[NodeView, ...], "nodes"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DescribeNode(Request):
+    """Ask for one node."""
+
+    TYPE = "DESCRIBE_NODE"
+    node_id: Annotated[str, "node", Size(1, 128)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeReply(Reply):
+    """One node."""
+
+    TYPE = "NODE"
+    node: Annotated[NodeView, "the node"]

@@ -1,0 +1,313 @@
+"""From the annotations of a message to a checker of what arrived.
+
+A field is ``Annotated[type, "help text", Size(...) | Range(...)]``. The checker of a class is built at its first
+use, so importing a message costs nothing but its definition.
+"""
+
+import dataclasses
+import difflib
+import math
+import types
+from collections.abc import Callable, Mapping
+from enum import StrEnum
+from functools import cache
+from typing import Annotated, Any, Final, TypeVar, Union, get_args, get_origin, get_type_hints
+
+M = TypeVar("M")
+
+# What SQLite can hold; larger integers could be stored only as text.
+INT_MIN: Final = -(2**63)
+INT_MAX: Final = 2**63 - 1
+TEXT_MAX: Final = 65_536
+KEY_MAX: Final = 128
+
+
+class SchemaError(ValueError):
+    """A value does not fit its field; the message names the field and what it takes."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Size:
+    """Bounds on a length: characters, bytes or items."""
+
+    least: int
+    most: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Range:
+    """Inclusive bounds on a number."""
+
+    least: float
+    most: float
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class FieldInfo:
+    """One field as the documentation shows it."""
+
+    name: str
+    type: Any
+    help: str
+    size: Size | None
+    range: Range | None
+    required: bool
+    default: Any
+
+
+Check = Callable[[Any, str], Any]
+Pack = Callable[[Any], Any]
+
+
+@cache
+def fields_of(cls: type) -> tuple[FieldInfo, ...]:
+    """Return the fields of a message class in order of definition."""
+    hints = get_type_hints(cls, include_extras=True)
+    found = []
+    for field in dataclasses.fields(cls):
+        inner, notes = _unwrap(hints[field.name])
+        default = field.default
+        if default is dataclasses.MISSING and field.default_factory is not dataclasses.MISSING:
+            default = field.default_factory()
+        found.append(
+            FieldInfo(
+                name=field.name,
+                type=inner,
+                help=next((note for note in notes if isinstance(note, str)), ""),
+                size=next((note for note in notes if isinstance(note, Size)), None),
+                range=next((note for note in notes if isinstance(note, Range)), None),
+                required=default is dataclasses.MISSING,
+                default=default,
+            )
+        )
+    return tuple(found)
+
+
+def _unwrap(hint: Any) -> tuple[Any, tuple[Any, ...]]:
+    if get_origin(hint) is Annotated:
+        inner, *notes = get_args(hint)
+        return inner, tuple(notes)
+    return hint, ()
+
+
+@cache
+def _checker(cls: type) -> Check:
+    plan = [(info.name, _check_for(info), info.required) for info in fields_of(cls)]
+
+    def check(value: Any, path: str) -> Any:
+        if not isinstance(value, dict):
+            raise SchemaError(f"{path or 'body'}: expected a map, got {_kind(value)}")
+        prefix = f"{path}." if path else ""
+        taken = {}
+        for name, check_field, required in plan:
+            if name in value:
+                taken[name] = check_field(value[name], prefix + name)
+            elif required:
+                raise SchemaError(f"{prefix}{name}: missing")
+        return cls(**taken)
+
+    return check
+
+
+def _check_for(info: FieldInfo) -> Check:
+    return _check_type(info.type, info.size, info.range)
+
+
+def _check_type(hint: Any, size: Size | None, span: Range | None) -> Check:
+    origin = get_origin(hint)
+    if origin in (Union, types.UnionType):
+        (inner,) = (arg for arg in get_args(hint) if arg is not type(None))
+        present = _check_type(inner, size, span)
+        return lambda value, path: None if value is None else present(value, path)
+    if origin is tuple:
+        item, item_notes = _unwrap(get_args(hint)[0])
+        item_size = next((note for note in item_notes if isinstance(note, Size)), None)
+        return _tuple_check(_check_type(item, item_size, None), size)
+    if origin is dict:
+        return _dict_check(_check_type(get_args(hint)[1], Size(0, 4096), None), size)
+    if isinstance(hint, type):
+        if dataclasses.is_dataclass(hint):
+            return _checker(hint)
+        if issubclass(hint, StrEnum):
+            return _enum_check(hint)
+        if hint is bool:
+            return _bool_check
+        if hint is int:
+            return _int_check(span)
+        if hint is float:
+            return _float_check(span)
+        if hint in (str, bytes):
+            return _sized_check(hint, size or Size(0, TEXT_MAX))
+    raise TypeError(f"no check for {hint!r}")
+
+
+def _kind(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    kind: type = type(value)
+    return _KINDS.get(kind, kind.__name__)
+
+
+_KINDS: Final[dict[type, str]] = {dict: "a map", list: "a list", str: "text", bytes: "bytes"}
+
+
+def _bool_check(value: Any, path: str) -> bool:
+    if value is True or value is False:
+        return bool(value)
+    raise SchemaError(f"{path}: expected true or false, got {_kind(value)}")
+
+
+def _int_check(span: Range | None) -> Check:
+    least, most = (span.least, span.most) if span else (INT_MIN, INT_MAX)
+
+    def check(value: Any, path: str) -> int:
+        if type(value) is not int:
+            raise SchemaError(f"{path}: expected a whole number, got {_kind(value)}")
+        if not least <= value <= most:
+            raise SchemaError(f"{path}: {value} is not within {least:g} to {most:g}")
+        return value
+
+    return check
+
+
+def _float_check(span: Range | None) -> Check:
+    def check(value: Any, path: str) -> float:
+        if type(value) not in (int, float):
+            raise SchemaError(f"{path}: expected a number, got {_kind(value)}")
+        try:
+            number = float(value)
+        except OverflowError:
+            number = math.inf
+        if not math.isfinite(number):
+            raise SchemaError(f"{path}: expected a finite number")
+        if span and not span.least <= number <= span.most:
+            raise SchemaError(f"{path}: {number:g} is not within {span.least:g} to {span.most:g}")
+        return number
+
+    return check
+
+
+def _sized_check(kind: type[str] | type[bytes], size: Size) -> Check:
+    unit = "characters" if kind is str else "bytes"
+    name = "text" if kind is str else "bytes"
+
+    def check(value: Any, path: str) -> Any:
+        if type(value) is not kind:
+            raise SchemaError(f"{path}: expected {name}, got {_kind(value)}")
+        if not size.least <= len(value) <= size.most:
+            raise SchemaError(f"{path}: {len(value)} {unit}, takes {size.least} to {size.most}")
+        if kind is str and "\0" in value:
+            raise SchemaError(f"{path}: holds a NUL character")
+        return value
+
+    return check
+
+
+def _enum_check(kind: type[StrEnum]) -> Check:
+    members = {member.value: member for member in kind}
+
+    def check(value: Any, path: str) -> StrEnum:
+        member = members.get(value) if isinstance(value, str) else None
+        if member is None:
+            raise SchemaError(f"{path}: {_unknown_word(value, list(members))}")
+        return member
+
+    return check
+
+
+def _unknown_word(value: Any, known: list[str]) -> str:
+    if not isinstance(value, str):
+        return f"expected one of {', '.join(known)}, got {_kind(value)}"
+    near = difflib.get_close_matches(value[:64], known, n=1)
+    meant = f" (did you mean {near[0]!r}?)" if near else ""
+    return f"{value[:64]!r} is not one of {', '.join(known)}{meant}"
+
+
+def _tuple_check(item: Check, size: Size | None) -> Check:
+    def check(value: Any, path: str) -> tuple[Any, ...]:
+        if not isinstance(value, list):
+            raise SchemaError(f"{path}: expected a list, got {_kind(value)}")
+        if size and not size.least <= len(value) <= size.most:
+            raise SchemaError(f"{path}: {len(value)} items, takes {size.least} to {size.most}")
+        return tuple(item(entry, f"{path}[{index}]") for index, entry in enumerate(value))
+
+    return check
+
+
+def _dict_check(item: Check, size: Size | None) -> Check:
+    def check(value: Any, path: str) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise SchemaError(f"{path}: expected a map, got {_kind(value)}")
+        if size and not size.least <= len(value) <= size.most:
+            raise SchemaError(f"{path}: {len(value)} entries, takes {size.least} to {size.most}")
+        taken = {}
+        for key, entry in value.items():
+            if not isinstance(key, str) or not 1 <= len(key) <= KEY_MAX:
+                raise SchemaError(f"{path}: a name is text of 1 to {KEY_MAX} characters")
+            taken[key] = item(entry, f"{path}.{key}")
+        return taken
+
+    return check
+
+
+def from_plain(cls: type[M], value: Any) -> M:
+    """Build a message from maps, lists and scalars.
+
+    Unknown fields are ignored.
+
+    Raises:
+        SchemaError: a field is missing, of the wrong kind or out of bounds.
+    """
+    kind: type = cls
+    built: M = _checker(kind)(value, "")
+    return built
+
+
+@cache
+def _packer(cls: type) -> Pack:
+    plan = [(info.name, _pack_for(info.type), info.default) for info in fields_of(cls)]
+
+    def pack(message: Any) -> dict[str, Any]:
+        body = {}
+        for name, pack_field, default in plan:
+            value = getattr(message, name)
+            if value is None or value == default:
+                continue
+            body[name] = value if pack_field is None else pack_field(value)
+        return body
+
+    return pack
+
+
+def _pack_for(hint: Any) -> Pack | None:
+    """Return how to pack a field, None where the value is plain already."""
+    origin = get_origin(hint)
+    if origin in (Union, types.UnionType):
+        (inner,) = (arg for arg in get_args(hint) if arg is not type(None))
+        return _pack_for(inner)
+    if origin is tuple:
+        item = _pack_for(_unwrap(get_args(hint)[0])[0])
+        return list if item is None else lambda value: [item(entry) for entry in value]
+    if isinstance(hint, type):
+        if dataclasses.is_dataclass(hint):
+            return _packer(hint)
+        if issubclass(hint, StrEnum):
+            return str
+    return None
+
+
+def to_plain(message: Any) -> dict[str, Any]:
+    """Return the message as maps, lists and scalars; fields that hold their default are left out."""
+    kind: type = type(message)
+    return dict(_packer(kind)(message))
+
+
+def to_full(message: Any) -> Mapping[str, Any]:
+    """Return the message with every field present, for people and scripts: None where nothing is known."""
+    if dataclasses.is_dataclass(message) and not isinstance(message, type):
+        return {field.name: to_full(getattr(message, field.name)) for field in dataclasses.fields(message)}
+    if isinstance(message, tuple | list):
+        return [to_full(entry) for entry in message]  # type: ignore[return-value]
+    if isinstance(message, StrEnum):
+        return str(message)  # type: ignore[return-value]
+    return message  # type: ignore[no-any-return]

@@ -1,0 +1,139 @@
+"""The words of the wire, each spelled once."""
+
+from enum import StrEnum
+from typing import Final
+
+PROTOCOL_VERSION: Final = 1
+SUPPORTED_VERSIONS: Final = (PROTOCOL_VERSION,)
+
+WORKERS_PORT: Final = 5570
+CLIENTS_PORT: Final = 5571
+
+HEARTBEAT_S: Final = 2.0
+# Three silent intervals: one lost beat is noise, two are a busy machine, three are a fault.
+SILENT_BEATS: Final = 3
+
+
+class JobState(StrEnum):
+    """Where a job stands. The last three are terminal."""
+
+    PENDING = "pending"
+    QUEUED = "queued"
+    ASSIGNED = "assigned"
+    PROCESSING = "processing"
+    PAUSED = "paused"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+
+TERMINAL_STATES: Final = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELED})
+
+
+class Phase(StrEnum):
+    """What a processing job is doing."""
+
+    ENCODING = "encoding"
+    SCORING = "scoring"
+    PUBLISHING = "publishing"
+
+
+class Queue(StrEnum):
+    """Queues in the order in which they are served."""
+
+    LIVE = "live"
+    DEFAULT = "default"
+    BATCH = "batch"
+
+
+class Priority(StrEnum):
+    """Priorities within a queue, first served first."""
+
+    HIGH = "high"
+    MEDIUM = "medium"
+    LOW = "low"
+
+
+class NodeStatus(StrEnum):
+    """``busy`` is an active node whose slots are all taken."""
+
+    ACTIVE = "active"
+    OFFLINE = "offline"
+    BUSY = "busy"
+    DRAINING = "draining"
+
+
+class Role(StrEnum):
+    """What a key may do. ``enrol`` is the one-time key of an invitation."""
+
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+    ADMIN = "admin"
+    WORKER = "worker"
+    ENROL = "enrol"
+
+
+class Codec(StrEnum):
+    """Video codecs a scenario may name."""
+
+    H264 = "h264"
+    H265 = "h265"
+    AV1 = "av1"
+    VP9 = "vp9"
+
+
+class Engine(StrEnum):
+    """Which program encodes. ``auto`` leaves the choice to the node."""
+
+    AUTO = "auto"
+    FFMPEG = "ffmpeg"
+    GSTREAMER = "gstreamer"
+
+
+class OutputMode(StrEnum):
+    """``file`` is staged and published once; the others push to a URL while they encode."""
+
+    FILE = "file"
+    RTMP = "rtmp"
+    SRT = "srt"
+    STREAM = "stream"
+
+
+class Outcome(StrEnum):
+    """How an attempt ended on its node. ``encoded`` asks the master for leave to publish."""
+
+    ENCODED = "encoded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+
+class FailureClass(StrEnum):
+    """``permanent`` fails the job at once; ``transient`` is tried again after a back-off."""
+
+    PERMANENT = "permanent"
+    TRANSIENT = "transient"
+
+
+class Verdict(StrEnum):
+    """The master's answer to a result. ``stale`` means that another attempt holds the job."""
+
+    RECORDED = "recorded"
+    STALE = "stale"
+
+
+class ErrorCode(StrEnum):
+    """Stable codes of refused requests; scripts may rely on them."""
+
+    MALFORMED = "malformed"
+    UNKNOWN_TYPE = "unknown_type"
+    UNSUPPORTED_VERSION = "unsupported_version"
+    INVALID_ARGUMENT = "invalid_argument"
+    UNKNOWN_SCENARIO = "unknown_scenario"
+    NOT_ALLOWED = "not_allowed"
+    NOT_FOUND = "not_found"
+    CONFLICT = "conflict"
+    STALE = "stale"
+    READ_ONLY = "read_only"
+    UNAVAILABLE = "unavailable"
+    TIMEOUT = "timeout"
+    INTERNAL = "internal"
