@@ -64,6 +64,10 @@ class Principals:
         """Return all, in order of id."""
         return sorted(self._by_user.values(), key=lambda principal: principal.id)
 
+    def known(self, principal_id: int) -> Principal:
+        """Return the principal with that id, open or not."""
+        return self._by_user[str(principal_id)]
+
     def admit(self, public: str, side: Side, wall_s: float) -> str | None:
         """Return the user id for a key that may connect to that side now, None for all others."""
         principal = self._by_public.get(public)

@@ -1,0 +1,104 @@
+"""The state machine of a job: whatever moves a job's state stands here."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
+from ffrtmpd.wire.vocabulary import TERMINAL_STATES, JobState
+
+
+class JobEvent(StrEnum):
+    """What can happen to a job after its submit."""
+
+    DUE = "due"
+    ASSIGN = "assign"
+    START = "start"
+    HOLD = "hold"
+    RELEASE = "release"
+    PAUSE = "pause"
+    RESUME = "resume"
+    COMPLETE = "complete"
+    FAIL = "fail"
+    BACK_OFF = "back_off"
+    REQUEUE = "requeue"
+    CANCEL = "cancel"
+    RETRY = "retry"
+
+
+class IllegalTransition(Exception):
+    """The event cannot happen to a job in that state; nothing was changed."""
+
+    def __init__(self, state: JobState, event: JobEvent, why: str = "") -> None:
+        possible = ", ".join(legal_events(state)) or "nothing"
+        super().__init__(f"{event} is not possible for a job that is {state}{why} (possible: {possible})")
+        self.state = state
+        self.event = event
+
+
+# What a submit makes: a job that may run now, or one whose time has not come.
+INITIAL: Final = (JobState.PENDING, JobState.QUEUED)
+
+TRANSITIONS: Final[Mapping[tuple[JobState, JobEvent], JobState]] = {
+    (JobState.PENDING, JobEvent.DUE): JobState.QUEUED,
+    (JobState.PENDING, JobEvent.HOLD): JobState.PAUSED,
+    (JobState.PENDING, JobEvent.CANCEL): JobState.CANCELED,
+    (JobState.QUEUED, JobEvent.ASSIGN): JobState.ASSIGNED,
+    (JobState.QUEUED, JobEvent.HOLD): JobState.PAUSED,
+    (JobState.QUEUED, JobEvent.CANCEL): JobState.CANCELED,
+    (JobState.ASSIGNED, JobEvent.START): JobState.PROCESSING,
+    (JobState.ASSIGNED, JobEvent.REQUEUE): JobState.QUEUED,
+    (JobState.ASSIGNED, JobEvent.BACK_OFF): JobState.PENDING,
+    (JobState.ASSIGNED, JobEvent.FAIL): JobState.FAILED,
+    (JobState.ASSIGNED, JobEvent.CANCEL): JobState.CANCELED,
+    (JobState.PROCESSING, JobEvent.PAUSE): JobState.PAUSED,
+    (JobState.PROCESSING, JobEvent.COMPLETE): JobState.COMPLETED,
+    (JobState.PROCESSING, JobEvent.REQUEUE): JobState.QUEUED,
+    (JobState.PROCESSING, JobEvent.BACK_OFF): JobState.PENDING,
+    (JobState.PROCESSING, JobEvent.FAIL): JobState.FAILED,
+    (JobState.PROCESSING, JobEvent.CANCEL): JobState.CANCELED,
+    (JobState.PAUSED, JobEvent.RELEASE): JobState.QUEUED,
+    (JobState.PAUSED, JobEvent.RESUME): JobState.PROCESSING,
+    # Its node is lost: the user's wish that it stands still outlives the attempt.
+    (JobState.PAUSED, JobEvent.REQUEUE): JobState.PAUSED,
+    (JobState.PAUSED, JobEvent.BACK_OFF): JobState.PENDING,
+    (JobState.PAUSED, JobEvent.FAIL): JobState.FAILED,
+    (JobState.PAUSED, JobEvent.CANCEL): JobState.CANCELED,
+    (JobState.FAILED, JobEvent.RETRY): JobState.QUEUED,
+    (JobState.CANCELED, JobEvent.RETRY): JobState.QUEUED,
+}
+
+
+def legal_events(state: JobState) -> tuple[JobEvent, ...]:
+    """Return what can happen to a job in ``state``."""
+    return tuple(event for event in JobEvent if (state, event) in TRANSITIONS)
+
+
+def next_state(state: JobState, event: JobEvent, *, on_node: bool | None = None) -> JobState:
+    """Return the state that ``event`` leads to.
+
+    A paused job is either held, and no node has it, or frozen on its node. The first can only be released, the second
+    only resumed. ``on_node`` tells which; None leaves it open.
+
+    Raises:
+        IllegalTransition: the table has no such pair, or the paused job is of the other kind.
+    """
+    target = TRANSITIONS.get((state, event))
+    if target is None:
+        raise IllegalTransition(state, event)
+    if on_node is True and event is JobEvent.RELEASE:
+        raise IllegalTransition(state, event, " on its node")
+    if on_node is False and event is JobEvent.RESUME:
+        raise IllegalTransition(state, event, " and on no node")
+    return target
+
+
+def diagram() -> str:
+    """Return the table as a Mermaid state diagram."""
+    arrows: dict[tuple[JobState, JobState], list[JobEvent]] = {}
+    for (state, event), target in TRANSITIONS.items():
+        arrows.setdefault((state, target), []).append(event)
+    lines = ["stateDiagram-v2"]
+    lines += [f"    [*] --> {state}: submit" for state in INITIAL]
+    lines += [f"    {state} --> {target}: {', '.join(events)}" for (state, target), events in arrows.items()]
+    lines += [f"    {state} --> [*]" for state in JobState if state in TERMINAL_STATES]
+    return "\n".join(lines) + "\n"

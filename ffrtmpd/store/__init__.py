@@ -1,0 +1,36 @@
+"""The only place that knows SQL: jobs, their history, keys and nodes."""
+
+from ffrtmpd.store.backup import backup
+from ffrtmpd.store.errors import (
+    KeyConflict,
+    NameTaken,
+    NoSuchJob,
+    NoSuchPrincipal,
+    PublicKeyTaken,
+    StaleAttempt,
+    StoreError,
+    StoreReadOnly,
+)
+from ffrtmpd.store.records import Head, JobChanges, JobRow, JobUpdate, NewJob, NodeRow, job_id, parse_job_ref
+from ffrtmpd.store.store import Store
+
+__all__ = [
+    "Head",
+    "JobChanges",
+    "JobRow",
+    "JobUpdate",
+    "KeyConflict",
+    "NameTaken",
+    "NewJob",
+    "NoSuchJob",
+    "NoSuchPrincipal",
+    "NodeRow",
+    "PublicKeyTaken",
+    "StaleAttempt",
+    "Store",
+    "StoreError",
+    "StoreReadOnly",
+    "backup",
+    "job_id",
+    "parse_job_ref",
+]

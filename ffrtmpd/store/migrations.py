@@ -1,0 +1,155 @@
+"""The schema, as the numbered steps that made it. A step once released is never edited: add another."""
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from ffrtmpd.store import hot
+from ffrtmpd.store.errors import StoreError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Migration:
+    """One step. ``number`` is the schema version it leads to, from 1 without gaps."""
+
+    number: int
+    title: str
+    statements: tuple[str, ...]
+
+
+MIGRATIONS: Final = (
+    Migration(
+        number=1,
+        title="jobs, audit, nodes, principals",
+        statements=(
+            # AUTOINCREMENT: a number once given is never given again, so that an id never leads to another job.
+            """
+            CREATE TABLE jobs (
+                seq INTEGER PRIMARY KEY AUTOINCREMENT,
+                key TEXT NOT NULL UNIQUE,
+                digest BLOB NOT NULL,
+                spec_json TEXT NOT NULL,
+                encode_json TEXT NOT NULL,
+                requires TEXT NOT NULL,
+                rank INTEGER NOT NULL,
+                queue TEXT NOT NULL,
+                priority TEXT NOT NULL,
+                scenario TEXT NOT NULL,
+                state TEXT NOT NULL,
+                phase TEXT,
+                attempt INTEGER NOT NULL,
+                token BLOB,
+                node_id TEXT,
+                max_attempts INTEGER NOT NULL,
+                losses INTEGER NOT NULL,
+                failures INTEGER NOT NULL,
+                created_at REAL NOT NULL,
+                started_at REAL,
+                finished_at REAL,
+                due_at REAL,
+                failure_class TEXT,
+                exit_code INTEGER,
+                reason TEXT,
+                output TEXT,
+                progress_json TEXT,
+                report_json TEXT
+            )
+            """,
+            # The order of work: the head of a class is the first entry of its part of this index.
+            "CREATE INDEX jobs_ready ON jobs (requires, rank, seq) WHERE state = 'queued'",
+            # A window of any states and queues is a merge of runs of this index. Priority rides along for the figures.
+            "CREATE INDEX jobs_state ON jobs (state, queue, seq, priority)",
+            "CREATE INDEX jobs_node ON jobs (node_id, state, queue, seq) WHERE node_id IS NOT NULL",
+            """
+            CREATE TABLE audit (
+                id INTEGER PRIMARY KEY,
+                job_seq INTEGER NOT NULL,
+                at REAL NOT NULL,
+                from_state TEXT,
+                to_state TEXT NOT NULL,
+                event TEXT NOT NULL,
+                who TEXT NOT NULL,
+                why TEXT,
+                attempt INTEGER NOT NULL,
+                node_id TEXT
+            )
+            """,
+            "CREATE INDEX audit_job ON audit (job_seq, id)",
+            """
+            CREATE TABLE nodes (
+                node_id TEXT PRIMARY KEY,
+                address TEXT,
+                hardware_json TEXT,
+                slots INTEGER NOT NULL,
+                draining INTEGER NOT NULL,
+                first_seen_at REAL,
+                last_seen_at REAL
+            )
+            """,
+            # The id is what ZAP attaches to messages: never given again either.
+            """
+            CREATE TABLE principals (
+                id INTEGER PRIMARY KEY AUTOINCREMENT,
+                name TEXT NOT NULL,
+                role TEXT NOT NULL,
+                public TEXT NOT NULL UNIQUE,
+                created_at REAL NOT NULL,
+                grants TEXT,
+                expires_at REAL,
+                revoked_at REAL,
+                enrolled TEXT
+            )
+            """,
+            "CREATE UNIQUE INDEX principals_name ON principals (name) WHERE grants IS NULL AND revoked_at IS NULL",
+        ),
+    ),
+)
+
+SCHEMA_VERSION: Final = MIGRATIONS[-1].number
+
+_HAS_META: Final = "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = 'meta'"
+
+
+def version_of(connection: sqlite3.Connection) -> int:
+    """Return the schema version of a database, 0 for an empty one.
+
+    Raises:
+        StoreError: its tables are not ours.
+    """
+    if connection.execute(_HAS_META).fetchone()[0]:
+        row = connection.execute(hot.GET_FACT, ("schema_version",)).fetchone()
+        if row is not None and row[0].isdecimal():
+            return int(row[0])
+    elif not connection.execute("SELECT COUNT(*) FROM sqlite_master").fetchone()[0]:
+        return 0
+    raise StoreError("it is the database of another program: name another file")
+
+
+def migrate(connection: sqlite3.Connection, steps: Sequence[Migration] = MIGRATIONS) -> int:
+    """Bring a database to the newest schema and return the version it had.
+
+    Each step and its number are one transaction: a step that fails leaves the database as it was before it.
+
+    Raises:
+        StoreError: the database is newer than this program, or of another one.
+    """
+    found = version_of(connection)
+    newest = steps[-1].number
+    if found > newest:
+        raise StoreError(
+            f"it has schema version {found}, this program knows {newest}: start the newer ffrtmpd, or restore a backup"
+        )
+    for step in steps[found:]:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            connection.execute("CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL)")
+            for statement in step.statements:
+                connection.execute(statement)
+            connection.execute(hot.PUT_FACT, ("schema_version", str(step.number)))
+            connection.execute("COMMIT")
+        except sqlite3.Error:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+    return found

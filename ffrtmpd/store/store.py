@@ -1,0 +1,409 @@
+"""The store: jobs and their transitions, keys and nodes, on one SQLite connection of one thread."""
+
+import dataclasses
+import secrets
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from pathlib import Path
+from typing import Any, Self, Unpack
+
+from ffrtmpd.lifecycle import INITIAL, JobEvent, next_state
+from ffrtmpd.principals import Principal
+from ffrtmpd.store import hot, queries, registry, windows
+from ffrtmpd.store.effects import columns_of, consequences
+from ffrtmpd.store.errors import KeyConflict, NoSuchJob, StaleAttempt, StoreError
+from ffrtmpd.store.files import Database, open_database
+from ffrtmpd.store.records import (
+    Head,
+    JobChanges,
+    JobRow,
+    JobUpdate,
+    NewJob,
+    NodeRow,
+    audit_entry,
+    dump,
+    job_id,
+    job_row,
+)
+from ffrtmpd.store.registry import PrincipalChanges
+from ffrtmpd.store.turn import Row, Turn
+from ffrtmpd.wire.messages.jobs import AuditEntry
+from ffrtmpd.wire.vocabulary import JobState, Priority, Queue, Role
+
+Cell = tuple[JobState, Queue, Priority]
+
+
+class Store:
+    """What the master knows that must outlive it.
+
+    Writes belong to a turn: ``begin``, any number of them, then ``commit`` or ``rollback``. Reads see them at once. Any
+    write, and the commit, may raise ``StoreReadOnly``: then all of the turn is undone and only ``rollback`` is left.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._turn = Turn(database.connection)
+        self._counts: Counter[Cell] = Counter()
+        self._moved: Counter[Cell] = Counter()
+        self._cluster_id = ""
+
+    @classmethod
+    def open(cls, path: Path | None) -> Self:
+        """Open the database at ``path``, made if there is none; None for one in memory.
+
+        Raises:
+            StoreError: it is damaged, newer than this program, another program's, in use, or cannot be written.
+        """
+        database = open_database(path)
+        store = cls(database)
+        try:
+            store._load()
+        except StoreError as error:
+            store.close()
+            raise StoreError(f"cannot use the database {path}: {error}") from error
+        return store
+
+    def close(self) -> None:
+        """Undo an unfinished turn and close the file. A closed store may be closed again."""
+        if not self._database.peewee.is_closed():
+            self._turn.rollback()
+        self._database.close()
+
+    # ── the turn ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def begin(self) -> None:
+        """Start a turn. One that writes nothing costs nothing."""
+        self._turn.begin()
+        self._moved.clear()
+
+    def commit(self) -> None:
+        """Put the turn's writes on the disk.
+
+        Raises:
+            StoreReadOnly: the disk took them not; all are undone, and ``rollback`` ends the turn.
+        """
+        self._turn.commit()
+        self._counts.update(self._moved)
+        self._moved.clear()
+
+    def rollback(self) -> None:
+        """Undo the turn's writes."""
+        self._turn.rollback()
+        self._moved.clear()
+
+    # ── the cluster ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    def epoch_up(self) -> int:
+        """Raise the epoch by one and return it; the first is 1. It holds once committed."""
+        epoch = int(self._fact("epoch") or 0) + 1
+        self._put_fact("epoch", str(epoch))
+        return epoch
+
+    def cluster_id(self) -> str:
+        """Return the random name that this database was given when it was made: 16 hexadecimal digits."""
+        return self._cluster_id
+
+    # ── jobs ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def add(self, job: NewJob, at: float) -> tuple[JobRow, bool]:
+        """Add a job and return it with True, or the job that has this key already with False.
+
+        Raises:
+            KeyConflict: the key is known with another digest.
+            ValueError: a job cannot begin in that state.
+        """
+        if job.state not in INITIAL:
+            raise ValueError(f"a job cannot begin as {job.state}")
+        spec = job.spec
+        values = (
+            job.key,
+            job.digest,
+            dump(spec),
+            dump(job.encode),
+            job.requires,
+            job.rank,
+            spec.queue.value,
+            spec.priority.value,
+            spec.scenario,
+            job.state.value,
+            spec.max_attempts,
+            at,
+            job.due_at if job.state is JobState.PENDING else None,
+            job.reason,
+        )
+        added = self._turn.write(hot.ADD_JOB, values).fetchall()
+        if not added:
+            known = job_row(self._turn.read(hot.GET_JOB_BY_KEY, (job.key,))[0])
+            if known.digest != job.digest:
+                raise KeyConflict(job.key, known.job_id)
+            return known, False
+        row = job_row(added[0])
+        self._audit(row, None, "submit", at=at, who=job.who, why=job.reason)
+        return row, True
+
+    def job(self, seq: int) -> JobRow | None:
+        """Return a job, None if there is none with that number."""
+        found = self._turn.read(hot.GET_JOB, (seq,))
+        return job_row(found[0]) if found else None
+
+    def head(self, requires: str) -> Head | None:
+        """Return the next job of a requirement class, None if none is queued."""
+        heads = self.heads(requires, 1)
+        return heads[0] if heads else None
+
+    def heads(self, requires: str, limit: int) -> list[Head]:
+        """Return the next jobs of a requirement class in the order of work."""
+        return [Head(seq, rank) for seq, rank in self._turn.read(hot.HEADS, (requires, limit))]
+
+    def ready_classes(self) -> dict[str, int]:
+        """Return how many jobs are queued by requirement class; it reads them all."""
+        return dict(self._ask(queries.ready_classes()))
+
+    def apply(
+        self,
+        seq: int,
+        event: JobEvent,
+        *,
+        at: float,
+        who: str,
+        why: str | None = None,
+        expect_attempt: int | None = None,
+        **changes: Unpack[JobChanges],
+    ) -> JobRow:
+        """Let ``event`` happen to a job and return the job after it.
+
+        Set without being asked, unless ``changes`` says otherwise: ``reason`` is ``why``. ``assign`` counts ``attempt``
+        up and forgets the outcome of the attempt before. ``start`` sets ``started_at`` and the phase. A terminal state
+        sets ``finished_at``, forgets token and phase, and keeps the node for its logs. A state without a node forgets
+        node, token, phase and progress. ``retry`` forgets every outcome and counts failures and losses anew. ``due_at``
+        is kept by a pending job alone.
+
+        Args:
+            seq: the job.
+            event: what happened.
+            at: when, Unix seconds.
+            who: principal or ``master``.
+            why: reason, for the audit row and the job.
+            expect_attempt: refuse unless the job is at this attempt; None for acts that are about no attempt.
+            changes: more to set; ``assign`` needs ``node_id`` and ``token``.
+
+        Raises:
+            NoSuchJob: no such job.
+            StaleAttempt: the job is at another attempt.
+            IllegalTransition: it cannot happen to a job in that state.
+        """
+        row = self._need(seq)
+        if expect_attempt is not None and expect_attempt != row.attempt:
+            raise StaleAttempt(f"{row.job_id} is at attempt {row.attempt}, not {expect_attempt}")
+        on_node = row.node_id is not None if row.state is JobState.PAUSED else None
+        target = next_state(row.state, event, on_node=on_node)
+        if event is JobEvent.ASSIGN:
+            _check_assignment(row, changes)
+        columns = {"reason": why, **consequences(row, event, target, at), **columns_of(changes), "state": target}
+        after = self._write(row, columns)
+        self._audit(after, row.state, event.value, at=at, who=who, why=why, node_id=after.node_id or row.node_id)
+        return after
+
+    def update(self, seq: int, *, state: JobState, attempt: int, **changes: Unpack[JobUpdate]) -> JobRow:
+        """Change a job that stays in its state, and return it after that. No audit row is written.
+
+        Raises:
+            NoSuchJob: no such job.
+            StaleAttempt: the job is in another state or at another attempt.
+        """
+        row = self._need(seq)
+        if row.state is not state or row.attempt != attempt:
+            raise StaleAttempt(f"{row.job_id} is {row.state} at attempt {row.attempt}, not {state} at {attempt}")
+        return self._write(row, columns_of(changes))
+
+    def waiting(self) -> list[tuple[int, float]]:
+        """Return number and due time of the pending jobs, soonest first. One without a due time is due at 0."""
+        rows = self._ask(queries.waiting())
+        return sorted(((seq, due_at or 0.0) for seq, due_at in rows), key=lambda entry: (entry[1], entry[0]))
+
+    def held_by_nodes(self) -> list[JobRow]:
+        """Return the jobs that a node holds, by number."""
+        return [job_row(values) for values in self._ask(queries.held_by_nodes())]
+
+    def jobs(
+        self,
+        *,
+        states: Sequence[JobState] = (),
+        queues: Sequence[Queue] = (),
+        node_id: str | None = None,
+        limit: int = 100,
+        before_seq: int | None = None,
+        after_seq: int | None = None,
+        oldest_first: bool = False,
+    ) -> list[JobRow]:
+        """Return a window of the jobs in the order of their submit.
+
+        Args:
+            states: only these; none: all.
+            queues: only these; none: all.
+            node_id: only jobs that this node holds or held last.
+            limit: jobs at most.
+            before_seq: only jobs with a smaller number: the last of the window before, newest first.
+            after_seq: only jobs with a greater number: the last of the window before, oldest first.
+            oldest_first: else newest first.
+        """
+        found = windows.find(
+            self._turn.read,
+            states=states,
+            queues=queues,
+            node_id=node_id,
+            limit=limit,
+            bounds=(after_seq, before_seq),
+            oldest_first=oldest_first,
+        )
+        return [self._need(seq) for seq in found]
+
+    def count(
+        self, *, states: Sequence[JobState] = (), queues: Sequence[Queue] = (), node_id: str | None = None
+    ) -> int:
+        """Return how many jobs match; nothing given matches all."""
+        if node_id is None:
+            return sum(
+                number
+                for (state, queue, _), number in self.counts().items()
+                if (not states or state in states) and (not queues or queue in queues)
+            )
+        return int(self._ask(queries.count_of_node(node_id, states, queues))[0][0])
+
+    def counts(self) -> dict[Cell, int]:
+        """Return how many jobs there are by state, queue and priority, kept up to date in memory; zeros are absent."""
+        total = self._counts.copy()
+        total.update(self._moved)
+        return {cell: number for cell, number in total.items() if number}
+
+    def history(self, seq: int, limit: int = 1_000) -> list[AuditEntry]:
+        """Return the last transitions of a job, oldest first."""
+        return [audit_entry(values) for values in reversed(self._ask(queries.history(seq, limit)))]
+
+    def node_of_attempt(self, seq: int, attempt: int) -> str | None:
+        """Return the node that was given an attempt, None if there was no such attempt."""
+        found = self._ask(queries.node_of_attempt(seq, attempt))
+        return str(found[0][0]) if found else None
+
+    # ── keys and nodes ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def principals(self) -> list[Principal]:
+        """Return every key there ever was, by id."""
+        return [registry.principal(values) for values in self._ask(registry.all_principals())]
+
+    def add_principal(
+        self,
+        *,
+        name: str,
+        role: Role,
+        public: str,
+        at: float,
+        grants: Role | None = None,
+        expires_at: float | None = None,
+    ) -> Principal:
+        """Add a key and return it.
+
+        Raises:
+            NameTaken: a live key has the name; invitations (``grants``) neither take nor need a free one.
+            PublicKeyTaken: the public half is known.
+        """
+        new = Principal(id=0, name=name, role=role, public=public, created_at=at, grants=grants, expires_at=expires_at)
+        registry.refuse_clash(self.principals(), new)
+        number = self._tell(registry.add_principal(new))
+        return dataclasses.replace(new, id=number)
+
+    def change_principal(self, number: int, **changes: Unpack[PrincipalChanges]) -> Principal:
+        """Change a key and return it after that.
+
+        Raises:
+            NoSuchPrincipal: no such id.
+            NameTaken: a live key has the name.
+            PublicKeyTaken: another key has the public half.
+        """
+        known = self.principals()
+        after = dataclasses.replace(registry.find_principal(known, number), **changes)
+        registry.refuse_clash(known, after)
+        self._tell(registry.change_principal(after))
+        return after
+
+    def nodes(self) -> list[NodeRow]:
+        """Return every node ever seen, by id."""
+        return [registry.node_row(values) for values in self._ask(registry.all_nodes())]
+
+    def save_node(self, row: NodeRow) -> None:
+        """Store a node in place of what was known of it."""
+        self._tell(registry.save_node(row))
+
+    # ── inside ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _load(self) -> None:
+        """Read what is kept in memory, and name the cluster if this database is new."""
+        for state, queue, priority, number in self._ask(queries.cells()):
+            self._counts[JobState(state), Queue(queue), Priority(priority)] = number
+        known = self._fact("cluster_id")
+        if known is None:
+            known = secrets.token_hex(8)
+            self.begin()
+            self._put_fact("cluster_id", known)
+            self.commit()
+        self._cluster_id = known
+
+    def _need(self, seq: int) -> JobRow:
+        row = self.job(seq)
+        if row is None:
+            raise NoSuchJob(f"there is no {job_id(seq)}")
+        return row
+
+    def _write(self, row: JobRow, columns: Mapping[str, Any]) -> JobRow:
+        """Write ``columns`` of a job if it is still as ``row`` says, and return it after that."""
+        if not columns:
+            return row
+        values = [value.value if isinstance(value, Enum) else value for value in columns.values()]
+        written = self._turn.write(hot.set_job(tuple(columns)), (*values, row.seq, row.state.value, row.attempt))
+        if written.rowcount != 1:
+            raise StaleAttempt(f"{row.job_id} was changed by another program")
+        return dataclasses.replace(row, **columns)
+
+    def _audit(
+        self,
+        after: JobRow,
+        before: JobState | None,
+        event: str,
+        *,
+        at: float,
+        who: str,
+        why: str | None,
+        node_id: str | None = None,
+    ) -> None:
+        """Record a transition in the turn that made it, and in the figures."""
+        left = None if before is None else before.value
+        values = (after.seq, at, left, after.state.value, event, who, why, after.attempt, node_id)
+        self._turn.write(hot.ADD_AUDIT, values)
+        if before is not None:
+            self._moved[before, after.queue, after.priority] -= 1
+        self._moved[after.state, after.queue, after.priority] += 1
+
+    def _fact(self, name: str) -> str | None:
+        found = self._turn.read(hot.GET_FACT, (name,))
+        return str(found[0][0]) if found else None
+
+    def _put_fact(self, name: str, value: str) -> None:
+        self._turn.write(hot.PUT_FACT, (name, value))
+
+    def _ask(self, query: Any) -> list[Row]:
+        sql, parameters = query.bind(self._database.peewee).sql()
+        return self._turn.read(sql, parameters)
+
+    def _tell(self, query: Any) -> int:
+        """Run a write made of models and return the id of the row it added, if it added one."""
+        sql, parameters = query.bind(self._database.peewee).sql()
+        return self._turn.write(sql, parameters).lastrowid or 0
+
+
+def _check_assignment(row: JobRow, changes: JobChanges) -> None:
+    """Refuse an assignment that the attempt before could be mistaken for."""
+    if not (changes.get("node_id") and changes.get("token")):
+        raise TypeError("assign takes node_id and token")
+    if changes.get("attempt", row.attempt + 1) <= row.attempt:
+        raise ValueError(f"{row.job_id} has had attempt {row.attempt} already")

@@ -1,0 +1,102 @@
+"""The one connection, and the transaction that makes a turn one write to the disk."""
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any, Final, NoReturn
+
+from ffrtmpd.store.errors import StoreError, StoreReadOnly
+
+Row = tuple[Any, ...]
+
+# Primary result codes that say "not now": the same write may succeed when the disk has room again or the lock is gone.
+_NOT_NOW: Final = {
+    sqlite3.SQLITE_FULL: "the disk is full",
+    sqlite3.SQLITE_IOERR: "the disk takes no writes",
+    sqlite3.SQLITE_READONLY: "the database is read-only",
+    sqlite3.SQLITE_CANTOPEN: "the database cannot be opened for writing",
+    sqlite3.SQLITE_PERM: "the database is read-only",
+    sqlite3.SQLITE_BUSY: "another program has locked the database",
+    sqlite3.SQLITE_LOCKED: "another program has locked the database",
+    sqlite3.SQLITE_NOMEM: "there is no memory left",
+}
+_DAMAGED: Final = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+# The higher bytes of a code only tell which call failed.
+_PRIMARY: Final = 0xFF
+
+
+class Turn:
+    """Begins a transaction at the first write and ends it at ``commit``.
+
+    After a failed write the turn is broken: what it wrote is undone, and every further write and the commit fail until
+    ``rollback``. So nothing of it can be acknowledged by mistake, and a locked database is waited for but once.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._problem: str | None = None
+
+    def begin(self) -> None:
+        """Start a turn; costs nothing until something is written."""
+        if self._connection.in_transaction:
+            raise RuntimeError("the turn before was neither committed nor rolled back")
+        self._problem = None
+
+    def commit(self) -> None:
+        """Put what the turn wrote on the disk; nothing written, nothing done.
+
+        Raises:
+            StoreReadOnly: the turn is undone.
+        """
+        self._refuse_broken()
+        if self._connection.in_transaction:
+            self._run("COMMIT", ())
+
+    def rollback(self) -> None:
+        """Undo what the turn wrote."""
+        self._problem = None
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+
+    def read(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        """Return the rows of a statement, what the turn wrote included.
+
+        Raises:
+            StoreError: the disk cannot be read, or holds something else.
+        """
+        try:
+            return self._connection.execute(sql, parameters).fetchall()
+        except sqlite3.Error as error:
+            self._translate(error)
+
+    def write(self, sql: str, parameters: Sequence[Any]) -> sqlite3.Cursor:
+        """Run a statement within the turn.
+
+        Raises:
+            StoreReadOnly: the turn is undone and broken.
+        """
+        self._refuse_broken()
+        if not self._connection.in_transaction:
+            self._run("BEGIN IMMEDIATE", ())
+        return self._run(sql, parameters)
+
+    def _refuse_broken(self) -> None:
+        if self._problem is not None:
+            raise StoreReadOnly(self._problem)
+
+    def _run(self, sql: str, parameters: Sequence[Any]) -> sqlite3.Cursor:
+        try:
+            return self._connection.execute(sql, parameters)
+        except sqlite3.Error as error:
+            self.rollback()
+            self._problem = str(error)
+            self._translate(error)
+
+    def _translate(self, error: sqlite3.Error) -> NoReturn:
+        code = getattr(error, "sqlite_errorcode", 0) & _PRIMARY
+        if code in _NOT_NOW:
+            self._problem = f"{_NOT_NOW[code]} ({error})"
+            raise StoreReadOnly(self._problem) from error
+        if code in _DAMAGED:
+            raise StoreError(f"the database is damaged ({error}): stop ffrtmpd and restore a backup") from error
+        # A wrong statement is a fault of this program.
+        raise error
