@@ -8,7 +8,7 @@ import difflib
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
 from ffrtmpd.wire.schema import FieldInfo, SchemaError, fields_of, from_plain
 
@@ -65,6 +65,10 @@ def _refuse_unknown(cls: type, document: Mapping[str, Any], prefix: str, path: P
             raise SettingsError(f"{path}: unknown key {prefix}{key}{meant}")
         if dataclasses.is_dataclass(info.type) and isinstance(info.type, type) and isinstance(value, dict):
             _refuse_unknown(info.type, value, f"{prefix}{key}.", path)
+        elif get_origin(info.type) is dict and dataclasses.is_dataclass(get_args(info.type)[1]):
+            for name, entry in value.items() if isinstance(value, dict) else ():
+                if isinstance(entry, dict):
+                    _refuse_unknown(get_args(info.type)[1], entry, f"{prefix}{key}.{name}.", path)
 
 
 def _merge(into: dict[str, Any], new: Mapping[str, Any]) -> None:

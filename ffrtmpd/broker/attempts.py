@@ -1,0 +1,203 @@
+"""What a worker says about an attempt: begun, so far, ended, published.
+
+Only the attempt that holds the job, told by its token and its node, changes anything; all others are stale.
+"""
+
+from ffrtmpd.broker.cluster import Cluster, Live, full
+from ffrtmpd.lifecycle import JobEvent
+from ffrtmpd.roster import Node
+from ffrtmpd.store import JobChanges, JobRow, parse_job_ref
+from ffrtmpd.wire.messages.session import (
+    About,
+    Commit,
+    Committed,
+    Kill,
+    ProgressReport,
+    Result,
+    ResultVerdict,
+    Started,
+)
+from ffrtmpd.wire.vocabulary import (
+    TERMINAL_STATES,
+    FailureClass,
+    JobState,
+    Outcome,
+    OutputMode,
+    Phase,
+    Verdict,
+)
+
+# Spreads retries of jobs that failed together, by up to a fifth of the wait.
+JITTER = 0.2
+
+
+def started(cluster: Cluster, message: Started, node: Node) -> None:
+    """The encoder has begun."""
+    row = _holder(cluster, message, node)
+    if row is None:
+        _tell_stale(cluster, message, node)
+        return
+    held = node.holds.get(row.seq)
+    if held is not None:
+        held.started = True
+    if row.state is JobState.ASSIGNED:
+        _begin(cluster, row, message.encoder)
+
+
+def _begin(cluster: Cluster, row: JobRow, encoder: str | None) -> JobRow:
+    moved = cluster.move(row, JobEvent.START, why=encoder, phase=Phase.ENCODING)
+    cluster.live[row.seq] = Live()
+    return moved
+
+
+def progress(cluster: Cluster, message: ProgressReport, node: Node) -> None:
+    """Remember how far it is, in memory: what is lost with the master is said again by the worker."""
+    row = _holder(cluster, message, node)
+    if row is None:
+        _tell_stale(cluster, message, node)
+        return
+    if row.state is JobState.ASSIGNED:
+        row = _begin(cluster, row, None)
+    live = cluster.live.setdefault(row.seq, Live())
+    live.phase, live.progress = message.phase, message.progress
+    cluster.journal.touch(row.seq)
+
+
+def result(cluster: Cluster, message: Result, node: Node) -> None:
+    """Record how an attempt ended."""
+    row = _holder(cluster, message, node)
+    if row is None:
+        _settled(cluster, message, node)
+    elif message.outcome is Outcome.ENCODED:
+        _encoded(cluster, message, node, row)
+    elif message.outcome is Outcome.FAILED:
+        _failed(cluster, message, node, row)
+    else:
+        # The worker stopped it without having been told by this master: give it to the next.
+        cluster.release(node, row.seq)
+        cluster.requeue(row, why=message.reason or f"{node.node_id} stopped it", loss=False)
+        _verdict(cluster, message, node, Verdict.RECORDED)
+
+
+def _encoded(cluster: Cluster, message: Result, node: Node, row: JobRow) -> None:
+    if row.phase is not Phase.PUBLISHING:
+        if row.state is JobState.ASSIGNED:
+            row = _begin(cluster, row, message.report.encoder)
+        elif row.state is JobState.PAUSED:
+            row = cluster.move(row, JobEvent.RESUME, why="it finished before it could be stopped")
+        if row.spec.output_mode is not OutputMode.FILE:
+            row = cluster.store.update(row.seq, state=row.state, attempt=row.attempt, report=message.report)
+            _complete(cluster, message, node, row, message.report.output)
+            return
+        row = cluster.store.update(
+            row.seq, state=row.state, attempt=row.attempt, phase=Phase.PUBLISHING, report=message.report
+        )
+        cluster.live.setdefault(row.seq, Live()).phase = Phase.PUBLISHING
+        cluster.journal.touch(row.seq)
+    if node.session is not None:
+        cluster.send(node.session.peer, Commit(job_id=message.job_id, attempt=message.attempt, token=message.token))
+
+
+def committed(cluster: Cluster, message: Committed, node: Node) -> None:
+    """The output is published: the job is done."""
+    row = _holder(cluster, message, node)
+    if row is None or row.phase is not Phase.PUBLISHING:
+        _settled(cluster, message, node)
+        return
+    _complete(cluster, message, node, row, message.output)
+
+
+def _complete(cluster: Cluster, message: About, node: Node, row: JobRow, output: str | None) -> None:
+    live = cluster.live.get(row.seq)
+    measured = full(live.progress if live else row.progress)
+    cluster.release(node, row.seq)
+    cluster.move(row, JobEvent.COMPLETE, progress=measured, output=output, reason=None, exit_code=0)
+    _verdict(cluster, message, node, Verdict.RECORDED)
+
+
+def _failed(cluster: Cluster, message: Result, node: Node, row: JobRow) -> None:
+    live = cluster.live.get(row.seq)
+    failure = message.failure_class or FailureClass.TRANSIENT
+    failures = row.failures + 1
+    changes: JobChanges = {
+        "failures": failures,
+        "failure_class": failure,
+        "reason": message.reason,
+        "exit_code": message.report.exit_code,
+        "report": message.report,
+        "progress": live.progress if live else row.progress,
+    }
+    cluster.release(node, row.seq)
+    if failure is FailureClass.TRANSIENT and failures < row.max_attempts:
+        changes["due_at"] = cluster.now.wall_s + back_off(cluster, failures)
+        cluster.move(row, JobEvent.BACK_OFF, why=message.reason, **changes)
+    else:
+        cluster.move(row, JobEvent.FAIL, why=message.reason, **changes)
+    _verdict(cluster, message, node, Verdict.RECORDED)
+
+
+def back_off(cluster: Cluster, failures: int) -> float:
+    """Return the seconds to wait after that many failures: 5, 10, 20 … 300, and up to a fifth more."""
+    settings = cluster.settings
+    wait_s = settings.back_off_s
+    for _ in range(failures - 1):
+        wait_s = min(wait_s * 2, settings.back_off_max_s)
+    spread = int.from_bytes(cluster.random_bytes(2)) / 0xFFFF
+    return min(wait_s, settings.back_off_max_s) * (1 + JITTER * spread)
+
+
+# ── who speaks ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _find(cluster: Cluster, message: About) -> JobRow | None:
+    seq = parse_job_ref(message.job_id)
+    return None if seq is None else cluster.store.job(seq)
+
+
+def _holder(cluster: Cluster, message: About, node: Node) -> JobRow | None:
+    """Return the job if this message speaks for the attempt that holds it, and renew its lease.
+
+    A finished attempt is in no beat any more; its result, said again until it is answered, is what keeps the lease.
+    """
+    row = _find(cluster, message)
+    if row is None or row.state in TERMINAL_STATES or row.node_id != node.node_id:
+        return None
+    if row.attempt != message.attempt or row.token != message.token:
+        return None
+    held = node.holds.get(row.seq)
+    if held is not None:
+        held.lease_until_s = cluster.now.mono_s + cluster.lease_s(held.fenced)
+    return row
+
+
+def _settled(cluster: Cluster, message: About, node: Node) -> None:
+    """Answer a result that comes again, or too late: nothing changes."""
+    row = _find(cluster, message)
+    if row is not None:
+        held = node.holds.get(row.seq)
+        if held is not None and held.attempt == message.attempt:
+            cluster.release(node, row.seq)
+    own = row is not None and row.node_id == node.node_id and row.attempt == message.attempt
+    recorded = own and row is not None and row.state in TERMINAL_STATES
+    _verdict(cluster, message, node, Verdict.RECORDED if recorded else Verdict.STALE)
+
+
+def _verdict(cluster: Cluster, message: About, node: Node, verdict: Verdict) -> None:
+    if node.session is not None:
+        cluster.send(
+            node.session.peer,
+            ResultVerdict(job_id=message.job_id, attempt=message.attempt, token=message.token, verdict=verdict),
+        )
+
+
+def _tell_stale(cluster: Cluster, message: About, node: Node) -> None:
+    if node.session is not None:
+        cluster.send(
+            node.session.peer,
+            Kill(
+                job_id=message.job_id,
+                attempt=message.attempt,
+                token=message.token,
+                reason="another attempt holds the job",
+            ),
+        )

@@ -1,0 +1,282 @@
+"""The brain of the master: ``handle(event, now)`` gives actions, to be done once the turn is on disk."""
+
+import os
+from collections.abc import Callable
+from typing import Any, Final
+
+from ffrtmpd.broker import attempts, dispatch, jobs, keys, nodes, sessions, submissions
+from ffrtmpd.broker.cluster import Cluster, Refusal
+from ffrtmpd.broker.events import Action, Event, GarbageCame, MessageCame, Now, Peer, PeerLost, Side, TimeCame
+from ffrtmpd.broker.journal import Journal
+from ffrtmpd.broker.settings import BrokerSettings
+from ffrtmpd.lifecycle import JobEvent
+from ffrtmpd.principals import Principal, Principals
+from ffrtmpd.scenario import Scenarios
+from ffrtmpd.store import Store
+from ffrtmpd.wire.catalogue import PERMISSIONS
+from ffrtmpd.wire.codec import Message
+from ffrtmpd.wire.messages import common, session
+from ffrtmpd.wire.messages import jobs as job_messages
+from ffrtmpd.wire.messages import keys as key_messages
+from ffrtmpd.wire.messages import nodes as node_messages
+from ffrtmpd.wire.messages.common import Ping, Pong, Problem
+from ffrtmpd.wire.vocabulary import ErrorCode, Role
+
+_CLIENT: Final[dict[type[Message], Callable[..., Message | None]]] = {
+    job_messages.Submit: submissions.submit,
+    job_messages.Status: jobs.status,
+    job_messages.ListJobs: jobs.list_jobs,
+    job_messages.Changes: jobs.changes,
+    job_messages.Cancel: jobs.cancel,
+    job_messages.Pause: jobs.pause,
+    job_messages.Resume: jobs.resume,
+    job_messages.Retry: jobs.retry,
+    job_messages.Logs: jobs.logs,
+    job_messages.ListScenarios: jobs.list_scenarios,
+    node_messages.ListNodes: nodes.list_nodes,
+    node_messages.DescribeNode: nodes.describe_node,
+    key_messages.Invite: keys.invite,
+    key_messages.Enrol: keys.enrol,
+    key_messages.ListKeys: keys.list_keys,
+    key_messages.RevokeKey: keys.revoke,
+}
+_OPENING: Final[dict[type[Message], Callable[..., None]]] = {
+    session.Hello: sessions.hello,
+    session.Ready: sessions.ready,
+}
+_SESSION: Final[dict[type[Message], Callable[..., None]]] = {
+    session.Heartbeat: sessions.heartbeat,
+    session.Started: attempts.started,
+    session.ProgressReport: attempts.progress,
+    session.Result: attempts.result,
+    session.Committed: attempts.committed,
+    session.Bye: sessions.bye,
+}
+
+
+class Broker:
+    """Decides. Knows no socket, no clock and no thread; writes to the store within the turn that its shell opened."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        principals: Principals,
+        scenarios: Scenarios,
+        settings: BrokerSettings,
+        random_bytes: Callable[[int], bytes] = os.urandom,
+    ) -> None:
+        self._cluster = Cluster(
+            store=store,
+            principals=principals,
+            scenarios=scenarios,
+            settings=settings,
+            random_bytes=random_bytes,
+        )
+
+    @property
+    def cluster(self) -> Cluster:
+        """The working memory, for tests and for metrics to read."""
+        return self._cluster
+
+    def open(self, now: Now) -> list[Action]:
+        """Begin a new epoch after a start: all that nodes held is theirs for a full lease, nothing is requeued."""
+        cluster = self._cluster
+        cluster.epoch = cluster.store.epoch_up()
+        cluster.started_s = now.mono_s
+        self._remember(now)
+        return self._take()
+
+    def reload(self, now: Now) -> list[Action]:
+        """Make memory anew from disk after a turn that could not be committed.
+
+        Workers are asked for their inventory again, because what they were told may not have been kept.
+        """
+        cluster = self._cluster
+        peers = [node.session.peer for node in cluster.roster if node.session is not None]
+        fresh = Cluster(
+            store=cluster.store,
+            principals=cluster.principals,
+            scenarios=cluster.scenarios,
+            settings=cluster.settings,
+            random_bytes=cluster.random_bytes,
+        )
+        fresh.epoch, fresh.started_s = cluster.epoch, cluster.started_s
+        self._cluster = fresh
+        self._remember(now)
+        for peer in peers:
+            fresh.send(peer, session.Reset())
+        return self._take()
+
+    def _remember(self, now: Now) -> None:
+        cluster = self._cluster
+        cluster.now = now
+        cluster.principals.replace(cluster.store.principals())
+        for principal in cluster.principals.everyone():
+            if principal.role is Role.WORKER and principal.is_open(now.wall_s):
+                cluster.roster.get_or_add(principal.name)
+        cluster.journal = Journal(cluster.epoch)
+        cluster.queued = dict(cluster.store.ready_classes())
+        sessions.restore(cluster)
+        for seq, due_at in cluster.store.waiting():
+            cluster.timers.set(("due", seq), now.mono_s + max(0.0, due_at - now.wall_s))
+
+    def handle(self, event: Event, now: Now) -> list[Action]:
+        """Decide what follows from ``event``."""
+        cluster = self._cluster
+        cluster.now = now
+        match event:
+            case MessageCame(peer=peer) if peer.side is Side.CLIENTS:
+                self._client_said(event)
+            case MessageCame():
+                self._worker_said(event)
+            case GarbageCame():
+                self._garbage(event)
+            case PeerLost(peer=peer):
+                self._peer_lost(peer)
+            case TimeCame():
+                self._look_at_clock()
+        return self._take()
+
+    def settle(self, now: Now) -> list[Action]:
+        """End the turn: give jobs to free slots, tell waiting clients what changed."""
+        cluster = self._cluster
+        cluster.now = now
+        dispatch.dispatch(cluster)
+        jobs.tell_waiters(cluster)
+        return self._take()
+
+    def wakeup(self) -> float | None:
+        """Return the monotonic second at which to call again if nothing comes before."""
+        return self._cluster.timers.next()
+
+    def _take(self) -> list[Action]:
+        taken, self._cluster.out = self._cluster.out, []
+        return taken
+
+    # ── clients ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _client_said(self, event: MessageCame) -> None:
+        cluster, request = self._cluster, event.message
+        if not isinstance(request, common.Request):
+            return
+        # A REQ asks one thing at a time: whatever it waited for before, it has given up.
+        if cluster.waiters.pop(event.peer, None) is not None:
+            cluster.timers.drop(("waiter", event.peer))
+        try:
+            by = self._allowed(event, request)
+            reply = (
+                self._pong(request, by)
+                if isinstance(request, Ping)
+                else _CLIENT[type(request)](cluster, request, by, event.peer)
+            )
+        except Refusal as refusal:
+            cluster.note(
+                "info",
+                "refused",
+                type=request.TYPE,
+                code=refusal.problem.code,
+                message=refusal.problem.message,
+                user=event.user_id,
+            )
+            cluster.refuse(event.peer, request.request_id, refusal)
+            return
+        if reply is not None:
+            cluster.send(event.peer, reply)
+
+    def _allowed(self, event: MessageCame, request: common.Request) -> Principal:
+        by = self._cluster.principals.of(event.user_id, self._cluster.now.wall_s)
+        if by is None:
+            raise Refusal(
+                ErrorCode.NOT_ALLOWED, "this key has been revoked or has expired", hint="ask for an invitation"
+            )
+        if by.role not in PERMISSIONS[type(request)]:
+            raise Refusal(
+                ErrorCode.NOT_ALLOWED,
+                f"a key with role {by.role} may not {request.TYPE.lower().replace('_', ' ')}",
+                hint=f"roles that may: {', '.join(sorted(PERMISSIONS[type(request)]))}",
+            )
+        return by
+
+    def _pong(self, request: Ping, by: Principal) -> Pong:
+        cluster = self._cluster
+        return Pong(
+            request_id=request.request_id,
+            version=cluster.settings.version,
+            cluster=cluster.settings.cluster,
+            epoch=cluster.epoch,
+            uptime_s=cluster.now.mono_s - cluster.started_s,
+            principal=by.name,
+            role=by.role,
+            workers_port=cluster.settings.workers_port,
+        )
+
+    # ── workers ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _worker_said(self, event: MessageCame) -> None:
+        cluster, message, peer = self._cluster, event.message, event.peer
+        by = cluster.principals.of(event.user_id, cluster.now.wall_s)
+        if by is None or by.role is not Role.WORKER:
+            problem = Problem(code=ErrorCode.NOT_ALLOWED, message="this key has been revoked")
+            cluster.send(peer, session.Denied(problem=problem))
+            return
+        opening = _OPENING.get(type(message))
+        if opening is not None:
+            opening(cluster, message, by, peer, event.address)
+            return
+        node = cluster.roster.connected_as(peer)
+        if node is None:
+            cluster.send(peer, session.Reset())
+            return
+        sessions.heard(cluster, node)
+        if isinstance(message, session.LogChunk):
+            jobs.log_came(cluster, message, node.node_id)
+        else:
+            _SESSION[type(message)](cluster, message, node)
+
+    def _peer_lost(self, peer: Peer) -> None:
+        cluster = self._cluster
+        cluster.roster.candidates.pop(peer, None)
+        cluster.waiters.pop(peer, None)
+        node = cluster.roster.connected_as(peer)
+        if node is not None:
+            sessions.offline(cluster, node, why="connection lost")
+
+    # ── the rest ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _garbage(self, event: GarbageCame) -> None:
+        cluster, problem = self._cluster, event.problem
+        cluster.note(
+            "warning",
+            "garbage",
+            side=event.peer.side,
+            user=event.user_id,
+            code=problem.code,
+            message=problem.message,
+            type=problem.type_name or None,
+        )
+        refusal = Refusal(problem.code, problem.message)
+        if event.peer.side is Side.CLIENTS:
+            cluster.refuse(event.peer, problem.request_id or "", refusal)
+        else:
+            cluster.send(event.peer, session.Denied(problem=refusal.problem))
+
+    def _look_at_clock(self) -> None:
+        cluster = self._cluster
+        for kind, whom in cluster.timers.due(cluster.now.mono_s):
+            match kind:
+                case "due":
+                    self._job_due(whom)
+                case "silence":
+                    sessions.silence(cluster, whom)
+                case "lease":
+                    sessions.lease_over(cluster, *whom)
+                case "waiter":
+                    jobs.wait_over(cluster, whom)
+                case "fetch":
+                    jobs.fetch_over(cluster, whom)
+
+    def _job_due(self, seq: Any) -> None:
+        row = self._cluster.store.job(seq)
+        if row is not None and row.due_at is not None:
+            self._cluster.move(row, JobEvent.DUE, due_at=None)

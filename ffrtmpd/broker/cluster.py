@@ -1,0 +1,261 @@
+"""The working memory that all handlers of the broker share, and the few moves that more than one of them makes."""
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Unpack
+
+from ffrtmpd.broker.events import Action, Note, Now, Peer, Send
+from ffrtmpd.broker.journal import Journal, Waiter
+from ffrtmpd.broker.settings import BrokerSettings
+from ffrtmpd.lifecycle import JobEvent
+from ffrtmpd.placement import Need, why_waiting
+from ffrtmpd.principals import Principals
+from ffrtmpd.roster import Hold, Node, Roster
+from ffrtmpd.scenario import Scenarios
+from ffrtmpd.store import JobChanges, JobRow, Store
+from ffrtmpd.timers import Timers
+from ffrtmpd.wire.codec import Message
+from ffrtmpd.wire.messages.common import Error, Problem
+from ffrtmpd.wire.messages.jobs import JobView, Logs, Progress
+from ffrtmpd.wire.messages.session import Assign, Kill
+from ffrtmpd.wire.vocabulary import TERMINAL_STATES, ErrorCode, FailureClass, JobState, OutputMode, Phase
+
+MASTER = "master"
+
+
+class Refusal(Exception):
+    """A request that is answered with an error and changes nothing."""
+
+    def __init__(self, code: ErrorCode, message: str, *, hint: str | None = None, retryable: bool = False) -> None:
+        super().__init__(message)
+        self.problem = Problem(code=code, message=message[:2_048], hint=hint, retryable=retryable)
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """A client that waits for a node to send a piece of a log."""
+
+    peer: Peer
+    request: Logs
+    job_id: str
+    attempt: int
+    node_id: str
+
+
+@dataclass(slots=True)
+class Live:
+    """What a running attempt last said of itself. Kept in memory: losing it with the master loses nothing."""
+
+    phase: Phase = Phase.ENCODING
+    progress: Progress | None = None
+
+
+# Timers are named by what they are for and whom they concern.
+TimerKey = tuple[str, Any]
+
+
+class Cluster:
+    """Store, roster and everything else that a turn works on.
+
+    ``now`` is the time of the event being handled; ``out`` gathers the actions of the turn.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        principals: Principals,
+        scenarios: Scenarios,
+        settings: BrokerSettings,
+        random_bytes: Callable[[int], bytes],
+    ) -> None:
+        self.store = store
+        self.principals = principals
+        self.scenarios = scenarios
+        self.settings = settings
+        self.random_bytes = random_bytes
+        self.roster = Roster()
+        self.timers: Timers[TimerKey] = Timers()
+        self.epoch = 0
+        self.started_s = 0.0
+        self.journal = Journal(0)
+        self.queued: dict[str, int] = {}
+        self.live: dict[int, Live] = {}
+        self.waiters: dict[Peer, Waiter] = {}
+        self.fetches: dict[int, Fetch] = {}
+        self.now = Now(0.0, 0.0)
+        self.out: list[Action] = []
+
+    # ── what a turn says ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def send(self, peer: Peer, message: Message) -> None:
+        """Send once the turn is on disk."""
+        self.out.append(Send(peer, message))
+
+    def note(self, level: str, event: str, **fields: Any) -> None:
+        """Log once the turn is on disk."""
+        self.out.append(Note(level, event, fields))
+
+    def refuse(self, peer: Peer, request_id: str, refusal: Refusal) -> None:
+        """Answer a request with an error."""
+        self.send(peer, Error(request_id=request_id, problem=refusal.problem))
+
+    # ── jobs ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def move(
+        self,
+        row: JobRow,
+        event: JobEvent,
+        *,
+        who: str = MASTER,
+        why: str | None = None,
+        **changes: Unpack[JobChanges],
+    ) -> JobRow:
+        """Move a job along the transition table and keep what memory holds of it in step.
+
+        Raises:
+            IllegalTransition: the table knows no such move; nothing changed.
+        """
+        moved = self.store.apply(
+            row.seq, event, expect_attempt=row.attempt, at=self.now.wall_s, who=who, why=why, **changes
+        )
+        self._count(row, -1)
+        self.entered(moved)
+        self.note(
+            "info",
+            "job",
+            job=moved.job_id,
+            was=row.state,
+            state=moved.state,
+            by=who,
+            node=moved.node_id,
+            attempt=moved.attempt or None,
+            why=why,
+        )
+        return moved
+
+    def entered(self, row: JobRow) -> None:
+        """Take note of the state that a job is in now."""
+        self._count(row, 1)
+        if row.state is JobState.PENDING and row.due_at is not None:
+            self.timers.set(("due", row.seq), self.now.mono_s + max(0.0, row.due_at - self.now.wall_s))
+        else:
+            self.timers.drop(("due", row.seq))
+        if row.state in TERMINAL_STATES or row.node_id is None:
+            self.live.pop(row.seq, None)
+        self.journal.touch(row.seq)
+
+    def _count(self, row: JobRow, step: int) -> None:
+        if row.state is JobState.QUEUED:
+            left = self.queued.get(row.requires, 0) + step
+            if left:
+                self.queued[row.requires] = left
+            else:
+                self.queued.pop(row.requires, None)
+
+    def view(self, row: JobRow) -> JobView:
+        """Return a job as clients see it, with what its node last said."""
+        live = self.live.get(row.seq)
+        reason = row.reason
+        if row.state is JobState.QUEUED:
+            reason = why_waiting(Need.parse(row.requires), self.roster)
+        return JobView(
+            job_id=row.job_id,
+            scenario=row.scenario,
+            state=row.state,
+            phase=live.phase if live and row.phase is Phase.ENCODING else row.phase,
+            queue=row.queue,
+            priority=row.priority,
+            engine=row.spec.engine,
+            progress=live.progress if live and live.progress else row.progress,
+            node_id=row.node_id,
+            attempt=row.attempt,
+            max_attempts=row.max_attempts,
+            losses=row.losses,
+            created_at=row.created_at,
+            started_at=row.started_at,
+            finished_at=row.finished_at,
+            due_at=row.due_at,
+            reason=reason,
+            output=row.output or row.spec.output,
+            revision=self.journal.of(row.seq),
+        )
+
+    # ── attempts ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def lease_s(self, fenced: bool) -> float:
+        """Return how long a silent node keeps an attempt."""
+        return self.settings.give_away_s if fenced else self.settings.lost_after_s
+
+    def hold(self, node: Node, row: JobRow, *, paused: bool = False, started: bool = False) -> Hold:
+        """Count an attempt as held by ``node``, under a full lease."""
+        fenced = row.spec.output_mode is not OutputMode.FILE
+        held = Hold(
+            seq=row.seq,
+            attempt=row.attempt,
+            token=row.token or b"",
+            fenced=fenced,
+            lease_until_s=self.now.mono_s + self.lease_s(fenced),
+            paused=paused,
+            started=started,
+        )
+        node.holds[row.seq] = held
+        self.timers.set(("lease", (node.node_id, row.seq)), held.lease_until_s)
+        return held
+
+    def release(self, node: Node, seq: int) -> None:
+        """Count an attempt as held no more."""
+        if node.holds.pop(seq, None) is not None:
+            self.timers.drop(("lease", (node.node_id, seq)))
+
+    def drop(self, node: Node | None, row: JobRow, why: str) -> None:
+        """Tell ``node`` to stop an attempt; its slot stays taken until it has."""
+        held = node.holds.get(row.seq) if node else None
+        if node is None or held is None or held.attempt != row.attempt:
+            return
+        held.dropped = why
+        if node.session is not None:
+            self.send(node.session.peer, kill(held, row.job_id))
+
+    def assignment(self, row: JobRow) -> Assign:
+        """Return the message that gives a job's present attempt to its node."""
+        spec = row.spec
+        return Assign(
+            job_id=row.job_id,
+            attempt=row.attempt,
+            token=row.token or b"",
+            encode=row.encode,
+            input=spec.input,
+            output=spec.output,
+            output_mode=spec.output_mode,
+            duration_s=spec.duration_s,
+            encoder=spec.encoder,
+            engine=spec.engine,
+            require_gpu=spec.require_gpu,
+            timeout_s=spec.timeout_s,
+        )
+
+    def requeue(self, row: JobRow, *, why: str, loss: bool) -> JobRow:
+        """Give a job that its node will not finish to the next; after too many losses fail it as poison."""
+        losses = row.losses + (1 if loss else 0)
+        if loss and losses >= self.settings.loss_limit:
+            return self.move(
+                row,
+                JobEvent.FAIL,
+                why=f"poison: {losses} losses, the last: {why}",
+                losses=losses,
+                failure_class=FailureClass.PERMANENT,
+                reason=f"poison: lost {losses} times with its node ({why})",
+            )
+        return self.move(row, JobEvent.REQUEUE, why=why, losses=losses, reason=why)
+
+
+def kill(held: Hold, job_id: str) -> Kill:
+    """Return the message that stops a held attempt."""
+    return Kill(job_id=job_id, attempt=held.attempt, token=held.token, reason=held.dropped or "")
+
+
+def full(progress: Progress | None) -> Progress:
+    """Return the progress of a completed job: what was last measured, at 100 percent."""
+    return dataclasses.replace(progress or Progress(), percent=100.0, eta_s=None)

@@ -1,0 +1,287 @@
+"""What clients ask about jobs, and how they steer them."""
+
+from ffrtmpd.broker.cluster import Cluster, Fetch, Refusal
+from ffrtmpd.broker.events import Peer
+from ffrtmpd.broker.journal import Waiter
+from ffrtmpd.lifecycle import IllegalTransition, JobEvent
+from ffrtmpd.principals import Principal
+from ffrtmpd.store import JobRow, parse_job_ref
+from ffrtmpd.wire.codec import Message
+from ffrtmpd.wire.messages.jobs import (
+    Acted,
+    Cancel,
+    Changes,
+    ChangesReply,
+    JobList,
+    ListJobs,
+    ListScenarios,
+    Logs,
+    LogsReply,
+    Pause,
+    Resume,
+    Retry,
+    ScenarioList,
+    Status,
+    StatusReply,
+)
+from ffrtmpd.wire.messages.session import FetchLog, LogChunk, PauseAttempt, ResumeAttempt
+from ffrtmpd.wire.vocabulary import ErrorCode, JobState, Phase
+
+# More clients than this waiting at once are answered at once, with nothing new.
+WAITERS_MAX = 4_096
+CHANGES_MAX = 500
+
+
+def find(cluster: Cluster, ref: str) -> JobRow:
+    """Return the job that ``ref`` names by id or sequence number.
+
+    Raises:
+        Refusal: no such job.
+    """
+    seq = parse_job_ref(ref)
+    row = None if seq is None else cluster.store.job(seq)
+    if row is None:
+        raise Refusal(ErrorCode.NOT_FOUND, f"no job {ref!r}", hint="`ffrtmp jobs list` shows what is there")
+    return row
+
+
+def status(cluster: Cluster, request: Status, by: Principal, peer: Peer) -> Message:
+    """Answer STATUS."""
+    row = find(cluster, request.job)
+    return StatusReply(
+        request_id=request.request_id,
+        job=cluster.view(row),
+        spec=row.spec,
+        failure_class=row.failure_class,
+        exit_code=row.exit_code,
+        report=row.report,
+        history=tuple(cluster.store.history(row.seq)),
+    )
+
+
+def list_jobs(cluster: Cluster, request: ListJobs, by: Principal, peer: Peer) -> Message:
+    """Answer LIST_JOBS with one window and the way to the next."""
+    edge = None
+    if request.cursor is not None:
+        edge = parse_job_ref(request.cursor)
+        if edge is None:
+            raise Refusal(ErrorCode.INVALID_ARGUMENT, "cursor: not one that this master gave out")
+    rows = cluster.store.jobs(
+        states=request.states,
+        queues=request.queues,
+        node_id=request.node_id,
+        limit=request.limit + 1,
+        before_seq=None if request.oldest_first else edge,
+        after_seq=edge if request.oldest_first else None,
+        oldest_first=request.oldest_first,
+    )
+    window = rows[: request.limit]
+    return JobList(
+        request_id=request.request_id,
+        jobs=tuple(cluster.view(row) for row in window),
+        total=cluster.store.count(states=request.states, queues=request.queues, node_id=request.node_id),
+        next=str(window[-1].seq) if len(rows) > len(window) else None,
+        revision=cluster.journal.revision,
+    )
+
+
+def list_scenarios(cluster: Cluster, request: ListScenarios, by: Principal, peer: Peer) -> Message:
+    """Answer LIST_SCENARIOS."""
+    return ScenarioList(request_id=request.request_id, scenarios=tuple(cluster.scenarios.names()))
+
+
+# ── waiting for changes ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def changes(cluster: Cluster, request: Changes, by: Principal, peer: Peer) -> Message | None:
+    """Answer CHANGES at once if there are any, else let the client wait."""
+    seqs = []
+    for ref in request.jobs:
+        seq = parse_job_ref(ref)
+        if seq is None:
+            raise Refusal(ErrorCode.INVALID_ARGUMENT, f"jobs: {ref!r} is not a job id")
+        seqs.append(seq)
+    until_s = cluster.now.mono_s + request.wait_s
+    waiter = Waiter(peer, by.user_id, request, frozenset(seqs), until_s)
+    found = news(cluster, waiter)
+    if found is not None or request.wait_s <= 0 or len(cluster.waiters) >= WAITERS_MAX:
+        return found or _nothing(cluster, waiter)
+    cluster.waiters[peer] = waiter
+    cluster.timers.set(("waiter", peer), until_s)
+    return None
+
+
+def news(cluster: Cluster, waiter: Waiter) -> ChangesReply | None:
+    """Return what a waiter has not seen yet, None if there is nothing."""
+    request = waiter.request
+    if not cluster.journal.knows(request.since):
+        return ChangesReply(request_id=request.request_id, jobs=(), revision=cluster.journal.revision, reset=True)
+    seqs = cluster.journal.after(request.since, waiter.seqs, CHANGES_MAX)
+    rows = [row for seq in seqs if (row := cluster.store.job(seq)) is not None]
+    if not rows:
+        return None
+    cut = len(seqs) == CHANGES_MAX
+    revision = cluster.journal.of(seqs[-1]) if cut else cluster.journal.revision
+    return ChangesReply(request_id=request.request_id, jobs=tuple(cluster.view(row) for row in rows), revision=revision)
+
+
+def _nothing(cluster: Cluster, waiter: Waiter) -> ChangesReply:
+    return ChangesReply(request_id=waiter.request.request_id, jobs=(), revision=cluster.journal.revision)
+
+
+def wait_over(cluster: Cluster, peer: Peer) -> None:
+    """Answer a waiter whose time is up."""
+    waiter = cluster.waiters.pop(peer, None)
+    if waiter is not None:
+        cluster.send(peer, _nothing(cluster, waiter))
+
+
+def tell_waiters(cluster: Cluster) -> None:
+    """Answer every waiter for whom this turn brought something."""
+    fresh = cluster.journal.take_fresh()
+    if not fresh:
+        return
+    for peer, waiter in list(cluster.waiters.items()):
+        if waiter.seqs and waiter.seqs.isdisjoint(fresh):
+            continue
+        found = news(cluster, waiter)
+        if found is not None:
+            del cluster.waiters[peer]
+            cluster.timers.drop(("waiter", peer))
+            # A key revoked while it waited hears nothing more.
+            if cluster.principals.of(waiter.user_id, cluster.now.wall_s) is not None:
+                cluster.send(peer, found)
+
+
+# ── steering ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def cancel(cluster: Cluster, request: Cancel, by: Principal, peer: Peer) -> Message:
+    """Cancel a job; the node stops its processes and removes what they wrote."""
+    row = find(cluster, request.job)
+    if row.phase is Phase.PUBLISHING:
+        raise Refusal(
+            ErrorCode.CONFLICT,
+            f"{row.job_id} has finished and is being published",
+            hint="it will be completed in a moment",
+        )
+    moved = _move(cluster, row, JobEvent.CANCEL, by, "cancel")
+    cluster.drop(cluster.roster.get(row.node_id), row, "canceled")
+    return Acted(request_id=request.request_id, job=cluster.view(moved))
+
+
+def pause(cluster: Cluster, request: Pause, by: Principal, peer: Peer) -> Message:
+    """Freeze a running job or hold a waiting one."""
+    row = find(cluster, request.job)
+    if row.state is JobState.ASSIGNED or row.phase is Phase.PUBLISHING:
+        raise Refusal(
+            ErrorCode.CONFLICT,
+            f"{row.job_id} is {'starting' if row.state is JobState.ASSIGNED else 'being published'}",
+            hint="try again in a moment",
+            retryable=True,
+        )
+    waits = row.state in (JobState.PENDING, JobState.QUEUED)
+    moved = _move(cluster, row, JobEvent.HOLD if waits else JobEvent.PAUSE, by, "pause")
+    _steer(cluster, row, paused=True)
+    return Acted(request_id=request.request_id, job=cluster.view(moved))
+
+
+def resume(cluster: Cluster, request: Resume, by: Principal, peer: Peer) -> Message:
+    """Let a paused job go on: its processes, or its place in the queue."""
+    row = find(cluster, request.job)
+    moved = _move(cluster, row, JobEvent.RELEASE if row.node_id is None else JobEvent.RESUME, by, "resume")
+    _steer(cluster, row, paused=False)
+    return Acted(request_id=request.request_id, job=cluster.view(moved))
+
+
+def retry(cluster: Cluster, request: Retry, by: Principal, peer: Peer) -> Message:
+    """Queue a failed or canceled job anew, with all its attempts before it again."""
+    row = find(cluster, request.job)
+    moved = _move(cluster, row, JobEvent.RETRY, by, "retry")
+    return Acted(request_id=request.request_id, job=cluster.view(moved))
+
+
+def _move(cluster: Cluster, row: JobRow, event: JobEvent, by: Principal, verb: str) -> JobRow:
+    try:
+        return cluster.move(row, event, who=by.name, why=f"{verb} asked")
+    except IllegalTransition:
+        raise Refusal(
+            ErrorCode.CONFLICT, f"cannot {verb} {row.job_id}: it is {row.state}", hint=_hint(row.state)
+        ) from None
+
+
+def _hint(state: JobState) -> str | None:
+    if state in (JobState.FAILED, JobState.CANCELED):
+        return "`ffrtmp jobs retry` queues it anew"
+    return None
+
+
+def _steer(cluster: Cluster, row: JobRow, *, paused: bool) -> None:
+    node = cluster.roster.get(row.node_id)
+    held = node.holds.get(row.seq) if node else None
+    if node is None or held is None:
+        return
+    held.paused = paused
+    if node.session is not None:
+        kind = PauseAttempt if paused else ResumeAttempt
+        cluster.send(node.session.peer, kind(job_id=row.job_id, attempt=held.attempt, token=held.token))
+
+
+# ── logs ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def logs(cluster: Cluster, request: Logs, by: Principal, peer: Peer) -> None:
+    """Ask the node that ran the job for a piece of its log; its answer goes to the client."""
+    row = find(cluster, request.job)
+    attempt = request.attempt or row.attempt
+    if not 1 <= attempt <= row.attempt:
+        raise Refusal(ErrorCode.NOT_FOUND, f"{row.job_id} has no attempt {attempt or 1} yet")
+    node_id = cluster.store.node_of_attempt(row.seq, attempt)
+    node = cluster.roster.get(node_id)
+    if node is None or node.session is None:
+        raise Refusal(
+            ErrorCode.UNAVAILABLE,
+            f"the log of {row.job_id} is on {node_id or 'a node that was removed'}, which is offline",
+            hint="`ffrtmp jobs status` shows the last lines of a finished attempt",
+            retryable=True,
+        )
+    fetch_id = int.from_bytes(cluster.random_bytes(6))
+    cluster.fetches[fetch_id] = Fetch(peer, request, row.job_id, attempt, node.node_id)
+    cluster.timers.set(("fetch", fetch_id), cluster.now.mono_s + cluster.settings.fetch_timeout_s)
+    cluster.send(
+        node.session.peer,
+        FetchLog(fetch_id=fetch_id, job_id=row.job_id, attempt=attempt, offset=request.offset, limit=request.limit),
+    )
+
+
+def log_came(cluster: Cluster, chunk: LogChunk, node_id: str) -> None:
+    """Hand a piece of a log on to the client that asked."""
+    fetch = cluster.fetches.get(chunk.fetch_id)
+    if fetch is None or fetch.node_id != node_id:
+        return
+    del cluster.fetches[chunk.fetch_id]
+    cluster.timers.drop(("fetch", chunk.fetch_id))
+    if chunk.missing:
+        refusal = Refusal(ErrorCode.NOT_FOUND, f"{node_id} keeps no log of {fetch.job_id} attempt {fetch.attempt}")
+        cluster.refuse(fetch.peer, fetch.request.request_id, refusal)
+        return
+    cluster.send(
+        fetch.peer,
+        LogsReply(
+            request_id=fetch.request.request_id,
+            job_id=fetch.job_id,
+            attempt=fetch.attempt,
+            text=chunk.text,
+            offset=chunk.offset,
+            next_offset=chunk.next_offset,
+            end=chunk.end,
+        ),
+    )
+
+
+def fetch_over(cluster: Cluster, fetch_id: int) -> None:
+    """Answer a client whose log did not come in time."""
+    fetch = cluster.fetches.pop(fetch_id, None)
+    if fetch is not None:
+        refusal = Refusal(ErrorCode.TIMEOUT, f"{fetch.node_id} did not send the log in time", retryable=True)
+        cluster.refuse(fetch.peer, fetch.request.request_id, refusal)

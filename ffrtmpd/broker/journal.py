@@ -1,0 +1,67 @@
+"""What changed when: revisions of jobs, so that clients can wait for news instead of asking again and again."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Final
+
+from ffrtmpd.broker.events import Peer
+from ffrtmpd.wire.messages.jobs import Changes
+
+# A client that fell behind further than this reads its list anew.
+REMEMBERED: Final = 20_000
+# Each epoch has revisions of its own, so that a number from before a restart is recognised.
+EPOCH_SHIFT: Final = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Waiter:
+    """A client that waits for changes."""
+
+    peer: Peer
+    user_id: str
+    request: Changes
+    seqs: frozenset[int]
+    until_s: float
+
+
+class Journal:
+    """The order in which jobs last changed."""
+
+    def __init__(self, epoch: int) -> None:
+        self._floor = self.revision = epoch << EPOCH_SHIFT
+        self._last: OrderedDict[int, int] = OrderedDict()
+        self._fresh: set[int] = set()
+
+    def touch(self, seq: int) -> None:
+        """Record that a job changed now."""
+        self.revision += 1
+        self._last[seq] = self.revision
+        self._last.move_to_end(seq)
+        self._fresh.add(seq)
+        if len(self._last) > REMEMBERED:
+            _, self._floor = self._last.popitem(last=False)
+
+    def of(self, seq: int) -> int:
+        """Return the revision of a job's last change, 0 if it is not remembered."""
+        return self._last.get(seq, 0)
+
+    def knows(self, since: int) -> bool:
+        """Tell whether everything after ``since`` is remembered."""
+        return self._floor <= since <= self.revision
+
+    def after(self, since: int, only: frozenset[int], limit: int) -> list[int]:
+        """Return jobs changed after ``since``, oldest change first; ``only`` empty means all."""
+        if only:
+            found = [(revision, seq) for seq in only if (revision := self._last.get(seq, 0)) > since]
+            return [seq for _, seq in sorted(found)[:limit]]
+        newest_first = []
+        for seq in reversed(self._last):
+            if self._last[seq] <= since:
+                break
+            newest_first.append(seq)
+        return newest_first[::-1][:limit]
+
+    def take_fresh(self) -> set[int]:
+        """Return what changed since the last call."""
+        fresh, self._fresh = self._fresh, set()
+        return fresh

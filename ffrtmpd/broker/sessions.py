@@ -1,0 +1,312 @@
+"""Workers come, beat, fall silent and go."""
+
+from ffrtmpd.broker.cluster import Cluster, kill
+from ffrtmpd.broker.events import Peer
+from ffrtmpd.principals import Principal
+from ffrtmpd.roster import Candidate, Hold, Node, Session
+from ffrtmpd.store import JobRow, NodeRow, parse_job_ref
+from ffrtmpd.wire.messages.common import Problem
+from ffrtmpd.wire.messages.session import (
+    TOKEN_BYTES,
+    Bye,
+    Commit,
+    Denied,
+    Heartbeat,
+    HeartbeatAck,
+    Held,
+    Hello,
+    Kill,
+    PauseAttempt,
+    Ready,
+    Reset,
+    ResumeAttempt,
+    Welcome,
+)
+from ffrtmpd.wire.vocabulary import SUPPORTED_VERSIONS, ErrorCode, JobState, Phase
+
+# Beats that may have left the worker before an assignment reached it.
+UNSEEN_BEATS = 2
+
+
+def restore(cluster: Cluster) -> None:
+    """After a start: every node offline, every lease armed in full, nothing requeued."""
+    for row in cluster.store.nodes():
+        cluster.roster.add(
+            Node(
+                node_id=row.node_id,
+                address=row.address,
+                hardware=row.hardware,
+                slots=row.slots,
+                draining=row.draining,
+                first_seen_at=row.first_seen_at,
+                last_seen_at=row.last_seen_at,
+            )
+        )
+    for job in cluster.store.held_by_nodes():
+        if job.node_id is not None:
+            node = cluster.roster.get_or_add(job.node_id)
+            paused = job.state is JobState.PAUSED
+            cluster.hold(node, job, paused=paused, started=job.state is not JobState.ASSIGNED)
+
+
+# ── coming ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def hello(cluster: Cluster, message: Hello, by: Principal, peer: Peer, address: str) -> None:
+    """Offer a session; it begins with a READY that repeats the nonce."""
+    spoken = [version for version in SUPPORTED_VERSIONS if version in message.versions]
+    if not spoken:
+        known = ", ".join(str(version) for version in SUPPORTED_VERSIONS)
+        problem = Problem(
+            code=ErrorCode.UNSUPPORTED_VERSION,
+            message=f"this master speaks version {known}",
+            hint="install the same release on master and workers",
+        )
+        cluster.send(peer, Denied(problem=problem))
+        return
+    settings = cluster.settings
+    nonce = cluster.random_bytes(TOKEN_BYTES)
+    for known_peer, candidate in list(cluster.roster.candidates.items()):
+        if candidate.node_id == by.name:
+            del cluster.roster.candidates[known_peer]
+    cluster.roster.candidates[peer] = Candidate(
+        node_id=by.name, user_id=by.user_id, nonce=nonce, hello=message, address=address
+    )
+    cluster.send(
+        peer,
+        Welcome(
+            version=max(spoken),
+            node_id=by.name,
+            epoch=cluster.epoch,
+            nonce=nonce,
+            heartbeat_s=settings.heartbeat_s,
+            fence_s=settings.fence_s,
+            lost_after_s=settings.lost_after_s,
+        ),
+    )
+
+
+def ready(cluster: Cluster, message: Ready, by: Principal, peer: Peer, address: str) -> None:
+    """Begin the session and make what the worker runs and what the master believes one."""
+    candidate = cluster.roster.candidates.get(peer)
+    if candidate is None or candidate.nonce != message.nonce:
+        cluster.send(peer, Reset())
+        return
+    del cluster.roster.candidates[peer]
+    node = cluster.roster.get_or_add(candidate.node_id)
+    _replace_session(cluster, node, peer, candidate)
+    now = cluster.now
+    node.address = candidate.address or node.address
+    node.hardware = candidate.hello.hardware
+    node.slots = candidate.hello.slots
+    node.first_seen_at = node.first_seen_at or now.wall_s
+    node.last_seen_at = now.wall_s
+    cluster.roster.connect(
+        node,
+        Session(
+            peer=peer,
+            user_id=by.user_id,
+            boot_id=candidate.hello.boot_id,
+            connected_at=now.wall_s,
+            last_heard_s=now.mono_s,
+        ),
+    )
+    cluster.timers.set(("silence", node.node_id), now.mono_s + cluster.settings.silent_s)
+    save(cluster, node)
+    _reconcile(cluster, node, message)
+    cluster.note(
+        "info",
+        "node_online",
+        node=node.node_id,
+        address=node.address,
+        slots=node.slots,
+        holds=len(node.holds),
+        encoders=",".join(node.hardware.encoders),
+    )
+
+
+def _replace_session(cluster: Cluster, node: Node, peer: Peer, candidate: Candidate) -> None:
+    old = node.session
+    if old is None or old.peer == peer:
+        return
+    if old.boot_id != candidate.hello.boot_id:
+        cluster.note("warning", "key_used_twice", node=node.node_id, address=candidate.address)
+    cluster.send(old.peer, Reset())
+
+
+def save(cluster: Cluster, node: Node) -> None:
+    """Write what a restart shall still know of a node."""
+    cluster.store.save_node(
+        NodeRow(
+            node_id=node.node_id,
+            address=node.address,
+            hardware=node.hardware,
+            slots=node.slots,
+            draining=node.draining,
+            first_seen_at=node.first_seen_at,
+            last_seen_at=node.last_seen_at,
+        )
+    )
+
+
+def _reconcile(cluster: Cluster, node: Node, message: Ready) -> None:
+    shown: set[int] = set()
+    for held in message.running:
+        if adopt(cluster, node, held) is not None:
+            shown.add(parse_job_ref(held.job_id) or 0)
+        else:
+            _kill(cluster, node, held)
+    for held in message.finished:
+        # Its result is on the way and decides; until then the job is not given away.
+        seq = parse_job_ref(held.job_id)
+        if seq is not None and _owner(cluster, node, held) is not None:
+            shown.add(seq)
+            adopt(cluster, node, held)
+    for seq in [seq for seq in node.holds if seq not in shown]:
+        held_here = node.holds[seq]
+        cluster.release(node, seq)
+        row = cluster.store.job(seq)
+        if row is not None and row.node_id == node.node_id and row.attempt == held_here.attempt and row.token:
+            cluster.requeue(row, why=f"{node.node_id} does not run it any more", loss=held_here.started)
+
+
+def _owner(cluster: Cluster, node: Node, held: Held) -> JobRow | None:
+    """Return the job if this very attempt holds it now."""
+    seq = parse_job_ref(held.job_id)
+    row = None if seq is None else cluster.store.job(seq)
+    if row is None or row.node_id != node.node_id or row.attempt != held.attempt or row.token != held.token:
+        return None
+    return row
+
+
+def adopt(cluster: Cluster, node: Node, held: Held) -> Hold | None:
+    """Count a run that the worker shows as held, if it is the attempt that holds the job."""
+    row = _owner(cluster, node, held)
+    if row is None:
+        return None
+    paused = row.state is JobState.PAUSED
+    hold = cluster.hold(node, row, paused=paused, started=held.started)
+    if paused is not held.paused:
+        _send_pause(cluster, node, hold, row.job_id)
+    if row.phase is Phase.PUBLISHING:
+        _send(cluster, node, Commit(job_id=row.job_id, attempt=row.attempt, token=held.token))
+    return hold
+
+
+def _kill(cluster: Cluster, node: Node, held: Held) -> None:
+    _send(
+        cluster,
+        node,
+        Kill(job_id=held.job_id, attempt=held.attempt, token=held.token, reason="another attempt holds the job"),
+    )
+
+
+# ── beating ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def heard(cluster: Cluster, node: Node) -> None:
+    """Any message of a session is a sign of life."""
+    if node.session is not None:
+        node.session.last_heard_s = cluster.now.mono_s
+        node.last_seen_at = cluster.now.wall_s
+
+
+def heartbeat(cluster: Cluster, message: Heartbeat, node: Node) -> None:
+    """Renew the leases of what the worker shows, repeat what it seems to have missed, stop what it should not run."""
+    node.load = message.load
+    _send(cluster, node, HeartbeatAck(sent_ms=message.sent_ms))
+    shown: dict[int, Held] = {}
+    for held in message.running:
+        seq = parse_job_ref(held.job_id)
+        hold = None if seq is None else node.holds.get(seq)
+        if seq is None or hold is None or hold.attempt != held.attempt or hold.token != held.token:
+            _kill(cluster, node, held)
+        else:
+            shown[seq] = held
+    for hold in list(node.holds.values()):
+        held_there = shown.get(hold.seq)
+        if held_there is None:
+            _missed(cluster, node, hold)
+        else:
+            _renew(cluster, node, hold, held_there)
+
+
+def _renew(cluster: Cluster, node: Node, hold: Hold, held: Held) -> None:
+    hold.unseen = 0
+    hold.started = hold.started or held.started
+    hold.lease_until_s = cluster.now.mono_s + cluster.lease_s(hold.fenced)
+    if hold.dropped is not None:
+        _send(cluster, node, kill(hold, held.job_id))
+    elif hold.paused is not held.paused:
+        _send_pause(cluster, node, hold, held.job_id)
+
+
+def _missed(cluster: Cluster, node: Node, hold: Hold) -> None:
+    hold.unseen += 1
+    if hold.unseen < UNSEEN_BEATS:
+        return
+    row = cluster.store.job(hold.seq)
+    if hold.dropped is not None or row is None or row.token != hold.token or row.node_id != node.node_id:
+        cluster.release(node, hold.seq)
+    elif row.state is JobState.ASSIGNED:
+        hold.unseen = 0
+        _send(cluster, node, cluster.assignment(row))
+    # A processing attempt that a beat omits has finished, and its result is on the way; else its lease ends.
+
+
+def _send_pause(cluster: Cluster, node: Node, hold: Hold, job_id: str) -> None:
+    kind = PauseAttempt if hold.paused else ResumeAttempt
+    _send(cluster, node, kind(job_id=job_id, attempt=hold.attempt, token=hold.token))
+
+
+def _send(cluster: Cluster, node: Node, message: object) -> None:
+    if node.session is not None:
+        cluster.send(node.session.peer, message)  # type: ignore[arg-type]
+
+
+# ── going ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def bye(cluster: Cluster, message: Bye, node: Node) -> None:
+    """The worker ends on purpose: what it ran goes to others at once, and counts as no loss."""
+    for hold in list(node.holds.values()):
+        cluster.release(node, hold.seq)
+        row = cluster.store.job(hold.seq)
+        if row is not None and row.node_id == node.node_id and row.token == hold.token:
+            cluster.requeue(row, why=f"{node.node_id} was stopped", loss=False)
+    offline(cluster, node, why="stopped")
+
+
+def offline(cluster: Cluster, node: Node, *, why: str) -> None:
+    """End the session; leases run on."""
+    cluster.roster.disconnect(node)
+    cluster.timers.drop(("silence", node.node_id))
+    save(cluster, node)
+    cluster.note("warning", "node_offline", node=node.node_id, why=why, holds=len(node.holds))
+
+
+def silence(cluster: Cluster, node_id: str) -> None:
+    """A node's silence may have lasted too long: look again."""
+    node = cluster.roster.get(node_id)
+    if node is None or node.session is None:
+        return
+    until_s = node.session.last_heard_s + cluster.settings.silent_s
+    if cluster.now.mono_s < until_s:
+        cluster.timers.set(("silence", node_id), until_s)
+    else:
+        offline(cluster, node, why=f"silent for {cluster.settings.silent_s:g} s")
+
+
+def lease_over(cluster: Cluster, node_id: str, seq: int) -> None:
+    """A lease may have run out: look again, and give the job away if it has."""
+    node = cluster.roster.get(node_id)
+    hold = node.holds.get(seq) if node else None
+    if node is None or hold is None:
+        return
+    if cluster.now.mono_s < hold.lease_until_s:
+        cluster.timers.set(("lease", (node_id, seq)), hold.lease_until_s)
+        return
+    cluster.release(node, seq)
+    row = cluster.store.job(seq)
+    if row is not None and row.node_id == node_id and row.token == hold.token and hold.dropped is None:
+        cluster.requeue(row, why=f"{node_id} was lost", loss=True)

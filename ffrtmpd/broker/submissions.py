@@ -1,0 +1,116 @@
+"""SUBMIT: check each job, store it, and say which became a job."""
+
+import dataclasses
+import hashlib
+
+import msgpack
+
+from ffrtmpd.broker.cluster import Cluster, Refusal
+from ffrtmpd.broker.events import Peer
+from ffrtmpd.placement import need_of, rank_of
+from ffrtmpd.principals import Principal
+from ffrtmpd.scenario import InvalidSpec, UnknownScenario
+from ffrtmpd.store import KeyConflict, NewJob
+from ffrtmpd.wire.codec import Message
+from ffrtmpd.wire.media import ENCODERS
+from ffrtmpd.wire.messages.common import Problem
+from ffrtmpd.wire.messages.jobs import JobSpec, Submission, Submit, SubmitResult, Submitted
+from ffrtmpd.wire.messages.session import Encode
+from ffrtmpd.wire.schema import to_plain
+from ffrtmpd.wire.vocabulary import ErrorCode, JobState, OutputMode
+
+_URL_SCHEMES = {
+    OutputMode.RTMP: ("rtmp://", "rtmps://"),
+    OutputMode.SRT: ("srt://",),
+    OutputMode.STREAM: ("rtmp://", "rtmps://", "srt://", "http://", "https://", "udp://", "rtp://"),
+}
+
+
+def submit(cluster: Cluster, request: Submit, by: Principal, peer: Peer) -> Message:
+    """Take each job that can be taken."""
+    results = tuple(_take(cluster, submission, by) for submission in request.jobs)
+    return Submitted(request_id=request.request_id, results=results)
+
+
+def _take(cluster: Cluster, submission: Submission, by: Principal) -> SubmitResult:
+    spec = submission.spec
+    try:
+        encode = resolve(cluster, spec)
+        row, new = cluster.store.add(
+            NewJob(
+                key=submission.key,
+                digest=digest_of(spec),
+                spec=spec,
+                encode=encode,
+                requires=need_of(spec, encode.codec).requires,
+                rank=rank_of(spec.queue, spec.priority),
+                state=_first_state(cluster, spec),
+                due_at=spec.not_before,
+                who=by.name,
+            ),
+            at=cluster.now.wall_s,
+        )
+    except Refusal as refusal:
+        return SubmitResult(key=submission.key, problem=refusal.problem)
+    except KeyConflict:
+        problem = Problem(
+            code=ErrorCode.CONFLICT,
+            message="this key was used before for another job",
+            hint="a new job needs a new key; a retry repeats key and content",
+        )
+        return SubmitResult(key=submission.key, problem=problem)
+    if new:
+        cluster.entered(row)
+        cluster.note("info", "job", job=row.job_id, state=row.state, by=by.name, scenario=row.scenario)
+    return SubmitResult(key=submission.key, job_id=row.job_id, state=row.state)
+
+
+def _first_state(cluster: Cluster, spec: JobSpec) -> JobState:
+    waits = spec.not_before is not None and spec.not_before > cluster.now.wall_s
+    return JobState.PENDING if waits else JobState.QUEUED
+
+
+def digest_of(spec: JobSpec) -> bytes:
+    """Return what tells two specs apart, whatever the order of their labels."""
+    plain = to_plain(dataclasses.replace(spec, labels=dict(sorted(spec.labels.items()))))
+    return hashlib.sha256(msgpack.packb(plain)).digest()
+
+
+def resolve(cluster: Cluster, spec: JobSpec) -> Encode:
+    """Return what to encode, or refuse a spec that no node could ever run.
+
+    Raises:
+        Refusal: unknown scenario or encoder, options that contradict each other.
+    """
+    if spec.encoder is not None and spec.encoder not in ENCODERS:
+        raise Refusal(
+            ErrorCode.INVALID_ARGUMENT, f"unknown encoder {spec.encoder!r}", hint=f"known: {', '.join(ENCODERS)}"
+        )
+    if spec.require_gpu and spec.encoder is not None and ENCODERS[spec.encoder].hardware is None:
+        raise Refusal(
+            ErrorCode.INVALID_ARGUMENT,
+            f"{spec.encoder} runs in software, and a GPU is required",
+            hint="drop one of the two",
+        )
+    if spec.output_mode is not OutputMode.FILE:
+        schemes = _URL_SCHEMES[spec.output_mode]
+        if spec.output is None or not spec.output.startswith(schemes):
+            raise Refusal(
+                ErrorCode.INVALID_ARGUMENT,
+                f"output mode {spec.output_mode} pushes to a URL",
+                hint=f"give an output that starts with {' or '.join(schemes)}",
+            )
+    elif spec.output is not None and "://" in spec.output:
+        raise Refusal(
+            ErrorCode.INVALID_ARGUMENT,
+            "the output is a URL, and the output mode is file",
+            hint="choose output mode rtmp, srt or stream",
+        )
+    try:
+        return cluster.scenarios.resolve(spec)
+    except UnknownScenario as error:
+        raise Refusal(
+            ErrorCode.UNKNOWN_SCENARIO, str(error), hint="`ffrtmp scenarios list` shows the known ones"
+        ) from None
+    except InvalidSpec as error:
+        raise Refusal(ErrorCode.INVALID_ARGUMENT, str(error)) from None

@@ -1,0 +1,49 @@
+"""Log lines: one a line, whatever is in the fields."""
+
+import io
+import json
+
+from ffrtmpd.base.logs import Logger, stamp
+
+
+def test_logfmt_quotes_what_could_forge_a_line() -> None:
+    stream = io.StringIO()
+    Logger(stream=stream, wall=lambda: 0.5).info("job", name='a b"\nlevel=error', state="queued", none=None, ok=True)
+    assert stream.getvalue() == (
+        '1970-01-01T00:00:00.500Z level=info event=job name="a b\\"\\nlevel=error" state=queued ok=true\n'.replace(
+            "1970", "at=1970", 1
+        )
+    )
+
+
+def test_json_lines_parse() -> None:
+    stream = io.StringIO()
+    Logger(stream=stream, form="json", wall=lambda: 1.0).error("x", value=1.5, text="a\nb")
+    assert json.loads(stream.getvalue()) == {
+        "at": "1970-01-01T00:00:01.000Z",
+        "level": "error",
+        "event": "x",
+        "value": 1.5,
+        "text": "a\nb",
+    }
+
+
+def test_levels_below_the_least_are_left_out() -> None:
+    stream = io.StringIO()
+    log = Logger(stream=stream, level="warning")
+    log.debug("a")
+    log.info("b")
+    log.warning("c")
+    assert stream.getvalue().count("\n") == 1
+    assert "event=c" in stream.getvalue()
+
+
+def test_closed_stream_does_not_stop_the_program() -> None:
+    stream = io.StringIO()
+    log = Logger(stream=stream)
+    stream.close()
+    log.info("lost")
+
+
+def test_stamp_is_utc_with_milliseconds() -> None:
+    assert stamp(1_700_000_000.25) == "2023-11-14T22:13:20.250Z"
