@@ -1,0 +1,50 @@
+# `make demo` and `make test` are all a newcomer needs; both install into folders of this checkout and ask for no root.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INPUT ?=
+
+.PHONY: help demo test bench docs clean check-python
+
+help:
+	@echo "make demo [INPUT=clip.mp4]  a master and two workers on this machine encode a few clips"
+	@echo "make test [ARGS=...]        lint, types, import contracts, unit and end-to-end tests"
+	@echo "make bench                  measure against bare baselines"
+	@echo "make docs                   fill the generated parts of docs/ and conf/"
+	@echo "make clean                  remove what the targets above have made"
+
+check-python:
+	@command -v $(PYTHON) >/dev/null || { echo "Python is missing: install Python 3.11 or later (Debian: apt install python3 python3-venv)"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(PYTHON) is too old: 3.11 or later is needed; name another with make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo "python3 -m venv does not work here: install it (Debian: apt install python3-venv)"; exit 1; }
+
+$(BIN)/pip: | check-python
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.installed: setup.py $(BIN)/pip
+	@echo "installing into $(VENV) ..."
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[ffmpeg]'
+	@touch $@
+
+$(BIN)/tox: $(BIN)/pip
+	@$(BIN)/pip install --quiet --disable-pip-version-check 'tox>=4'
+	@touch $@
+
+demo: $(VENV)/.installed
+	@$(BIN)/ffrtmp demo $(if $(INPUT),--input '$(INPUT)')
+
+test: $(BIN)/tox
+	@$(BIN)/tox run $(ARGS)
+
+bench: $(VENV)/.installed
+	@$(BIN)/python -m tests.bench
+
+docs: $(VENV)/.installed
+	@$(BIN)/python docs/generate.py
+	@$(BIN)/ffrtmpd print-config > conf/ffrtmpd.toml
+	@$(BIN)/ffrtmp-worker print-config > conf/worker.toml
+
+clean:
+	rm -rf $(VENV) .tox build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

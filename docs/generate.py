@@ -1,0 +1,186 @@
+"""Fills the generated parts of the documents from the code, so that they cannot say something else.
+
+``python docs/generate.py`` writes them, ``--check`` only tells whether they are up to date.
+A part stands between ``<!-- generated: NAME -->`` and ``<!-- end -->``.
+"""
+
+import re
+import sys
+import types
+from collections.abc import Callable, Iterable
+from dataclasses import is_dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from ffrtmpd.lifecycle import diagram
+from ffrtmpd.wire import codec, schema, vocabulary
+from ffrtmpd.wire.catalogue import CLIENT_REPLIES, MASTER_TO_WORKER, PERMISSIONS, WORKER_TO_MASTER
+from ffrtmpd.wire.codec import Message
+from ffrtmpd.wire.media import ENCODERS
+from ffrtmpd.wire.schema import FieldInfo, fields_of
+
+HERE = Path(__file__).parent
+PART = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def type_name(hint: Any) -> str:
+    """Return a type as the documents spell it."""
+    origin = get_origin(hint)
+    if origin is Annotated:
+        return type_name(get_args(hint)[0])
+    if origin in (Union, types.UnionType):
+        return type_name(next(arg for arg in get_args(hint) if arg is not type(None)))
+    if origin is tuple:
+        return f"list of {type_name(get_args(hint)[0])}"
+    if origin is dict:
+        return "map of text to text"
+    plain = {str: "text", bytes: "bytes", int: "whole number", float: "number", bool: "true/false"}
+    if hint in plain:
+        return plain[hint]
+    return f"[{hint.__name__}](#{hint.__name__.lower()})"
+
+
+def bounds(info: FieldInfo) -> str:
+    """Return the limits of a field."""
+    if info.size:
+        return f"length {info.size.least} to {info.size.most}"
+    if info.range:
+        return f"{info.range.least:g} to {info.range.most:g}"
+    return ""
+
+
+def default(info: FieldInfo) -> str:
+    """Return what an absent field means."""
+    if info.required:
+        return "required"
+    if info.default is None:
+        return "absent"
+    if isinstance(info.default, bool):
+        return str(info.default).lower()
+    if info.default in ((), {}, ""):
+        return "empty"
+    return f"`{info.default}`"
+
+
+def fields_table(cls: type) -> list[str]:
+    """Return the fields of a message or record as a Markdown table."""
+    rows = fields_of(cls)
+    if not rows:
+        return ["No fields."]
+    lines = ["| field | type | default | limits | meaning |", "| --- | --- | --- | --- | --- |"]
+    lines += [
+        f"| `{info.name}` | {type_name(info.type)} | {default(info)} | {bounds(info)} | {info.help} |" for info in rows
+    ]
+    return lines
+
+
+def doc(cls: type) -> str:
+    """Return the docstring of a class as one paragraph."""
+    return " ".join((cls.__doc__ or "").split())
+
+
+def message_part(classes: Iterable[type[Message]]) -> str:
+    """Return one section a message."""
+    lines: list[str] = []
+    for cls in classes:
+        lines += [f"#### `{cls.TYPE}`", "", doc(cls), ""]
+        if cls in PERMISSIONS:
+            roles = ", ".join(sorted(PERMISSIONS[cls]))
+            lines += [f"Roles: {roles}.", ""]
+        lines += [*fields_table(cls), ""]
+    return "\n".join(lines)
+
+
+def records() -> str:
+    """Return every record and vocabulary that a message mentions."""
+    classes = [*PERMISSIONS, *CLIENT_REPLIES.values(), *WORKER_TO_MASTER.values(), *MASTER_TO_WORKER.values()]
+    found: dict[str, type] = {}
+    for cls in classes:
+        _collect(cls, found)
+    lines: list[str] = []
+    for name, cls in sorted(found.items()):
+        lines += [f"#### {name}", "", doc(cls), ""]
+        if issubclass(cls, StrEnum):
+            lines += [", ".join(f"`{member}`" for member in cls), ""]
+        else:
+            lines += [*fields_table(cls), ""]
+    return "\n".join(lines)
+
+
+def _collect(cls: type, found: dict[str, type]) -> None:
+    for info in fields_of(cls):
+        hint = info.type
+        while get_args(hint):
+            hint = next(arg for arg in get_args(hint) if arg is not type(None))
+        named = isinstance(hint, type) and (is_dataclass(hint) or issubclass(hint, StrEnum))
+        if named and hint.__name__ not in found:
+            record: type = hint
+            found[hint.__name__] = record
+            if is_dataclass(record):
+                _collect(record, found)
+
+
+def limits() -> str:
+    """Return what the decoder accepts at most."""
+    rows = [
+        ("message", f"{codec.MESSAGE_MAX:,} bytes a frame"),
+        ("text and bytes", f"{codec.TEXT_MAX:,}"),
+        ("list", f"{codec.ARRAY_MAX:,} items"),
+        ("map", f"{codec.MAP_MAX} entries, no key twice, keys are text"),
+        ("whole number", f"{schema.INT_MIN} to {schema.INT_MAX}"),
+        ("number", "finite"),
+        ("extension types", "none"),
+    ]
+    return "\n".join(["| what | limit |", "| --- | --- |", *(f"| {what} | {limit} |" for what, limit in rows), ""])
+
+
+def error_codes() -> str:
+    """Return the codes of refused requests."""
+    return ", ".join(f"`{code}`" for code in vocabulary.ErrorCode) + "\n"
+
+
+def encoders() -> str:
+    """Return the encoders known by name."""
+    lines = ["| encoder | codec | hardware |", "| --- | --- | --- |"]
+    lines += [f"| `{e.name}` | {e.codec} | {e.hardware or '-'} |" for e in ENCODERS.values()]
+    return "\n".join([*lines, ""])
+
+
+PARTS: dict[str, Callable[[], str]] = {
+    "states": lambda: f"```mermaid\n{diagram().strip()}\n```\n",
+    "client-requests": lambda: message_part(PERMISSIONS),
+    "client-replies": lambda: message_part(CLIENT_REPLIES.values()),
+    "worker-to-master": lambda: message_part(WORKER_TO_MASTER.values()),
+    "master-to-worker": lambda: message_part(MASTER_TO_WORKER.values()),
+    "records": records,
+    "limits": limits,
+    "error-codes": error_codes,
+    "encoders": encoders,
+}
+
+
+def filled(text: str) -> str:
+    """Return ``text`` with every generated part made anew."""
+    return PART.sub(lambda match: f"{match[1]}{PARTS[match[2]]()}{match[3]}", text)
+
+
+def documents() -> list[Path]:
+    """Return the documents with generated parts."""
+    return [path for path in sorted(HERE.glob("*.md")) if PART.search(path.read_text())]
+
+
+def main() -> int:
+    """Write the generated parts, or with ``--check`` name the documents that are out of date."""
+    stale = [path for path in documents() if filled(path.read_text()) != path.read_text()]
+    for path in stale:
+        if "--check" in sys.argv[1:]:
+            print(f"{path.name} is out of date: run make docs")
+        else:
+            path.write_text(filled(path.read_text()))
+            print(f"wrote {path.name}")
+    return 1 if stale and "--check" in sys.argv[1:] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
