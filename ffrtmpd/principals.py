@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ffrtmpd.broker.events import Side
+from ffrtmpd.events import Side
 from ffrtmpd.wire.curve import fingerprint
 from ffrtmpd.wire.vocabulary import Role
 

@@ -6,7 +6,7 @@ Memory only; after a restart it is made anew from the store and from what the wo
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from ffrtmpd.broker.events import Peer
+from ffrtmpd.events import Peer
 from ffrtmpd.wire.media import ENCODERS
 from ffrtmpd.wire.messages.nodes import Hardware, Load
 from ffrtmpd.wire.messages.session import Hello

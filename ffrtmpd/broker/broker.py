@@ -6,9 +6,9 @@ from typing import Any, Final
 
 from ffrtmpd.broker import attempts, dispatch, jobs, keys, nodes, sessions, submissions
 from ffrtmpd.broker.cluster import Cluster, Refusal
-from ffrtmpd.broker.events import Action, Event, GarbageCame, MessageCame, Now, Peer, PeerLost, Side, TimeCame
 from ffrtmpd.broker.journal import Journal
 from ffrtmpd.broker.settings import BrokerSettings
+from ffrtmpd.events import Action, Event, GarbageCame, MessageCame, Now, Peer, PeerLost, Side, TimeCame
 from ffrtmpd.lifecycle import JobEvent
 from ffrtmpd.principals import Principal, Principals
 from ffrtmpd.scenario import Scenarios

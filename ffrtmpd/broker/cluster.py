@@ -5,9 +5,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Unpack
 
-from ffrtmpd.broker.events import Action, Note, Now, Peer, Send
 from ffrtmpd.broker.journal import Journal, Waiter
 from ffrtmpd.broker.settings import BrokerSettings
+from ffrtmpd.events import Action, Note, Now, Peer, Send
 from ffrtmpd.lifecycle import JobEvent
 from ffrtmpd.placement import Need, why_waiting
 from ffrtmpd.principals import Principals

@@ -1,8 +1,8 @@
 """What clients ask about jobs, and how they steer them."""
 
 from ffrtmpd.broker.cluster import Cluster, Fetch, Refusal
-from ffrtmpd.broker.events import Peer
 from ffrtmpd.broker.journal import Waiter
+from ffrtmpd.events import Peer
 from ffrtmpd.lifecycle import IllegalTransition, JobEvent
 from ffrtmpd.principals import Principal
 from ffrtmpd.store import JobRow, parse_job_ref

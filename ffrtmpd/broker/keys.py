@@ -3,7 +3,7 @@
 import re
 
 from ffrtmpd.broker.cluster import Cluster, Refusal
-from ffrtmpd.broker.events import Peer
+from ffrtmpd.events import Peer
 from ffrtmpd.principals import REPLAY_S, Principal
 from ffrtmpd.store import NameTaken
 from ffrtmpd.wire.codec import Message

@@ -1,7 +1,7 @@
 """What clients ask about nodes."""
 
 from ffrtmpd.broker.cluster import Cluster, Refusal
-from ffrtmpd.broker.events import Peer
+from ffrtmpd.events import Peer
 from ffrtmpd.principals import Principal
 from ffrtmpd.roster import Node
 from ffrtmpd.store import job_id

@@ -1,7 +1,7 @@
 """Workers come, beat, fall silent and go."""
 
 from ffrtmpd.broker.cluster import Cluster, kill
-from ffrtmpd.broker.events import Peer
+from ffrtmpd.events import Peer
 from ffrtmpd.principals import Principal
 from ffrtmpd.roster import Candidate, Hold, Node, Session
 from ffrtmpd.store import JobRow, NodeRow, parse_job_ref

@@ -6,7 +6,7 @@ import hashlib
 import msgpack
 
 from ffrtmpd.broker.cluster import Cluster, Refusal
-from ffrtmpd.broker.events import Peer
+from ffrtmpd.events import Peer
 from ffrtmpd.placement import need_of, rank_of
 from ffrtmpd.principals import Principal
 from ffrtmpd.scenario import InvalidSpec, UnknownScenario

@@ -3,7 +3,7 @@
 Everything remote is decoded here, within limits, before any other code sees it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, TypeVar
 
@@ -122,9 +122,11 @@ def _unpack(body: bytes, type_name: str) -> dict[Any, Any]:
     return plain
 
 
-def _unique(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
+def _unique(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
+    # A list from msgpack's extension, a generator from its pure Python form.
+    listed = list(pairs)
+    made = dict(listed)
+    if len(made) != len(listed):
         raise ValueError("a map names a key twice")
     return made
 

@@ -2,10 +2,8 @@
 
 import base64
 import binascii
-import hashlib
 import os
 import stat
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +15,8 @@ from ffrtmpd.wire.codec import MESSAGE_MAX
 
 # With libzmq's default of 30 s a few hundred silent connections lock newcomers out of the accept queue.
 HANDSHAKE_MS: Final = 3_000
+# A thousand workers come back at once after a restart; libzmq's default of 100 makes most of them try again.
+BACKLOG: Final = 1_024
 KEY_CHARACTERS: Final = 40
 INVITATION_PREFIX: Final = "ffrtmp1_"
 
@@ -58,6 +58,8 @@ def new_key_pair() -> KeyPair:
 
 def fingerprint(public: str) -> str:
     """Return a short name for a public key that is safe to log and to print: 16 hexadecimal digits of its SHA-256."""
+    import hashlib
+
     return hashlib.sha256(public.encode()).hexdigest()[:16]
 
 
@@ -87,6 +89,8 @@ def read_key_file(path: Path) -> KeyPair:
     Raises:
         KeyFileError: it cannot be read, others can read it, or it holds no key.
     """
+    import tomllib
+
     try:
         with path.open("rb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
@@ -155,6 +159,7 @@ def server_socket(context: zmq.Context[Any], *, secret: str, domain: str) -> zmq
     socket: zmq.Socket[bytes] = context.socket(zmq.ROUTER)
     _limit(socket)
     socket.set(zmq.ROUTER_MANDATORY, 1)
+    socket.set(zmq.BACKLOG, BACKLOG)
     socket.set(zmq.CURVE_SERVER, 1)
     socket.set(zmq.CURVE_SECRETKEY, secret.encode())
     socket.set(zmq.ZAP_DOMAIN, domain.encode())

@@ -5,7 +5,6 @@ use, so importing a message costs nothing but its definition.
 """
 
 import dataclasses
-import difflib
 import math
 import types
 from collections.abc import Callable, Mapping
@@ -218,6 +217,8 @@ def _enum_check(kind: type[StrEnum]) -> Check:
 def _unknown_word(value: Any, known: list[str]) -> str:
     if not isinstance(value, str):
         return f"expected one of {', '.join(known)}, got {_kind(value)}"
+    import difflib
+
     near = difflib.get_close_matches(value[:64], known, n=1)
     meant = f" (did you mean {near[0]!r}?)" if near else ""
     return f"{value[:64]!r} is not one of {', '.join(known)}{meant}"

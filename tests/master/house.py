@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ffrtmpd.broker.broker import Broker
-from ffrtmpd.broker.events import Action, Event, MessageCame, Now, Peer, PeerLost, Send, Side, TimeCame
 from ffrtmpd.broker.settings import BrokerSettings
+from ffrtmpd.events import Action, Event, MessageCame, Now, Peer, PeerLost, Send, Side, TimeCame
 from ffrtmpd.principals import Principal, Principals
 from ffrtmpd.scenario import load_scenarios
 from ffrtmpd.store import JobRow, Store, parse_job_ref

@@ -2,8 +2,8 @@
 
 import pytest
 
-from ffrtmpd.broker.events import MessageCame, Peer, Side
 from ffrtmpd.broker.journal import REMEMBERED, Journal
+from ffrtmpd.events import MessageCame, Peer, Side
 from ffrtmpd.wire.messages.jobs import Cancel, Changes, ChangesReply, JobList, JobSpec, ListJobs
 from ffrtmpd.wire.messages.keys import RevokeKey
 from ffrtmpd.wire.vocabulary import ErrorCode, JobState

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ffrtmpd.broker.events import MessageCame, Peer, Side
+from ffrtmpd.events import MessageCame, Peer, Side
 from ffrtmpd.wire.catalogue import PERMISSIONS
 from ffrtmpd.wire.codec import Message
 from ffrtmpd.wire.curve import Invitation, new_key_pair, read_invitation

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from ffrtmpd.broker.events import MessageCame, Peer, Side
+from ffrtmpd.events import MessageCame, Peer, Side
 from ffrtmpd.wire.codec import Message
 from ffrtmpd.wire.messages.jobs import JobSpec, Report
 from ffrtmpd.wire.messages.nodes import DescribeNode, Hardware, ListNodes, NodeList, NodeReply, NodeView

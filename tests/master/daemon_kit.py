@@ -1,0 +1,257 @@
+"""A real daemon behind real sockets, with a broker that only records."""
+
+import io
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import zmq
+
+from ffrtmpd.auth import ZapDoor
+from ffrtmpd.base.logs import Logger
+from ffrtmpd.daemon import Daemon, Listener, read_clock
+from ffrtmpd.events import (
+    Action,
+    Event,
+    GarbageCame,
+    MessageCame,
+    Now,
+    Send,
+    Side,
+    TimeCame,
+)
+from ffrtmpd.principals import Principal, Principals
+from ffrtmpd.service import StopBell
+from ffrtmpd.store import StoreReadOnly
+from ffrtmpd.wire.catalogue import CLIENT_REPLIES
+from ffrtmpd.wire.codec import Message, decode, encode
+from ffrtmpd.wire.curve import KeyPair, client_socket, new_key_pair
+from ffrtmpd.wire.messages.common import Error, Ping, Pong, Problem, Request
+from ffrtmpd.wire.messages.keys import KeyList, KeyView, ListKeys
+from ffrtmpd.wire.messages.session import Denied, Heartbeat, HeartbeatAck
+from ffrtmpd.wire.vocabulary import ErrorCode, Role
+
+PATIENCE_MS = 10_000
+
+
+class Recorder:
+    """A broker that notes what it was told and answers the simplest questions."""
+
+    def __init__(self, principals: Principals) -> None:
+        self.principals = principals
+        self.events: list[Event] = []
+        self.calls: list[str] = []
+        self.due: float | None = None
+        self.extra: list[Action] = []
+        self.fails: Callable[[Event], bool] = lambda _: False
+
+    def open(self, _now: Now) -> list[Action]:
+        self.calls.append("open")
+        return []
+
+    def handle(self, event: Event, now: Now) -> list[Action]:
+        self.calls.append("handle")
+        self.events.append(event)
+        if self.fails(event):
+            raise StoreReadOnly("disk full")
+        match event:
+            case MessageCame(peer, user_id, Request() as request):
+                return [Send(peer, self._reply(request, user_id, now))]
+            case MessageCame(peer, _, Heartbeat() as beat):
+                return [Send(peer, HeartbeatAck(sent_ms=beat.sent_ms))]
+            case GarbageCame(peer, _, problem):
+                refused = Problem(code=problem.code, message=problem.message)
+                if peer.side is Side.CLIENTS:
+                    return [Send(peer, Error(request_id=problem.request_id or "", problem=refused))]
+                return [Send(peer, Denied(problem=refused))]
+            case TimeCame():
+                self.due = None
+        return []
+
+    def _reply(self, request: Request, user_id: str, now: Now) -> Message:
+        by = self.principals.of(user_id, now.wall_s)
+        if by is None:
+            problem = Problem(code=ErrorCode.NOT_ALLOWED, message="revoked")
+            return Error(request_id=request.request_id, problem=problem)
+        if isinstance(request, ListKeys):
+            view = KeyView(name="n" * 65_000, role=Role.ADMIN, fingerprint="f", created_at=0.0)
+            return KeyList(request_id=request.request_id, keys=(view,) * 17)
+        return Pong(
+            request_id=request.request_id,
+            version="1",
+            cluster="c",
+            epoch=1,
+            uptime_s=0.0,
+            principal=by.name,
+            role=by.role,
+            workers_port=1,
+        )
+
+    def settle(self, _now: Now) -> list[Action]:
+        self.calls.append("settle")
+        taken, self.extra = self.extra, []
+        return taken
+
+    def wakeup(self) -> float | None:
+        return self.due
+
+    def reload(self, _now: Now) -> list[Action]:
+        self.calls.append("reload")
+        return []
+
+    def messages(self) -> list[Message]:
+        return [event.message for event in self.events if isinstance(event, MessageCame)]
+
+
+class Ledger:
+    """A transaction that can be told to fail."""
+
+    def __init__(self, calls: list[str]) -> None:
+        self.calls = calls
+        self.full = False
+
+    def begin(self) -> None:
+        self.calls.append("begin")
+
+    def commit(self) -> None:
+        self.calls.append("commit")
+        if self.full:
+            raise StoreReadOnly("disk full")
+
+    def rollback(self) -> None:
+        self.calls.append("rollback")
+
+
+class Master:
+    """A daemon on ports of the system's choice; it takes turns in a thread once ``start`` is called."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        self.stack = stack
+        self.context: zmq.Context[Any] = zmq.Context()
+        stack.callback(self.context.term)
+        self.key = new_key_pair()
+        self.principals = Principals()
+        self.lines = io.StringIO()
+        log = Logger(stream=self.lines)
+        self.listener = Listener(self.context, ZapDoor(self.context, self.principals, log=log), secret=self.key.secret)
+        stack.callback(self.listener.close)
+        self.ports = {side: self.listener.bind(side, "tcp://127.0.0.1:0") for side in Side}
+        self.brain = Recorder(self.principals)
+        self.ledger = Ledger(self.brain.calls)
+        self.bell = StopBell()
+        stack.callback(self.bell.close)
+        self.skew_s = 0.0
+        self.daemon = Daemon(
+            listener=self.listener, brain=self.brain, ledger=self.ledger, bell=self.bell, log=log, clock=self.clock
+        )
+
+    def clock(self) -> Now:
+        now = read_clock()
+        return Now(now.mono_s + self.skew_s, now.wall_s + self.skew_s)
+
+    def start(self) -> None:
+        raised: list[BaseException] = []
+
+        def work() -> None:
+            try:
+                self.daemon.run()
+            except BaseException as error:
+                raised.append(error)
+                raise
+
+        thread = threading.Thread(target=work)
+        thread.start()
+
+        def stop() -> None:
+            self.bell.ring()
+            thread.join(10)
+            assert not thread.is_alive()
+            assert not raised
+
+        self.stack.callback(stop)
+
+    def turn(self) -> None:
+        """Take one turn in this thread."""
+        assert self.daemon._turn(self.clock())
+
+    def enrol(self, role: Role) -> KeyPair:
+        pair = new_key_pair()
+        number = len(self.principals.everyone()) + 1
+        self.principals.put(
+            Principal(id=number, name=f"{role}-{number}", role=role, public=pair.public, created_at=0.0)
+        )
+        return pair
+
+    def connect(self, kind: int, own: KeyPair, side: Side) -> zmq.Socket[bytes]:
+        peer = client_socket(self.context, kind, own=own, server_public=self.key.public)
+        peer.set(zmq.RCVTIMEO, PATIENCE_MS)
+        peer.set(zmq.SNDTIMEO, PATIENCE_MS)
+        self.stack.callback(peer.close)
+        peer.connect(f"tcp://127.0.0.1:{self.ports[side]}")
+        return peer
+
+    def client(self, role: Role = Role.OPERATOR) -> zmq.Socket[bytes]:
+        return self.connect(zmq.REQ, self.enrol(role), Side.CLIENTS)
+
+    def worker(self) -> zmq.Socket[bytes]:
+        return self.connect(zmq.DEALER, self.enrol(Role.WORKER), Side.WORKERS)
+
+    def wait_for(self, side: Side) -> None:
+        """Wait until something has arrived at a socket, letting newcomers in meanwhile."""
+        poller = zmq.Poller()
+        poller.register(self.listener.door.socket, zmq.POLLIN)
+        poller.register(self.listener.sockets[side], zmq.POLLIN)
+        while self.listener.sockets[side] not in (ready := dict(poller.poll(PATIENCE_MS))):
+            assert ready, f"nothing came to the {side} socket"
+            self.listener.door.answer()
+
+    def let_in(self, *peers: zmq.Socket[bytes]) -> None:
+        """Answer handshakes until all ``peers`` can send."""
+        waiting = set(peers)
+        poller = zmq.Poller()
+        poller.register(self.listener.door.socket, zmq.POLLIN)
+        for peer in peers:
+            poller.register(peer, zmq.POLLOUT)
+        while waiting:
+            ready = dict(poller.poll(PATIENCE_MS))
+            assert ready, "a handshake did not end"
+            self.listener.door.answer()
+            for peer in waiting & ready.keys():
+                poller.unregister(peer)
+                waiting.discard(peer)
+
+
+@contextmanager
+def new_master() -> Iterator[Master]:
+    """Give a master with everything closed at the end."""
+    with ExitStack() as stack:
+        yield Master(stack)
+
+
+def ask(peer: zmq.Socket[bytes], request: Message) -> Message:
+    peer.send_multipart(encode(request))
+    return decode(peer.recv_multipart(), CLIENT_REPLIES)
+
+
+def ping(peer: zmq.Socket[bytes], number: int = 1) -> Message:
+    return ask(peer, Ping(request_id=f"r{number}"))
+
+
+def refused(reply: Message) -> ErrorCode:
+    assert isinstance(reply, Error)
+    return reply.problem.code
+
+
+def handshake(peer: zmq.Socket[bytes], connect: Callable[[], Any]) -> int:
+    """Return the event that ends the handshake of a connection."""
+    from zmq.utils.monitor import recv_monitor_message
+
+    monitor = peer.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_HANDSHAKE_FAILED_AUTH)
+    try:
+        connect()
+        assert monitor.poll(PATIENCE_MS)
+        return int(recv_monitor_message(monitor)["event"])
+    finally:
+        peer.disable_monitor()
+        monitor.close()

@@ -1,0 +1,271 @@
+"""The turn, with real sockets and a broker that only records."""
+
+import socket
+import time
+from collections.abc import Iterator
+
+import pytest
+import zmq
+
+from ffrtmpd import daemon
+from ffrtmpd.daemon import MESSAGES_MAX, READ_ONLY_S, STALL_S, PortTaken, Received
+from ffrtmpd.events import (
+    Action,
+    Event,
+    MessageCame,
+    Note,
+    Now,
+    Peer,
+    PeerLost,
+    Send,
+    Side,
+    TimeCame,
+)
+from ffrtmpd.store import StoreReadOnly
+from ffrtmpd.wire.catalogue import CLIENT_REPLIES, MASTER_TO_WORKER
+from ffrtmpd.wire.codec import MESSAGE_MAX, decode, encode
+from ffrtmpd.wire.messages.common import Error, Ping
+from ffrtmpd.wire.messages.jobs import Cancel
+from ffrtmpd.wire.messages.keys import ListKeys
+from ffrtmpd.wire.messages.session import Bye, Heartbeat, HeartbeatAck
+from ffrtmpd.wire.vocabulary import ErrorCode, Role
+from tests.master.daemon_kit import PATIENCE_MS, Master, ask, new_master, ping, refused
+
+
+@pytest.fixture
+def master() -> Iterator[Master]:
+    with new_master() as made:
+        yield made
+
+
+# ── the turn ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_workers_are_heard_before_clients_whoever_came_first(master: Master) -> None:
+    client, worker = master.client(), master.worker()
+    master.let_in(client, worker)
+    client.send_multipart(encode(Ping(request_id="r1")))
+    master.wait_for(Side.CLIENTS)
+    worker.send_multipart(encode(Heartbeat(sent_ms=1)))
+    master.wait_for(Side.WORKERS)
+    master.turn()
+    assert [type(message) for message in master.brain.messages()] == [Heartbeat, Ping]
+
+
+def test_turn_commits_once_and_only_then_sends(master: Master) -> None:
+    client, worker = master.client(), master.worker()
+    master.let_in(client, worker)
+    client.send_multipart(encode(Ping(request_id="r1")))
+    worker.send_multipart(encode(Heartbeat(sent_ms=1)))
+    master.wait_for(Side.CLIENTS)
+    master.wait_for(Side.WORKERS)
+
+    def commit() -> None:
+        master.brain.calls.append("commit")
+        assert not client.poll(50), "a reply left before it was on disk"
+
+    master.ledger.commit = commit  # type: ignore[method-assign]
+    master.turn()
+    assert master.brain.calls == ["begin", "handle", "handle", "settle", "commit"]
+    assert client.poll(PATIENCE_MS)
+
+
+def test_flood_is_taken_in_bounded_turns_and_time_waits_for_the_end_of_it(
+    master: Master, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bye = encode(Bye())
+    waiting = [Received(Peer(Side.WORKERS, b"w"), "1", "", bye)] * (MESSAGES_MAX + 10)
+
+    def receive(_socket: zmq.Socket[bytes], side: Side) -> Received | None:
+        return waiting.pop() if side is Side.WORKERS and waiting else None
+
+    monkeypatch.setattr(daemon, "receive", receive)
+    master.brain.due = master.clock().mono_s
+    master.turn()
+    assert [type(event) for event in master.brain.events] == [MessageCame] * MESSAGES_MAX
+    master.turn()
+    assert [type(event) for event in master.brain.events[MESSAGES_MAX:]] == [MessageCame] * 10 + [TimeCame]
+
+
+def test_large_messages_are_taken_few_at_a_time(master: Master, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = b"x" * MESSAGE_MAX
+    waiting = [Received(Peer(Side.CLIENTS, b"c"), "1", "", [b"", b"1", b"PING", body])] * 20
+
+    def receive(_socket: zmq.Socket[bytes], side: Side) -> Received | None:
+        return waiting.pop() if side is Side.CLIENTS and waiting else None
+
+    monkeypatch.setattr(daemon, "receive", receive)
+    master.brain.due = master.clock().mono_s
+    master.turn()
+    assert len(master.brain.events) == 8
+
+
+def test_flood_over_a_real_connection_arrives_whole_and_in_order(master: Master) -> None:
+    worker = master.worker()
+    master.let_in(worker)
+    for number in range(MESSAGES_MAX + 10):
+        worker.send_multipart(encode(Heartbeat(sent_ms=number)))
+    master.start()
+    for number in range(MESSAGES_MAX + 10):
+        assert decode(worker.recv_multipart(), MASTER_TO_WORKER) == HeartbeatAck(sent_ms=number)
+
+
+def test_due_time_is_told_when_nothing_arrives(master: Master) -> None:
+    master.brain.due = master.clock().mono_s + 0.01
+    master.turn()
+    assert master.brain.events == [TimeCame()]
+
+
+def test_after_standing_still_the_master_hears_its_peers_before_it_looks_at_the_clock(master: Master) -> None:
+    worker = master.worker()
+    master.let_in(worker)
+    master.brain.due = master.clock().mono_s + 60.0
+    worker.send_multipart(encode(Heartbeat(sent_ms=1)))
+    master.wait_for(Side.WORKERS)
+    before = master.clock()
+    master.skew_s += 3_600.0
+    master.daemon._turn(before)
+    assert [type(event) for event in master.brain.events] == [MessageCame]
+    master.skew_s += STALL_S
+    master.turn()
+    assert master.brain.events[-1] == TimeCame()
+
+
+def test_send_to_nobody_is_told_in_the_next_turn_at_once(master: Master) -> None:
+    gone = Peer(Side.WORKERS, b"\0gone")
+    master.brain.extra = [Send(gone, HeartbeatAck(sent_ms=1)), Send(gone, HeartbeatAck(sent_ms=2))]
+    master.brain.due = master.clock().mono_s
+    master.turn()
+    master.turn()
+    assert master.brain.events == [TimeCame(), PeerLost(gone)]
+
+
+def test_worker_that_left_is_told_as_lost(master: Master) -> None:
+    worker = master.worker()
+    master.let_in(worker)
+    worker.send_multipart(encode(Bye()))
+    master.wait_for(Side.WORKERS)
+    master.turn()
+    (bye,) = (event for event in master.brain.events if isinstance(event, MessageCame))
+    worker.close()
+    deadline = time.monotonic() + 10
+    # libzmq notices a closed connection in its own time; until then a send goes nowhere without a word.
+    while PeerLost(bye.peer) not in master.brain.events and time.monotonic() < deadline:
+        master.brain.extra = [Send(bye.peer, HeartbeatAck(sent_ms=1))]
+        master.brain.due = master.clock().mono_s
+        master.turn()
+    assert PeerLost(bye.peer) in master.brain.events
+
+
+def test_note_becomes_a_log_line(master: Master) -> None:
+    master.brain.extra = [Note("warning", "node_offline", {"node": "n1"})]
+    master.brain.due = master.clock().mono_s
+    master.turn()
+    assert "level=warning event=node_offline node=n1" in master.lines.getvalue()
+
+
+def test_reply_larger_than_a_message_becomes_an_error(master: Master) -> None:
+    client = master.client()
+    master.start()
+    reply = ask(client, ListKeys(request_id="r1"))
+    assert refused(reply) is ErrorCode.INTERNAL
+    assert isinstance(reply, Error)
+    assert reply.request_id == "r1"
+    assert ping(client).TYPE == "PONG"
+
+
+def test_fault_of_the_broker_ends_the_run(master: Master) -> None:
+    def fail(event: Event, now: Now) -> list[Action]:
+        raise KeyError("ours")
+
+    master.brain.handle = fail  # type: ignore[method-assign]
+    master.brain.due = master.clock().mono_s
+    with pytest.raises(KeyError, match="ours"):
+        master.daemon.run()
+
+
+def test_bell_rung_before_the_first_turn_ends_the_run(master: Master) -> None:
+    master.bell.ring()
+    master.bell.ring()
+    master.daemon.run()
+    assert master.brain.calls == ["begin", "open", "commit"]
+
+
+# ── a disk that takes no writes ───────────────────────────────────────────────────────────────────────────────────
+
+
+def test_failed_commit_drops_the_replies_refuses_writes_and_goes_on_reading(master: Master) -> None:
+    writer, reader, worker = master.client(), master.client(Role.VIEWER), master.worker()
+    # The first commit is that of the start.
+    takes = iter([True, False])
+
+    def commit() -> None:
+        if not next(takes, True):
+            raise StoreReadOnly("disk full")
+
+    master.ledger.commit = commit  # type: ignore[method-assign]
+    master.let_in(writer, reader, worker)
+    writer.send_multipart(encode(Cancel(request_id="w1", job="1")))
+    reader.send_multipart(encode(Ping(request_id="r1")))
+    worker.send_multipart(encode(Heartbeat(sent_ms=5)))
+    worker.send_multipart(encode(Bye()))
+    master.start()
+    reply = decode(writer.recv_multipart(), CLIENT_REPLIES)
+    assert isinstance(reply, Error)
+    assert (reply.request_id, reply.problem.code, reply.problem.retryable) == ("w1", ErrorCode.READ_ONLY, True)
+    assert decode(reader.recv_multipart(), CLIENT_REPLIES).TYPE == "PONG"
+    assert decode(worker.recv_multipart(), MASTER_TO_WORKER) == HeartbeatAck(sent_ms=5)
+    assert not writer.poll(0)
+    calls = master.brain.calls
+    assert calls.index("rollback") < calls.index("reload")
+    assert calls.count("reload") == 1
+
+
+def test_while_read_only_no_write_is_tried_until_the_pause_is_over(master: Master) -> None:
+    client = master.client()
+    master.let_in(client)
+    master.ledger.full = True
+    master.brain.due = master.clock().mono_s
+    master.turn()
+    assert master.brain.calls[-1] == "reload"
+    master.brain.calls.clear()
+    master.ledger.full = False
+    client.send_multipart(encode(Cancel(request_id="w1", job="1")))
+    master.wait_for(Side.CLIENTS)
+    master.turn()
+    assert refused(decode(client.recv_multipart(), CLIENT_REPLIES)) is ErrorCode.READ_ONLY
+    assert master.brain.calls == []
+    master.skew_s += READ_ONLY_S
+    client.send_multipart(encode(Cancel(request_id="w2", job="1")))
+    master.wait_for(Side.CLIENTS)
+    master.turn()
+    assert decode(client.recv_multipart(), CLIENT_REPLIES).TYPE == "PONG"
+    assert master.brain.calls == ["begin", "handle", "settle", "commit"]
+
+
+def test_write_hidden_in_a_read_is_undone_while_read_only(master: Master) -> None:
+    client = master.client()
+    master.let_in(client)
+    master.brain.fails = lambda _: True
+    client.send_multipart(encode(Ping(request_id="r1")))
+    master.wait_for(Side.CLIENTS)
+    master.turn()
+    assert master.brain.calls == ["begin", "handle", "rollback", "reload", "begin", "handle", "rollback", "reload"]
+    master.brain.fails = lambda _: False
+    assert not client.poll(0)
+
+
+# ── ports ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_port_in_use_is_named(master: Master) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(PortTaken, match=rf"port {port} on 127.0.0.1 is in use.*listen.workers_port"):
+            master.listener.bind(Side.WORKERS, f"tcp://127.0.0.1:{port}")
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "no-such-interface"])
+def test_address_of_another_machine_is_named(master: Master, host: str) -> None:
+    with pytest.raises(PortTaken, match=f"{host}.*listen.address"):
+        master.listener.bind(Side.CLIENTS, f"tcp://{host}:0")
