@@ -1,0 +1,183 @@
+"""What this node is made of and how busy it is. What cannot be read is None."""
+
+import contextlib
+import os
+import platform
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from ffrtmp_worker.tools import Tools
+from ffrtmpd.wire.messages.nodes import Gpu, Hardware, Load
+from ffrtmpd.wire.vocabulary import Engine
+
+try:
+    import pynvml
+except ImportError:
+    pynvml = None
+
+ROOT: Final = Path("/")
+MODEL_MAX: Final = 256
+# SMBIOS 7.4.1: what a machine stands or lies in.
+_DESKTOPS: Final = frozenset({3, 4, 5, 6, 7, 13, 15, 16, 24, 35, 36})
+_LAPTOPS: Final = frozenset({8, 9, 10, 11, 14, 30, 31, 32})
+
+
+@dataclass(frozen=True, slots=True)
+class Gpus:
+    """The GPUs that the NVIDIA driver tells of, and its version; None without it."""
+
+    gpus: tuple[Gpu, ...] = ()
+    driver: str | None = None
+
+
+def read_gpus() -> Gpus:
+    """Return the GPUs of this node. A driver that is missing or broken is no GPU."""
+    if pynvml is None:
+        return Gpus()
+    try:
+        pynvml.nvmlInit()
+    except (pynvml.NVMLError, OSError):
+        return Gpus()
+    try:
+        driver = _text(pynvml.nvmlSystemGetDriverVersion())
+        gpus = tuple(_gpu(index, driver) for index in range(pynvml.nvmlDeviceGetCount()))
+    except pynvml.NVMLError:
+        return Gpus()
+    finally:
+        with contextlib.suppress(pynvml.NVMLError):
+            pynvml.nvmlShutdown()
+    return Gpus(gpus, driver)
+
+
+def _gpu(index: int, driver: str) -> Gpu:
+    handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+    memory: int | None = None
+    # Some integrated ones share the memory of the machine and tell none.
+    with contextlib.suppress(pynvml.NVMLError):
+        memory = int(pynvml.nvmlDeviceGetMemoryInfo(handle).total)
+    return Gpu(name=_text(pynvml.nvmlDeviceGetName(handle)), memory_bytes=memory, driver=driver)
+
+
+def _text(value: str | bytes) -> str:
+    # Releases before 11.515 answer with bytes.
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+
+def read_hardware(
+    tools: Tools,
+    *,
+    encoders: Sequence[str],
+    gpus: Gpus,
+    program_version: str,
+    engines: Sequence[Engine] = (Engine.FFMPEG,),
+    root: Path = ROOT,
+) -> Hardware:
+    """Return what the master is told of this node.
+
+    Args:
+        tools: the programs.
+        encoders: names proved by a test encode.
+        gpus: what ``read_gpus`` returned.
+        program_version: of this worker.
+        engines: those that were proved to run.
+        root: where ``proc`` and ``sys`` are.
+    """
+    return Hardware(
+        hostname=socket.gethostname()[:MODEL_MAX],
+        kind=_kind(root),
+        cpu_model=_cpu_model(root),
+        cpu_count=_usable_cpus(),
+        ram_total_bytes=int(psutil.virtual_memory().total),
+        gpus=gpus.gpus,
+        encoders=tuple(encoders),
+        engines=tuple(engines),
+        ffmpeg_version=tools.ffmpeg_version,
+        program_version=program_version,
+    )
+
+
+def _usable_cpus() -> int:
+    # A container or a CPU set may leave fewer than the machine has.
+    return len(os.sched_getaffinity(0))
+
+
+def _cpu_model(root: Path) -> str | None:
+    for line in _read(root / "proc/cpuinfo").splitlines():
+        name, colon, value = line.partition(":")
+        if colon and name.strip() in ("model name", "Model", "cpu model") and value.strip():
+            return value.strip()[:MODEL_MAX]
+    return platform.machine() or None
+
+
+def _kind(root: Path) -> str:
+    """Guess from the processor's flags and the firmware's chassis type; ``server`` when nothing tells."""
+    for line in _read(root / "proc/cpuinfo").splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == "flags":
+            if "hypervisor" in value.split():
+                return "virtual"
+            break
+    chassis = _read(root / "sys/class/dmi/id/chassis_type").strip()
+    if chassis.isdecimal():
+        if int(chassis) in _LAPTOPS:
+            return "laptop"
+        return "desktop" if int(chassis) in _DESKTOPS else "server"
+    return "server"
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+class LoadMeter:
+    """Reads how busy the node is.
+
+    Args:
+        output: folder whose disk is told of; one that does not exist yet stands for its nearest parent.
+    """
+
+    def __init__(self, output: Path) -> None:
+        self._output = output
+        self._last = _cpu_times()
+
+    def read(self) -> Load:
+        """Return readings; the processor's load is that since the last call, None if no time has passed."""
+        return Load(
+            cpu_load_percent=self._cpu_load_percent(),
+            ram_free_bytes=int(psutil.virtual_memory().available),
+            disk_free_bytes=self._disk_free_bytes(),
+        )
+
+    def _cpu_load_percent(self) -> float | None:
+        now, last = _cpu_times(), self._last
+        total = now[1] - last[1]
+        if total <= 0:
+            return None
+        self._last = now
+        return round(min(100.0, max(0.0, 100.0 * (now[0] - last[0]) / total)), 1)
+
+    def _disk_free_bytes(self) -> int | None:
+        for folder in (self._output, *self._output.parents):
+            try:
+                return int(psutil.disk_usage(str(folder)).free)
+            except FileNotFoundError:
+                continue
+            except OSError:
+                return None
+        return None
+
+
+def _cpu_times() -> tuple[float, float]:
+    """Return the busy and all processor seconds since the start of the machine."""
+    times = psutil.cpu_times()
+    # Guests' time is part of user and nice already.
+    total = sum(times) - getattr(times, "guest", 0.0) - getattr(times, "guest_nice", 0.0)
+    return total - times.idle - getattr(times, "iowait", 0.0), total

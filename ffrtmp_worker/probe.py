@@ -1,0 +1,171 @@
+"""What a file holds: the command that looks, and what its answer means."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any, Final
+
+from ffrtmp_worker.places import FILE_PREFIX, formats_for, protocols_for
+from ffrtmp_worker.tools import Tools
+from ffrtmpd.wire.messages.jobs import AudioStream, MediaInfo, VideoStream
+
+PROBE_AV: Final = Path(__file__).with_name("probe_av.py")
+# Their index says how many frames there are.
+INDEXED: Final = frozenset({".mp4", ".mov", ".m4v", ".m4a", ".3gp", ".3g2"})
+# Counting reads the whole file: some 10 s from a fast disk.
+COUNT_MAX_BYTES: Final = 8 << 30
+TEXT_MAX: Final = 64
+
+
+class ProbeError(Exception):
+    """The answer of a probe cannot be read, so there is no such media."""
+
+
+def probe_command(tools: Tools, source: str, *, count: bool = True) -> tuple[str, ...]:
+    """Return the command that describes ``source``, as ``Places.resolve_input`` returned it, on standard output.
+
+    With ``count`` packets are counted: nothing is decoded, and a file that was cut short shows it.
+    """
+    protocols, formats = protocols_for(source), formats_for(source)
+    if tools.ffprobe is None:
+        counting = "count" if count else "no-count"
+        return (tools.python, "-P", str(PROBE_AV), source, protocols, formats, counting)
+    return (
+        tools.ffprobe,
+        "-hide_banner",
+        *("-loglevel", "level+error"),
+        *("-protocol_whitelist", protocols),
+        *("-format_whitelist", formats),
+        *("-of", "json", "-show_format", "-show_streams"),
+        *(("-count_packets",) if count else ()),
+        *("-i", source),
+    )
+
+
+def worth_counting(source: str) -> bool:
+    """Tell whether packets of an input should be counted: a file whose index does not tell, and not a huge one."""
+    if not source.startswith(FILE_PREFIX):
+        return False
+    path = Path(source.removeprefix(FILE_PREFIX))
+    try:
+        return path.suffix.lower() not in INDEXED and path.stat().st_size <= COUNT_MAX_BYTES
+    except OSError:
+        return False
+
+
+def parse_probe(stdout: bytes, tools: Tools) -> MediaInfo:
+    """Return what the command of ``probe_command`` printed.
+
+    Raises:
+        ProbeError: it is not such a description.
+    """
+    try:
+        document = json.loads(stdout)
+    except (ValueError, RecursionError):
+        raise ProbeError("the probe printed no description") from None
+    form = document.get("format") if isinstance(document, dict) else None
+    if not isinstance(form, dict) or not isinstance(form.get("format_name"), str):
+        raise ProbeError("the probe found no media")
+    listed = document.get("streams")
+    streams = [stream for stream in listed if isinstance(stream, dict)] if isinstance(listed, list) else []
+    return MediaInfo(
+        container=form["format_name"][:TEXT_MAX],
+        size_bytes=_whole(form.get("size")),
+        duration_s=_duration_s(form, streams),
+        video=_first_video(streams),
+        audio=_first_audio(streams),
+        probe="pyav" if tools.ffprobe is None else "ffprobe",
+    )
+
+
+def _duration_s(form: dict[str, Any], streams: list[dict[str, Any]]) -> float | None:
+    """Return the length of the longer of picture and sound; the container's where a stream does not tell its own.
+
+    Subtitles and data, which are never kept, may make a container longer than both.
+    """
+    lengths = [_stream_s(stream) for kind in ("video", "audio") for stream in _of_kind(streams, kind)[:1]]
+    known = [length for length in lengths if length is not None]
+    if known and len(known) == len(lengths):
+        return max(known)
+    return _number(form.get("duration"))
+
+
+def _stream_s(stream: dict[str, Any]) -> float | None:
+    told = _number(stream.get("duration"))
+    if told is not None:
+        return told
+    tags = stream.get("tags")
+    # Matroska has it here alone, as 00:00:01.021000000.
+    clock = tags.get("DURATION") if isinstance(tags, dict) else None
+    parts = [_number(part) for part in clock.split(":")] if isinstance(clock, str) else []
+    if len(parts) != 3:
+        return None
+    hours, minutes, seconds = parts
+    if hours is None or minutes is None or seconds is None:
+        return None
+    return hours * 3_600 + minutes * 60 + seconds
+
+
+def _of_kind(streams: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
+    return [stream for stream in streams if stream.get("codec_type") == kind and not _is_picture(stream)]
+
+
+def _first_video(streams: list[dict[str, Any]]) -> VideoStream | None:
+    for stream in _of_kind(streams, "video"):
+        counted = _whole(stream.get("nb_read_packets"))
+        return VideoStream(
+            codec=_text(stream.get("codec_name")) or "unknown",
+            width=_whole(stream.get("width")) or 0,
+            height=_whole(stream.get("height")) or 0,
+            fps=_rate(stream.get("avg_frame_rate")) or _rate(stream.get("r_frame_rate")),
+            frames=_whole(stream.get("nb_frames")) if counted is None else counted,
+            pixel_format=_text(stream.get("pix_fmt")),
+            bitrate_bps=_number(stream.get("bit_rate")),
+        )
+    return None
+
+
+def _is_picture(stream: dict[str, Any]) -> bool:
+    disposition = stream.get("disposition")
+    return isinstance(disposition, dict) and disposition.get("attached_pic") == 1
+
+
+def _first_audio(streams: list[dict[str, Any]]) -> AudioStream | None:
+    for stream in _of_kind(streams, "audio"):
+        return AudioStream(
+            codec=_text(stream.get("codec_name")) or "unknown",
+            sample_rate=_whole(stream.get("sample_rate")),
+            channels=_whole(stream.get("channels")),
+        )
+    return None
+
+
+def _text(value: Any) -> str | None:
+    return value[:TEXT_MAX] if isinstance(value, str) and value else None
+
+
+def _number(value: Any) -> float | None:
+    """Return a number that JSON gave as number or text; None for ``N/A`` and all else."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _whole(value: Any) -> int | None:
+    number = _number(value)
+    return None if number is None else int(number)
+
+
+def _rate(value: Any) -> float | None:
+    """Return frames per second from text such as ``30000/1001``; ``0/0`` means unknown."""
+    if not isinstance(value, str):
+        return None
+    above, _, below = value.partition("/")
+    number, divisor = _number(above), _number(below or "1")
+    if not number or not divisor or number < 0 or divisor < 0:
+        return None
+    return number / divisor

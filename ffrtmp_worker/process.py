@@ -1,0 +1,252 @@
+"""Child processes: started in a session of their own, paused, resumed and stopped with all their descendants.
+
+The only module that imports ``subprocess``. A child is made to die with the worker (``PR_SET_PDEATHSIG``) by starting
+it through util-linux's ``setpriv``, which costs 1.5 ms: unlike a ``preexec_fn`` it is safe beside other threads and
+keeps ``vfork``. Where there is no ``setpriv``, the ``preexec_fn`` does it. The kernel sends that signal when the
+*thread* that started the child ends, so children are started from the main thread.
+"""
+
+import contextlib
+import ctypes
+import functools
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+READ_MAX: Final = 65_536
+# Every descendant inherits it, whatever session or group it moves to.
+MARK: Final = "FFRTMP_CHILD"
+PR_SET_PDEATHSIG: Final = 1
+# As a shell says it: the program could not be run, or was not found.
+EXIT_NOT_RUN: Final = 126
+EXIT_NOT_FOUND: Final = 127
+PROC: Final = Path("/proc")
+_LIBC: Final = ctypes.CDLL(None, use_errno=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolRun:
+    """A program that was run to its end. ``exit_code`` is minus the signal when killed."""
+
+    exit_code: int
+    stdout: bytes
+    stderr: bytes
+
+
+class ToolTimeout(Exception):
+    """A program did not end in its time and was killed."""
+
+
+def run_tool(argv: Sequence[str], *, timeout_s: float, env: Mapping[str, str] | None = None) -> ToolRun:
+    """Run a program and wait for it. Blocks: for start-up only.
+
+    Raises:
+        OSError: it cannot be started.
+        ToolTimeout: it was still running after ``timeout_s`` seconds and was killed with its group.
+    """
+    with subprocess.Popen(
+        list(argv),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=None if env is None else dict(env),
+        start_new_session=True,
+    ) as process:
+        try:
+            stdout, stderr = process.communicate(timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            _signal_group(process.pid, signal.SIGKILL)
+            process.communicate()
+            raise ToolTimeout(f"{argv[0]} was still running after {timeout_s:g} s") from None
+    return ToolRun(exit_code=process.returncode, stdout=stdout, stderr=stderr)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """How a child ended. ``cpu_s`` counts processor seconds of it and of the children it waited for."""
+
+    exit_code: int
+    cpu_s: float
+
+
+class Child:
+    """A running program, the leader of its own session and process group.
+
+    Args:
+        argv: the program and its arguments; the program is looked up in ``PATH``.
+        env: its whole environment.
+        cwd: its working folder.
+        mark: a text that all descendants inherit in their environment, so that none can hide.
+
+    Raises:
+        OSError: it cannot be started.
+    """
+
+    def __init__(self, argv: Sequence[str], *, env: Mapping[str, str], cwd: str, mark: str = "") -> None:
+        self.mark = f"{mark}:{secrets.token_hex(8)}"
+        wrapper, preexec = _die_with_parent()
+        program = shutil.which(argv[0], path=env.get("PATH", os.defpath))
+        if program is None:
+            raise FileNotFoundError(2, "no such program", argv[0])
+        self._process = subprocess.Popen(
+            [*wrapper, program, *argv[1:]],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            env={**env, MARK: self.mark},
+            cwd=cwd,
+            start_new_session=True,
+            preexec_fn=preexec,  # noqa: PLW1509 - only where there is no setpriv
+        )
+        self.pid: Final = self._process.pid
+        self.pidfd: Final = os.pidfd_open(self.pid)
+        self.stdout: Final = _reader(self._process.stdout)
+        self.stderr: Final = _reader(self._process.stderr)
+        self._terminated = False
+        self._ended: Ended | None = None
+
+    def read(self, pipe: int) -> bytes | None:
+        """Return what ``stdout`` or ``stderr`` holds now, at most 64 KiB: None if nothing, empty at its end."""
+        try:
+            return os.read(pipe, READ_MAX)
+        except BlockingIOError:
+            return None
+
+    def pause(self) -> None:
+        """Stop every process of the child where it is."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let every process of the child go on."""
+        self._signal(signal.SIGCONT)
+
+    def terminate(self) -> None:
+        """Ask every process of the child to end, once: a second SIGTERM makes ffmpeg leave without a trailer."""
+        if self._terminated:
+            return
+        self._terminated = True
+        # A stopped process would keep the signal pending for ever.
+        self._signal(signal.SIGCONT)
+        self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End every process of the child at once."""
+        self._signal(signal.SIGKILL)
+
+    def reap(self) -> Ended | None:
+        """Return how the child ended, None while it runs. What it left behind is killed."""
+        if self._ended is None:
+            pid, status, usage = os.wait4(self.pid, os.WNOHANG)
+            if pid == 0:
+                return None
+            code = os.waitstatus_to_exitcode(status)
+            self._process.returncode = code
+            self._ended = Ended(exit_code=code, cpu_s=usage.ru_utime + usage.ru_stime)
+            kill_marked(self.mark)
+        return self._ended
+
+    def close(self) -> None:
+        """Kill the child if it still runs, wait for it, and close its pipes."""
+        if self._ended is None:
+            self.kill()
+            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+            self.reap()
+        os.close(self.pidfd)
+        for stream in (self._process.stdout, self._process.stderr):
+            if stream is not None:
+                stream.close()
+
+    def _signal(self, number: signal.Signals) -> None:
+        # Once the leader is reaped its number may belong to a stranger.
+        if self._ended is not None:
+            return
+        _signal_group(self.pid, number)
+        for pid in marked(self.mark):
+            if _group_of(pid) != self.pid:
+                _signal_one(pid, number)
+
+
+def kill_marked(mark: str) -> int:
+    """Kill every process whose mark begins with ``mark``; return how many there were.
+
+    Repeats until none is left, since one may have forked meanwhile.
+    """
+    killed: set[int] = set()
+    for _ in range(8):
+        found = set(marked(mark)) - killed
+        if not found:
+            break
+        for pid in found:
+            _signal_one(pid, signal.SIGKILL)
+        killed |= found
+    return len(killed)
+
+
+def marked(mark: str) -> Iterator[int]:
+    """Yield the processes whose environment carries a mark that begins with ``mark``, this one left out."""
+    entry = f"{MARK}={mark}".encode()
+    own = os.getpid()
+    for folder in PROC.iterdir():
+        if not folder.name.isdigit() or int(folder.name) == own:
+            continue
+        # Gone meanwhile, or another user's.
+        with contextlib.suppress(OSError):
+            environment = (folder / "environ").read_bytes()
+            if environment.startswith(entry) or b"\0" + entry in environment:
+                yield int(folder.name)
+
+
+def _reader(stream: object) -> int:
+    fd: int = stream.fileno()  # type: ignore[attr-defined]
+    os.set_blocking(fd, False)
+    return fd
+
+
+def _group_of(pid: int) -> int | None:
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return None
+
+
+def _signal_group(group: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, number)
+
+
+def _signal_one(pid: int, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, number)
+
+
+def _die_with_parent() -> tuple[tuple[str, ...], Callable[[], None] | None]:
+    wrapper = _setpriv()
+    if wrapper is not None:
+        return (wrapper, "--pdeathsig", "KILL", "--"), None
+    return (), functools.partial(_ask_to_die, os.getpid())
+
+
+@functools.cache
+def _setpriv() -> str | None:
+    """Return util-linux's setpriv; busybox's has no --pdeathsig."""
+    path = shutil.which("setpriv")
+    if path is None:
+        return None
+    try:
+        return path if run_tool([path, "--pdeathsig", "KILL", "--", "true"], timeout_s=5).exit_code == 0 else None
+    except (OSError, ToolTimeout):
+        return None
+
+
+def _ask_to_die(parent: int) -> None:
+    _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    # The parent may have died before the request.
+    if os.getppid() != parent:
+        os._exit(EXIT_NOT_RUN)

@@ -1,0 +1,287 @@
+"""From an assignment to what this node will do: encoder, rate, length, container, names. Pure."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Final
+
+from ffrtmp_worker.places import FILE_PREFIX, scheme_of
+from ffrtmp_worker.staging import partial_path
+from ffrtmpd.wire.media import ENCODERS, Encoder, encoders_for
+from ffrtmpd.wire.messages.jobs import MediaInfo
+from ffrtmpd.wire.messages.session import Assign
+from ffrtmpd.wire.vocabulary import Codec, FailureClass, OutputMode
+
+# The length of a generated source when the job names none.
+GENERATED_S: Final = 10.0
+DEFAULT_FPS: Final = Fraction(30)
+DEFAULT_SUFFIX: Final = ".mp4"
+# Two readings of an input's length that differ by more leave the number of frames unknown.
+AGREE: Final = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A file format by its suffix: ffmpeg's muxer, the codecs that players expect in it, its audio encoder."""
+
+    muxer: str
+    codecs: frozenset[Codec]
+    audio: str = "aac"
+
+
+_ALL: Final = frozenset(Codec)
+_BROADCAST: Final = frozenset({Codec.H264, Codec.H265})
+CONTAINERS: Final[dict[str, Container]] = {
+    ".mp4": Container("mp4", _ALL),
+    ".mkv": Container("matroska", _ALL),
+    ".mov": Container("mov", _BROADCAST),
+    ".webm": Container("webm", frozenset({Codec.VP9, Codec.AV1}), "libopus"),
+    ".ts": Container("mpegts", _BROADCAST),
+    ".flv": Container("flv", frozenset({Codec.H264})),
+}
+_PUSH: Final = {"rtmp": CONTAINERS[".flv"], "rtmps": CONTAINERS[".flv"]}
+
+# What a probe calls each codec.
+PROBED_CODEC: Final = {Codec.H264: "h264", Codec.H265: "hevc", Codec.AV1: "av1", Codec.VP9: "vp9"}
+
+_RATES: Final = tuple(
+    Fraction(*pair)
+    for pair in (
+        (24_000, 1_001),
+        (24, 1),
+        (25, 1),
+        (30_000, 1_001),
+        (30, 1),
+        (48, 1),
+        (50, 1),
+        (60_000, 1_001),
+        (60, 1),
+        (120_000, 1_001),
+        (120, 1),
+    )
+)
+
+
+class TaskError(Exception):
+    """This node cannot do the job. ``failure_class`` tells whether trying again, elsewhere perhaps, may help."""
+
+    failure_class = FailureClass.PERMANENT
+
+
+class ImpossibleTask(TaskError):
+    """No node can do it as it is asked."""
+
+
+class NotHere(TaskError):
+    """This node lacks what it needs; another may have it."""
+
+    failure_class = FailureClass.TRANSIENT
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One attempt as this node will run it.
+
+    ``source`` is what ffmpeg opens: ``file:`` and a path, a URL, or with ``lavfi`` a filter graph. ``target`` is what
+    it writes; for a file that is ``partial``, published as ``final`` when all is well. ``rate`` is None when the
+    source's rate is unknown and kept. ``limit_s`` cuts the output. What is expected is None when nothing certain is
+    known: ``expected_frames`` of video, ``expected_duration_s`` of the whole.
+    """
+
+    job_id: str
+    attempt: int
+    mode: OutputMode
+    source: str
+    lavfi: bool
+    loop: bool
+    encoder: Encoder
+    render_node: str | None
+    width: int
+    height: int
+    rate: Fraction | None
+    bitrate_bps: int
+    preset: str | None
+    limit_s: float | None
+    audio: str | None
+    muxer: str
+    target: str
+    final: Path | None
+    partial: Path | None
+    expected_frames: int | None
+    expected_duration_s: float | None
+
+    @property
+    def live(self) -> bool:
+        """Whether the output has side effects while it is made, and so cannot be staged."""
+        return self.mode is not OutputMode.FILE
+
+    @property
+    def output(self) -> str:
+        """The path or URL that users see."""
+        return self.target if self.final is None else str(self.final)
+
+
+def choose_encoder(assign: Assign, proven: Collection[str]) -> Encoder:
+    """Return the encoder: the one pinned, else proven hardware for the codec, else proven software.
+
+    Raises:
+        ImpossibleTask: the pinned encoder does not exist, makes another codec, or is software where a GPU is required.
+        NotHere: this node has not proved a fitting one.
+    """
+    codec = assign.encode.codec
+    if assign.encoder is not None:
+        pinned = ENCODERS.get(assign.encoder)
+        if pinned is None:
+            raise ImpossibleTask(f"unknown encoder {assign.encoder}; known: {', '.join(ENCODERS)}")
+        if pinned.codec is not codec:
+            raise ImpossibleTask(f"{pinned.name} makes {pinned.codec}, and the job asks for {codec}")
+        if assign.require_gpu and pinned.hardware is None:
+            raise ImpossibleTask(f"a GPU is required and {pinned.name} is a software encoder")
+        if pinned.name not in proven:
+            raise NotHere(f"{pinned.name} does not work on this node")
+        return pinned
+    fitting = [encoder for encoder in encoders_for(codec) if encoder.name in proven]
+    if assign.require_gpu:
+        fitting = [encoder for encoder in fitting if encoder.hardware is not None]
+    if not fitting:
+        kind = "hardware encoder" if assign.require_gpu else "encoder"
+        raise NotHere(f"no {kind} for {codec} works on this node")
+    return fitting[0]
+
+
+def container_for(destination: Path | str, codec: Codec) -> Container:
+    """Return the container of an output path or URL.
+
+    Raises:
+        ImpossibleTask: unknown suffix, or the container does not take the codec.
+    """
+    if isinstance(destination, str):
+        container = _PUSH.get(scheme_of(destination), CONTAINERS[".ts"])
+        where = f"{scheme_of(destination)} ({container.muxer})"
+    else:
+        found = CONTAINERS.get(destination.suffix.lower())
+        if found is None:
+            raise ImpossibleTask(
+                f"the output's name must end in one of {', '.join(CONTAINERS)}, and {destination.name} does not"
+            )
+        container, where = found, destination.suffix
+    if codec not in container.codecs:
+        raise ImpossibleTask(f"{where} does not carry {codec}; it takes {', '.join(sorted(container.codecs))}")
+    return container
+
+
+def nearest_rate(fps: float) -> Fraction:
+    """Return frames per second as a fraction: 29.97 is 30000/1001."""
+    for rate in _RATES:
+        if abs(fps / float(rate) - 1) < 0.0002:
+            return rate
+    return Fraction(fps).limit_denominator(1_001)
+
+
+def plan(
+    assign: Assign,
+    *,
+    encoders: Collection[str],
+    source: str,
+    media: MediaInfo | None,
+    destination: Path | str,
+    lavfi: bool = False,
+    loop: bool = False,
+    render_node: str | None = None,
+) -> Task:
+    """Return how this node runs an assignment.
+
+    Args:
+        assign: what the master asks.
+        encoders: names proven on this node.
+        source: what ``Places.resolve_input`` returned, a generated file, or a graph with ``lavfi``.
+        media: what a probe of the source found; None for a graph.
+        destination: what ``Places.resolve_output`` returned.
+        lavfi: the source is a filter graph with picture and sound.
+        loop: a short generated source stands for a longer one.
+        render_node: the device for VAAPI.
+
+    Raises:
+        TaskError: the job cannot be done, or not here.
+    """
+    encoder = choose_encoder(assign, encoders)
+    wanted = assign.encode
+    container = container_for(destination, wanted.codec)
+    if wanted.width % 2 or wanted.height % 2:
+        raise ImpossibleTask(f"{wanted.width}x{wanted.height}: width and height must be even")
+    if media is not None and media.video is None:
+        raise ImpossibleTask("the input has no video")
+    live = assign.output_mode is not OutputMode.FILE
+    limit_s = assign.duration_s
+    if lavfi or (loop and limit_s is None):
+        limit_s = GENERATED_S if limit_s is None else limit_s
+    if live and _shorter(media, limit_s) and source.startswith(FILE_PREFIX):
+        loop = True
+    rate = _rate(wanted.fps, media)
+    final = destination if isinstance(destination, Path) else None
+    partial = None if final is None else partial_path(final, assign.job_id, assign.attempt)
+    if final is not None and source == FILE_PREFIX + str(final):
+        raise ImpossibleTask("the output would replace the input")
+    has_audio = lavfi or (media is not None and media.audio is not None)
+    endless = lavfi or loop
+    return Task(
+        job_id=assign.job_id,
+        attempt=assign.attempt,
+        mode=assign.output_mode,
+        source=source,
+        lavfi=lavfi,
+        loop=loop,
+        encoder=encoder,
+        render_node=render_node if encoder.hardware == "vaapi" else None,
+        width=wanted.width,
+        height=wanted.height,
+        rate=rate,
+        bitrate_bps=wanted.bitrate_bps,
+        preset=wanted.preset,
+        limit_s=limit_s,
+        audio=container.audio if has_audio else None,
+        muxer=container.muxer,
+        target=destination if isinstance(destination, str) else FILE_PREFIX + str(partial),
+        final=final,
+        partial=partial,
+        expected_frames=_frames(rate, limit_s, None if endless else media, endless=endless),
+        expected_duration_s=limit_s if endless else _least(limit_s, None if media is None else media.duration_s),
+    )
+
+
+def _shorter(media: MediaInfo | None, limit_s: float | None) -> bool:
+    return limit_s is not None and media is not None and media.duration_s is not None and media.duration_s < limit_s
+
+
+def _rate(fps: float | None, media: MediaInfo | None) -> Fraction | None:
+    if fps is not None:
+        return nearest_rate(fps)
+    if media is None:
+        return DEFAULT_FPS
+    probed = media.video.fps if media.video is not None else None
+    # Beyond 480 it is a time base that a muxer gave for want of a rate.
+    return nearest_rate(probed) if probed is not None and 1 <= probed <= 480 else None
+
+
+def _frames(rate: Fraction | None, limit_s: float | None, media: MediaInfo | None, *, endless: bool) -> int | None:
+    """Return the frames that the output must have, None unless two readings of the input's length agree."""
+    if rate is None:
+        return None
+    if endless:
+        return None if limit_s is None else round(limit_s * rate)
+    if media is None or media.video is None or media.duration_s is None:
+        return None
+    if not media.video.frames or not media.video.fps:
+        return None
+    counted_s = media.video.frames / media.video.fps
+    if limit_s is not None and limit_s <= min(counted_s, media.duration_s):
+        return round(limit_s * rate)
+    if abs(counted_s - media.duration_s) > max(AGREE * media.duration_s, 2 / media.video.fps):
+        return None
+    return round(counted_s * rate)
+
+
+def _least(one: float | None, other: float | None) -> float | None:
+    known = [value for value in (one, other) if value is not None]
+    return min(known) if known else None

@@ -1,0 +1,118 @@
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from ffrtmp_worker import hardware
+from ffrtmp_worker.hardware import Gpus, LoadMeter, read_gpus, read_hardware
+from ffrtmp_worker.tools import Tools
+from ffrtmpd.wire.messages.nodes import Gpu, Hardware
+
+TOOLS = Tools(ffmpeg="/usr/bin/ffmpeg", ffmpeg_version="5.1.9", ffprobe=None, python="python3")
+
+
+def _read(root: Path) -> Hardware:
+    return read_hardware(TOOLS, encoders=("libx264",), gpus=Gpus(), program_version="1.0", root=root)
+
+
+def _machine(root: Path, *, flags: str = "fpu sse2", chassis: str | None = None, model: str = "Model X") -> Path:
+    (root / "proc").mkdir()
+    (root / "proc/cpuinfo").write_text(f"processor\t: 0\nmodel name\t: {model}\nflags\t\t: {flags}\n")
+    if chassis is not None:
+        (root / "sys/class/dmi/id").mkdir(parents=True)
+        (root / "sys/class/dmi/id/chassis_type").write_text(f"{chassis}\n")
+    return root
+
+
+def test_this_machine_is_described() -> None:
+    told = read_hardware(TOOLS, encoders=("libx264",), gpus=read_gpus(), program_version="1.0")
+    assert told.hostname
+    assert told.cpu_count is not None
+    assert told.cpu_count >= 1
+    assert told.ram_total_bytes is not None
+    assert told.ram_total_bytes > 1 << 26
+    assert told.kind in ("server", "desktop", "laptop", "virtual")
+    assert (told.encoders, told.ffmpeg_version, told.program_version) == (("libx264",), "5.1.9", "1.0")
+
+
+@pytest.mark.parametrize(
+    ("flags", "chassis", "kind"),
+    [
+        ("fpu hypervisor", "3", "virtual"),
+        ("fpu", "3", "desktop"),
+        ("fpu", "10", "laptop"),
+        ("fpu", "23", "server"),
+        ("fpu", None, "server"),
+        ("fpu", "odd", "server"),
+    ],
+)
+def test_kind_is_guessed_from_flags_and_chassis(tmp_path: Path, flags: str, chassis: str | None, kind: str) -> None:
+    told = _read(_machine(tmp_path, flags=flags, chassis=chassis))
+    assert (told.kind, told.cpu_model) == (kind, "Model X")
+
+
+def test_machine_that_tells_nothing_of_itself_is_a_server(tmp_path: Path) -> None:
+    assert _read(tmp_path).kind == "server"
+
+
+class _NVMLError(Exception):
+    pass
+
+
+def _nvml(*, memory: bool = True, text: type[str] | type[bytes] = str) -> SimpleNamespace:
+    def refuse(*_: object) -> None:
+        raise _NVMLError
+
+    def said(words: str) -> str | bytes:
+        return words if text is str else words.encode()
+
+    return SimpleNamespace(
+        NVMLError=_NVMLError,
+        nvmlInit=lambda: None,
+        nvmlShutdown=lambda: None,
+        nvmlSystemGetDriverVersion=lambda: said("550.1"),
+        nvmlDeviceGetCount=lambda: 1,
+        nvmlDeviceGetHandleByIndex=lambda index: index,
+        nvmlDeviceGetName=lambda _: said("Card"),
+        nvmlDeviceGetMemoryInfo=(lambda _: SimpleNamespace(total=1 << 33)) if memory else refuse,
+    )
+
+
+@pytest.mark.parametrize("text", [str, bytes])
+def test_gpu_is_told_as_its_driver_names_it(monkeypatch: pytest.MonkeyPatch, text: type[str] | type[bytes]) -> None:
+    monkeypatch.setattr(hardware, "pynvml", _nvml(text=text))
+    assert read_gpus() == Gpus((Gpu(name="Card", memory_bytes=1 << 33, driver="550.1"),), "550.1")
+
+
+def test_gpu_that_tells_no_memory_is_still_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware, "pynvml", _nvml(memory=False))
+    assert read_gpus().gpus == (Gpu(name="Card", memory_bytes=None, driver="550.1"),)
+
+
+def test_no_driver_or_no_library_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise _NVMLError
+
+    broken = _nvml()
+    broken.nvmlInit = refuse
+    monkeypatch.setattr(hardware, "pynvml", broken)
+    assert read_gpus() == Gpus()
+    monkeypatch.setattr(hardware, "pynvml", None)
+    assert read_gpus() == Gpus()
+
+
+def test_load_is_of_the_time_since_the_last_reading(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    times = iter([(10.0, 100.0), (10.0, 100.0), (40.0, 160.0)])
+    monkeypatch.setattr(hardware, "_cpu_times", lambda: next(times))
+    meter = LoadMeter(tmp_path)
+    assert meter.read().cpu_load_percent is None
+    assert meter.read().cpu_load_percent == 50.0
+
+
+def test_real_load_is_within_bounds_and_a_folder_to_come_stands_for_its_parent(tmp_path: Path) -> None:
+    load = LoadMeter(tmp_path / "not/yet").read()
+    assert load.cpu_load_percent is None or 0 <= load.cpu_load_percent <= 100
+    assert load.ram_free_bytes is not None
+    assert load.ram_free_bytes > 0
+    assert load.disk_free_bytes is not None
+    assert load.disk_free_bytes > 0
