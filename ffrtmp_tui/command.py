@@ -1,0 +1,162 @@
+"""What a command is: nouns with verbs with arguments, as tables from which parser, help and manuals are made."""
+
+import argparse
+import difflib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from ffrtmp_tui.failures import usage
+
+if TYPE_CHECKING:
+    from ffrtmp_tui.run import Run
+
+FORMS: Final = ("table", "wide", "json", "jsonl", "csv", "name")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Argument:
+    """One argument of a verb.
+
+    ``names`` is ``("--flag", "-f")`` or ``("job",)`` for a positional one. ``many`` collects a list, ``flag`` takes no
+    value, ``optional`` lets a positional be left out. ``convert`` raises ValueError on bad text. ``dest`` is the
+    attribute that holds the value, where the name itself will not do.
+    """
+
+    names: tuple[str, ...]
+    help: str
+    metavar: str | None = None
+    convert: Callable[[str], Any] = str
+    choices: tuple[str, ...] = ()
+    default: Any = None
+    flag: bool = False
+    many: bool = False
+    optional: bool = False
+    dest: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verb:
+    """What can be done with a noun. ``examples`` are pairs of a command and what it does."""
+
+    name: str
+    help: str
+    run: "Callable[[Run], int]"
+    arguments: tuple[Argument, ...] = ()
+    examples: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noun:
+    """A group of verbs; a word that stands by itself has one verb with an empty name."""
+
+    name: str
+    help: str
+    verbs: tuple[Verb, ...]
+
+
+GLOBAL: Final = (
+    Argument(names=("-o", "--output", "--format"), help="form of the output", choices=FORMS, dest="form"),
+    Argument(names=("-q", "--quiet"), help="ids only; the same as -o name", flag=True),
+    Argument(names=("--master",), metavar="ADDRESS", help="address of the master [FFRTMP_MASTER]"),
+    Argument(names=("--context",), metavar="NAME", help="context to use [FFRTMP_CONTEXT]"),
+    Argument(names=("--no-color",), help="no colours [NO_COLOR]", flag=True),
+)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises what `main` reports instead of leaving the program."""
+
+    def error(self, message: str) -> NoReturn:
+        raise usage(message, f"see `{self.prog} --help`")
+
+
+def parser_for(noun: Noun, verb: Verb) -> argparse.ArgumentParser:
+    """Return the parser of one verb."""
+    words = ["ffrtmp", noun.name, *([verb.name] if verb.name else [])]
+    parser = _Parser(
+        prog=" ".join(words),
+        description=verb.help[0].upper() + verb.help[1:] + ".",
+        epilog=_epilog(verb),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    taken = {name for argument in verb.arguments for name in argument.names}
+    for argument in verb.arguments:
+        _add(parser, argument)
+    group = parser.add_argument_group("for every command")
+    for argument in GLOBAL:
+        names = tuple(name for name in argument.names if name not in taken)
+        if names:
+            _add(group, argument, names)
+    return parser
+
+
+def parse(noun: Noun, verb: Verb, words: Sequence[str]) -> argparse.Namespace:
+    """Return the arguments of a verb, and the verb's name as ``verb_word``.
+
+    Raises:
+        Failure: they do not fit.
+    """
+    parser = parser_for(noun, verb)
+    found, rest = parser.parse_known_intermixed_args(list(words))
+    if rest:
+        known = [name for argument in (*verb.arguments, *GLOBAL) for name in argument.names if name.startswith("-")]
+        raise usage(
+            f"{parser.prog} does not take {rest[0]!r}{did_you_mean(rest[0], known)}", f"see `{parser.prog} --help`"
+        )
+    found.verb_word = verb.name
+    return found
+
+
+def did_you_mean(word: str, known: Sequence[str]) -> str:
+    """Return ``, did you mean …?`` with the nearest of ``known``, or nothing."""
+    near = difflib.get_close_matches(word, known, n=1)
+    return f", did you mean {near[0]!r}?" if near else ""
+
+
+def _epilog(verb: Verb) -> str:
+    if not verb.examples:
+        return ""
+    lines = ["examples:"]
+    for command, meaning in verb.examples:
+        lines += [f"  # {meaning}", f"  {command}"]
+    return "\n".join(lines)
+
+
+def _add(parser: Any, argument: Argument, names: tuple[str, ...] | None = None) -> None:
+    names = names or argument.names
+    text = argument.help.replace("%", "%%")
+    if argument.flag:
+        parser.add_argument(*names, action="store_true", help=text)
+        return
+    options: dict[str, Any] = {"help": text, "type": _converter(argument)}
+    if argument.choices:
+        options["metavar"] = argument.metavar or "{" + ",".join(argument.choices) + "}"
+    elif argument.metavar:
+        options["metavar"] = argument.metavar
+    if names[0].startswith("-"):
+        options["default"] = argument.default
+        if argument.many:
+            options["action"] = "append"
+        if argument.dest:
+            options["dest"] = argument.dest
+    elif argument.many:
+        options["nargs"] = "*" if argument.optional else "+"
+    elif argument.optional:
+        options["nargs"] = "?"
+    parser.add_argument(*names, **options)
+
+
+def _converter(argument: Argument) -> Callable[[str], Any]:
+    def convert(text: str) -> Any:
+        if argument.choices and text not in argument.choices:
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is not one of {', '.join(argument.choices)}{did_you_mean(text, argument.choices)}"
+            )
+        try:
+            return argument.convert(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return convert

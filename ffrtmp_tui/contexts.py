@@ -1,0 +1,194 @@
+"""Which master to speak to and as whom: flag, then environment, then the context in the user's folder, then the host's.
+
+A folder of contexts holds ``config.toml`` (``current``, and a table ``contexts.NAME`` with ``master``, ``server_key``
+and ``key``) and the key files that it names.
+"""
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from ffrtmp_tui.failures import Exit, Failure, usage
+from ffrtmpd.wire.curve import KeyFileError, KeyPair, is_key, make_private_folder, read_key_file
+from ffrtmpd.wire.vocabulary import CLIENTS_PORT
+
+SYSTEM_FILE: Final = Path("/etc/ffrtmp/client.toml")
+NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
+HOW_TO_JOIN: Final = "ask an admin for `ffrtmp keys invite NAME --role ROLE`, then run `ffrtmp join LINE`"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """A master and the key to speak to it with."""
+
+    name: str
+    master: str
+    server_key: str
+    key: Path
+
+    def key_pair(self) -> KeyPair:
+        """Return the key pair in the context's key file.
+
+        Raises:
+            Failure: it cannot be used.
+        """
+        try:
+            return read_key_file(self.key)
+        except KeyFileError as error:
+            raise Failure(Exit.FAILED, str(error), code="key_file") from None
+
+
+def config_folder(environ: Mapping[str, str]) -> Path:
+    """Return the user's folder of contexts."""
+    if folder := environ.get("FFRTMP_CONFIG_DIR"):
+        return Path(folder)
+    base = environ.get("XDG_CONFIG_HOME")
+    # The XDG rules say that a path which is not absolute is to be ignored.
+    if base and Path(base).is_absolute():
+        return Path(base) / "ffrtmp"
+    return Path(environ.get("HOME") or Path.home()) / ".config" / "ffrtmp"
+
+
+def resolve(
+    environ: Mapping[str, str], *, context: str | None = None, master: str | None = None, system: Path = SYSTEM_FILE
+) -> Context:
+    """Return the context to use; ``context`` and ``master`` are what flags say.
+
+    Raises:
+        Failure: there is none, or it is incomplete.
+    """
+    documents = [_read(config_folder(environ) / "config.toml"), _read(system)]
+    name = context or environ.get("FFRTMP_CONTEXT") or _current(documents)
+    if name is None:
+        raise Failure(Exit.USAGE, "no master is known here", code="no_context", hint=HOW_TO_JOIN)
+    for path, document in documents:
+        table = document.get("contexts", {}).get(name)
+        if isinstance(table, dict):
+            found = _context(name, table, path)
+            address = master or environ.get("FFRTMP_MASTER") or environ.get("FFMPEG_RTMP_MASTER")
+            if not address:
+                return found
+            return Context(name=name, master=endpoint(address), server_key=found.server_key, key=found.key)
+    known = sorted({name for _, document in documents for name in document.get("contexts", {})})
+    raise usage(f"there is no context {name!r}", f"known: {', '.join(known)}" if known else HOW_TO_JOIN)
+
+
+def endpoint(address: str) -> str:
+    """Return ``host``, ``host:port`` or ``tcp://host:port`` as an endpoint.
+
+    Raises:
+        Failure: it is something else.
+    """
+    scheme, mark, rest = address.partition("://")
+    if not mark:
+        scheme, rest = "tcp", address
+    rest = rest.rstrip("/")
+    if scheme != "tcp" or not rest or "/" in rest:
+        raise usage(f"{address!r} is no address of a master", f"write tcp://host:{CLIENTS_PORT}")
+    has_port = rest.rpartition("]")[2].rpartition(":")[2].isdigit() and ":" in rest.rpartition("]")[2]
+    return f"tcp://{rest}" if has_port else f"tcp://{rest}:{CLIENTS_PORT}"
+
+
+def context_names(folder: Path) -> list[str]:
+    """Return the names of the contexts in ``folder``.
+
+    Raises:
+        Failure: its file is damaged.
+    """
+    return sorted(_read(folder / "config.toml")[1].get("contexts", {}))
+
+
+def add_context(folder: Path, context: Context) -> bool:
+    """Write ``context`` into ``folder``; return whether it became the current one, as the first does.
+
+    Raises:
+        Failure: the name is taken, or the file is damaged.
+    """
+    path = folder / "config.toml"
+    _, document = _read(path)
+    if context.name in document.get("contexts", {}):
+        raise Failure(
+            Exit.CONFLICT,
+            f"there is a context {context.name!r} already",
+            code="conflict",
+            hint="choose another with --context NAME",
+        )
+    make_private_folder(folder)
+    old = path.read_text(encoding="utf-8") if path.exists() else ""
+    becomes_current = "current" not in document
+    # The file is the user's too: text is added around what stands there, so that comments live on.
+    head = f"current = {_quoted(context.name)}\n\n" if becomes_current else ""
+    table = (
+        f"[contexts.{_quoted(context.name)}]\n"
+        f"master = {_quoted(context.master)}\n"
+        f"server_key = {_quoted(context.server_key)}\n"
+        f"key = {_quoted(_relative(context.key, folder))}\n"
+    )
+    gap = "\n" if old.strip() else ""
+    _replace(path, head + old + gap + table)
+    return becomes_current
+
+
+def _read(path: Path) -> tuple[Path, dict[str, Any]]:
+    try:
+        with path.open("rb") as file:
+            document = tomllib.load(file)
+    except FileNotFoundError:
+        return path, {}
+    except OSError as error:
+        raise Failure(Exit.FAILED, f"cannot read {path}: {error.strerror}", code="settings") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Failure(Exit.FAILED, f"{path} is not TOML: {error}", code="settings") from None
+    if not isinstance(document.get("contexts", {}), dict):
+        raise Failure(Exit.FAILED, f"{path}: contexts must be tables", code="settings")
+    return path, document
+
+
+def _current(documents: list[tuple[Path, dict[str, Any]]]) -> str | None:
+    for _, document in documents:
+        name = document.get("current")
+        if isinstance(name, str) and name:
+            return name
+    # With one context there is nothing to choose.
+    names = {name for _, document in documents for name in document.get("contexts", {})}
+    return names.pop() if len(names) == 1 else None
+
+
+def _context(name: str, table: Mapping[str, Any], path: Path) -> Context:
+    values = {}
+    for field in ("master", "server_key", "key"):
+        value = table.get(field)
+        if not isinstance(value, str) or not value:
+            raise Failure(Exit.FAILED, f"{path}: contexts.{name}.{field} is missing", code="settings")
+        values[field] = value
+    if not is_key(values["server_key"]):
+        raise Failure(Exit.FAILED, f"{path}: contexts.{name}.server_key is no key of 40 characters", code="settings")
+    return Context(
+        name=name,
+        master=endpoint(values["master"]),
+        server_key=values["server_key"],
+        key=path.parent / Path(values["key"]).expanduser(),
+    )
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _relative(path: Path, folder: Path) -> str:
+    return str(path.relative_to(folder) if path.is_relative_to(folder) else path)
+
+
+def _replace(path: Path, text: str) -> None:
+    new = path.with_name(f"{path.name}.{os.getpid()}.new")
+    handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)

@@ -1,0 +1,216 @@
+"""What `ffrtmp jobs` does: read, wait, act."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ffrtmp_tui.failures import Exit, Failure, exit_for, usage
+from ffrtmp_tui.run import Run
+from ffrtmpd.wire.vocabulary import JobState
+
+if TYPE_CHECKING:
+    from ffrtmpd.wire.messages.common import Request
+    from ffrtmpd.wire.messages.jobs import JobView
+
+
+# ── reading ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def list_jobs(run: Run) -> int:
+    """Show a window of the jobs."""
+    from ffrtmp_tui.job_view import JOB_COLUMNS
+    from ffrtmp_tui.link import new_id
+    from ffrtmpd.wire.messages.jobs import PAGE_MAX, JobList, ListJobs
+
+    args = run.args
+    states = tuple(dict.fromkeys(state for part in args.state or () for state in part))
+    queues = tuple(dict.fromkeys(queue for part in args.queue or () for queue in part))
+    left = None if args.all else args.limit
+    found: list[JobView] = []
+    cursor: str | None = None
+    while True:
+        reply = run.ask(
+            ListJobs(
+                request_id=new_id(),
+                states=states,
+                queues=queues,
+                node_id=args.node,
+                limit=PAGE_MAX if left is None else min(PAGE_MAX, left - len(found)),
+                cursor=cursor,
+                oldest_first=args.oldest,
+            ),
+            JobList,
+        )
+        found += reply.jobs
+        cursor = reply.next
+        if cursor is None or not reply.jobs or (left is not None and len(found) >= left):
+            break
+    run.show_list(
+        "jobs", found, JOB_COLUMNS, name_of=lambda job: job.job_id, extra={"total": reply.total, "next": cursor}
+    )
+    if cursor is not None and run.form in ("table", "wide"):
+        run.terminal.say(f"{len(found)} of {reply.total} jobs; --all shows every one")
+    return Exit.OK
+
+
+def show_status(run: Run) -> int:
+    """Show everything about one job, now or when it is done."""
+    from ffrtmp_tui import follow
+    from ffrtmp_tui.selection import select_one
+
+    reply = follow.status(run, select_one(run, run.args.job))
+    if run.args.follow:
+        from ffrtmp_tui.board import Board
+
+        board = Board(run.terminal)
+        for changed in follow.until_done(run, [reply.job]):
+            board.update(changed)
+        board.close()
+        reply = follow.status(run, reply.job.job_id, patient=True)
+    show_job(run, reply)
+    return follow.verdict([reply.job]) if run.args.follow else Exit.OK
+
+
+def show_job(run: Run, reply: Any) -> None:
+    """Write one job in the form asked for."""
+    from ffrtmp_tui.job_view import JOB_COLUMNS, status_text
+    from ffrtmpd.wire.schema import to_full
+
+    payload = {name: value for name, value in to_full(reply).items() if name != "request_id"}
+    run.show_one(
+        payload,
+        name=reply.job.job_id,
+        people=lambda: status_text(reply, run.terminal, wide=run.form == "wide"),
+        columns=JOB_COLUMNS,
+        row=reply.job,
+    )
+
+
+def wait(run: Run) -> int:
+    """Wait until jobs are done, or have reached a state."""
+    from ffrtmp_tui import follow
+    from ffrtmp_tui.board import Board
+    from ffrtmp_tui.job_view import JOB_COLUMNS
+    from ffrtmp_tui.selection import select
+    from ffrtmpd.wire.vocabulary import TERMINAL_STATES
+
+    wanted = JobState(run.args.until) if run.args.until else None
+    jobs = [follow.status(run, job).job for job in select(run, run.args.job).jobs]
+    last = {job.job_id: job for job in jobs}
+    waiting = set(last)
+    reached: set[str] = set()
+    board = Board(run.terminal)
+    for changed in follow.follow(run, jobs, timeout_s=run.args.timeout):
+        last.update((job.job_id, job) for job in changed)
+        board.update(job for job in changed if run.form not in ("json", "jsonl"))
+        for job in changed:
+            if job.state == wanted:
+                reached.add(job.job_id)
+            elif job.state in TERMINAL_STATES and wanted is not None and job.job_id in waiting:
+                # Between two answers a job can pass through the state that is waited for.
+                history = follow.status(run, job.job_id, patient=True).history
+                reached.update(job.job_id for entry in history if entry.to_state == wanted)
+            if job.state in TERMINAL_STATES or job.job_id in reached:
+                waiting.discard(job.job_id)
+        if not waiting:
+            break
+    board.close()
+    run.show_list("jobs", list(last.values()), JOB_COLUMNS, name_of=lambda job: job.job_id)
+    if wanted is None:
+        return follow.verdict(last.values())
+    missed = [job for job in last.values() if job.job_id not in reached]
+    return (follow.verdict(missed) or Exit.FAILED) if missed else Exit.OK
+
+
+def logs(run: Run) -> int:
+    """Write the log of a job's encoder."""
+    from ffrtmp_tui.logs import write_log
+
+    return write_log(run)
+
+
+def submit(run: Run) -> int:
+    """Add jobs."""
+    from ffrtmp_tui.submit import submit_jobs
+
+    return submit_jobs(run)
+
+
+# ── acting ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def cancel(run: Run) -> int:
+    """Cancel jobs."""
+    from ffrtmpd.wire.messages.jobs import Cancel
+
+    return _act(run, Cancel, "canceled")
+
+
+def pause(run: Run) -> int:
+    """Pause jobs."""
+    from ffrtmpd.wire.messages.jobs import Pause
+
+    return _act(run, Pause, "paused")
+
+
+def resume(run: Run) -> int:
+    """Resume jobs."""
+    from ffrtmpd.wire.messages.jobs import Resume
+
+    return _act(run, Resume, "resumed")
+
+
+def retry(run: Run) -> int:
+    """Queue jobs anew."""
+    from ffrtmpd.wire.messages.jobs import Retry
+
+    return _act(run, Retry, "queued again")
+
+
+def _act(run: Run, request: "Callable[..., Request]", done: str) -> int:
+    from ffrtmp_tui.job_view import JOB_COLUMNS
+    from ffrtmp_tui.link import Refused, new_id
+    from ffrtmp_tui.selection import select
+    from ffrtmpd.wire.messages.jobs import Acted
+
+    selection = select(run, run.args.job)
+    if selection.by_range and len(selection.jobs) > 1 and not run.args.yes:
+        _confirm(run, f"{run.args.verb_word} {len(selection.jobs)} jobs")
+    changed: list[JobView] = []
+    problems: list[Refused] = []
+    for job in selection.jobs:
+        try:
+            acted = run.ask(request(request_id=new_id(), job=job), Acted).job
+        except Refused as refused:
+            if len(selection.jobs) == 1:
+                raise
+            problems.append(refused)
+            run.terminal.say(f"error: {job}: {refused.message}")
+            continue
+        changed.append(acted)
+        if run.form in ("table", "wide"):
+            run.terminal.write(f"{run.terminal.tick} Job {acted.job_id} {done} successfully")
+    if run.form not in ("table", "wide"):
+        run.show_list(
+            "jobs",
+            changed,
+            JOB_COLUMNS,
+            name_of=lambda job: job.job_id,
+            extra={"errors": [problem.as_plain() for problem in problems]},
+        )
+    return outcome(len(changed), [exit_for(problem.problem.code) for problem in problems])
+
+
+def outcome(done: int, problems: list[Exit]) -> Exit:
+    """Return how a bulk ends: ok, the one way in which everything failed, or partly failed."""
+    if not problems:
+        return Exit.OK
+    return problems[0] if done == 0 and len(set(problems)) == 1 else Exit.PARTLY_FAILED
+
+
+def _confirm(run: Run, what: str) -> None:
+    if not (run.stdin.isatty() and run.terminal.err_shows):
+        raise usage(f"this would {what}, and nobody is here to ask", "say --yes if it is meant")
+    run.terminal.err.write(f"{what[0].upper()}{what[1:]}? Type yes to go on: ")
+    run.terminal.err.flush()
+    if run.stdin.readline().strip().lower() != "yes":
+        raise Failure(Exit.FAILED, "nothing was changed", code="declined")

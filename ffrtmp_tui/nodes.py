@@ -1,0 +1,165 @@
+"""`ffrtmp nodes`: what encodes, and how busy it is."""
+
+from typing import Final
+
+from ffrtmp_tui import units
+from ffrtmp_tui.command import Argument, Noun, Verb
+from ffrtmp_tui.failures import Exit
+from ffrtmp_tui.link import new_id
+from ffrtmp_tui.render import Column, sheet
+from ffrtmp_tui.run import Run
+from ffrtmp_tui.terminal import Terminal
+from ffrtmpd.wire.media import ENCODERS
+from ffrtmpd.wire.messages.nodes import DescribeNode, ListNodes, NodeList, NodeReply, NodeView
+
+
+def gpus(node: NodeView) -> str | None:
+    """Return the models of a node's GPUs, None without any."""
+    return (", ".join(gpu.name for gpu in node.hardware.gpus) or None) if node.hardware else None
+
+
+def gpu_capabilities(node: NodeView) -> tuple[str, ...] | None:
+    """Return the hardware encoders that the node has proved, None without any."""
+    if node.hardware is None:
+        return None
+    proved = (ENCODERS.get(name) for name in node.hardware.encoders)
+    return tuple(encoder.name for encoder in proved if encoder is not None and encoder.hardware) or None
+
+
+def cpu(node: NodeView) -> str | None:
+    """Return processor and count as far as known."""
+    hardware = node.hardware
+    if hardware is None or (hardware.cpu_model is None and hardware.cpu_count is None):
+        return None
+    count = None if hardware.cpu_count is None else f"{hardware.cpu_count} x"
+    return " ".join(part for part in (count, hardware.cpu_model or "CPU") if part)
+
+
+def _joined(names: tuple[str, ...]) -> str:
+    return ",".join(names)
+
+
+def _percent(value: float) -> str:
+    return f"{value:.1f}%"
+
+
+NODE_COLUMNS: Final = (
+    Column(title="Node ID", name="node_id", get=lambda node: node.node_id),
+    Column(title="Address", name="address", get=lambda node: node.address),
+    Column(title="Type", name="type", get=lambda node: node.hardware and node.hardware.kind),
+    Column(title="Status", name="status", get=lambda node: node.status),
+    Column(title="CPU", name="cpu", get=cpu),
+    Column(
+        title="CPU Load",
+        name="cpu_load_percent",
+        get=lambda node: node.load and node.load.cpu_load_percent,
+        show=_percent,
+        right=True,
+    ),
+    Column(title="GPU", name="gpu", get=gpus),
+    Column(title="GPU Capabilities", name="gpu_capabilities", get=gpu_capabilities, show=_joined),
+    Column(
+        title="Total RAM",
+        name="ram_total_bytes",
+        get=lambda node: node.hardware and node.hardware.ram_total_bytes,
+        show=units.memory_text,
+        right=True,
+    ),
+    Column(
+        title="Free RAM",
+        name="ram_free_bytes",
+        get=lambda node: node.load and node.load.ram_free_bytes,
+        show=units.memory_text,
+        right=True,
+    ),
+    Column(title="Active Job", name="active_jobs", get=lambda node: node.active_jobs or None, show=_joined),
+    Column(title="Slots", name="slots", get=lambda node: node.slots, wide=True, right=True),
+    Column(title="Free Slots", name="free_slots", get=lambda node: node.free_slots, wide=True, right=True),
+    Column(
+        title="Encoders",
+        name="encoders",
+        get=lambda node: (node.hardware and node.hardware.encoders) or None,
+        show=_joined,
+        wide=True,
+    ),
+    Column(
+        title="Engines",
+        name="engines",
+        get=lambda node: (node.hardware and node.hardware.engines) or None,
+        show=_joined,
+        wide=True,
+    ),
+    Column(title="Last Seen", name="last_seen_at", get=lambda node: node.last_seen_at, show=units.time_text, wide=True),
+)
+
+
+def list_nodes(run: Run) -> int:
+    """Show every node."""
+    reply = run.ask(ListNodes(request_id=new_id()), NodeList)
+    run.show_list("nodes", reply.nodes, NODE_COLUMNS, name_of=lambda node: node.node_id)
+    return Exit.OK
+
+
+def describe(run: Run) -> int:
+    """Show everything about one node."""
+    node = run.ask(DescribeNode(request_id=new_id(), node_id=run.args.node), NodeReply).node
+    run.show_one(
+        {"node": node},
+        name=node.node_id,
+        people=lambda: _sheet(node, run.terminal),
+        columns=NODE_COLUMNS,
+        row=node,
+    )
+    return Exit.OK
+
+
+def _sheet(node: NodeView, terminal: Terminal) -> str:
+    hardware = node.hardware
+    pairs: list[tuple[str, str | None]] = []
+    for column in NODE_COLUMNS:
+        value = column.get(node)
+        pairs.append((column.title, None if value is None else column.show(value)))
+    if hardware is not None:
+        pairs += [
+            ("Host Name", hardware.hostname or None),
+            ("FFmpeg", hardware.ffmpeg_version),
+            ("Program", hardware.program_version),
+        ]
+        pairs += [
+            (f"GPU {number}", " ".join(part for part in (gpu.name, _memory(gpu.memory_bytes), gpu.driver) if part))
+            for number, gpu in enumerate(hardware.gpus)
+        ]
+    disk = node.load.disk_free_bytes if node.load else None
+    pairs += [
+        ("Free Disk", None if disk is None else units.size_text(disk)),
+        ("Connected At", None if node.connected_at is None else units.time_text(node.connected_at)),
+    ]
+    return sheet(pairs, box=terminal.out_shows, unicode=terminal.unicode, paint=terminal.paint)
+
+
+def _memory(size_bytes: int | None) -> str | None:
+    return None if size_bytes is None else units.memory_text(size_bytes)
+
+
+NOUN: Final = Noun(
+    name="nodes",
+    help="list and describe the nodes that encode",
+    verbs=(
+        Verb(
+            name="list",
+            help="list every enrolled node",
+            run=list_nodes,
+            examples=(
+                ("ffrtmp nodes list -o wide", "with slots and encoders"),
+                ("ffrtmp nodes list -o csv", "for a spreadsheet"),
+            ),
+        ),
+        Verb(
+            name="describe",
+            help="show everything about a node",
+            run=describe,
+            arguments=(Argument(names=("node",), metavar="NODE", help="node id"),),
+            examples=(("ffrtmp nodes describe worker-1", "hardware, load and jobs of one node"),),
+        ),
+    ),
+)

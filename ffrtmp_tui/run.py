@@ -1,0 +1,134 @@
+"""One command under way: what was asked for, whom to ask, where to write."""
+
+import time
+from argparse import Namespace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
+
+from ffrtmp_tui.command import FORMS, did_you_mean
+from ffrtmp_tui.failures import usage
+from ffrtmp_tui.terminal import Terminal
+from ffrtmpd.wire.messages.common import Reply, Request
+
+if TYPE_CHECKING:
+    from ffrtmp_tui.link import Link
+    from ffrtmp_tui.render import Column
+
+R = TypeVar("R", bound=Reply)
+
+
+@dataclass(slots=True, kw_only=True)
+class Run:
+    """What a verb is given.
+
+    ``clock`` is monotonic, ``wall`` Unix, both in seconds. ``given_link`` is used, and left open, where another link
+    than that of the context is meant.
+    """
+
+    args: Namespace
+    terminal: Terminal
+    environ: Mapping[str, str]
+    stdin: TextIO
+    clock: Callable[[], float] = time.monotonic
+    wall: Callable[[], float] = time.time
+    system_file: Path | None = None
+    given_link: "Link | None" = None
+    _own_link: "Link | None" = field(default=None, init=False)
+
+    @property
+    def form(self) -> str:
+        """The form of the output: flag, then environment, then a table.
+
+        Raises:
+            Failure: the environment names no form.
+        """
+        if self.args.form:
+            return str(self.args.form)
+        if self.args.quiet:
+            return "name"
+        form = self.environ.get("FFRTMP_OUTPUT") or "table"
+        if form not in FORMS:
+            raise usage(f"FFRTMP_OUTPUT: {form!r} is not one of {', '.join(FORMS)}{did_you_mean(form, FORMS)}")
+        return form
+
+    @property
+    def link(self) -> "Link":
+        """The link to the master, made at its first use."""
+        if self.given_link is not None:
+            return self.given_link
+        if self._own_link is None:
+            from ffrtmp_tui import contexts
+            from ffrtmp_tui.link import Link
+
+            context = contexts.resolve(
+                self.environ,
+                context=self.args.context,
+                master=self.args.master,
+                system=self.system_file or contexts.SYSTEM_FILE,
+            )
+            self._own_link = Link(context.master, context.server_key, context.key_pair())
+        return self._own_link
+
+    def ask(self, request: Request, *expected: type[R], wait_s: float = 0.0, patient: bool = False) -> R:
+        """Ask the master; see `Link.ask`."""
+        return self.link.ask(request, *expected, wait_s=wait_s, patient=patient)
+
+    def close(self) -> None:
+        """Give back the link."""
+        if self._own_link is not None:
+            self._own_link.close()
+
+    def show_list(
+        self,
+        kind: str,
+        rows: Sequence[Any],
+        columns: "Sequence[Column]",
+        *,
+        name_of: Callable[[Any], str],
+        extra: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write rows in the form asked for; ``extra`` stands beside them in JSON."""
+        from ffrtmp_tui import render
+
+        form, terminal = self.form, self.terminal
+        if form == "json":
+            terminal.write(render.json_text({kind: [render.plain(row) for row in rows], **(extra or {})}))
+        elif form == "csv":
+            terminal.write(render.csv_text(columns, rows))
+        elif form in ("jsonl", "name"):
+            text = render.jsonl_text(rows) if form == "jsonl" else names(map(name_of, rows))
+            if text:
+                terminal.write(text)
+        else:
+            terminal.write(render.table(columns, rows, wide=form == "wide", paint=terminal.paint))
+
+    def show_one(
+        self,
+        payload: Mapping[str, Any],
+        *,
+        name: str,
+        people: Callable[[], str],
+        columns: "Sequence[Column]",
+        row: Any,
+    ) -> None:
+        """Write one thing in the form asked for; ``people`` writes it for people."""
+        from ffrtmp_tui import render
+
+        form, terminal = self.form, self.terminal
+        if form == "json":
+            terminal.write(render.json_text({key: render.plain(value) for key, value in payload.items()}))
+        elif form == "jsonl":
+            terminal.write(render.jsonl_text([{key: render.plain(value) for key, value in payload.items()}]))
+        elif form == "csv":
+            terminal.write(render.csv_text(columns, [row]))
+        elif form == "name":
+            terminal.write(names([name]))
+        else:
+            terminal.write(people())
+
+
+def names(words: Iterable[str]) -> str:
+    """Return one word a line."""
+    return "".join(f"{word}\n" for word in words)

@@ -1,0 +1,97 @@
+"""Where a command writes: data to one stream, everything else to the other."""
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, TextIO
+
+_COLOURS: Final[dict[str, str]] = {
+    "completed": "32",
+    "processing": "36",
+    "assigned": "36",
+    "active": "32",
+    "busy": "33",
+    "paused": "33",
+    "pending": "33",
+    "draining": "33",
+    "failed": "31",
+    "offline": "31",
+    "canceled": "35",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terminal:
+    """Two streams and what they can show.
+
+    ``out_shows`` and ``err_shows`` tell whether a person looks at them; ``unicode`` whether box lines can be written.
+    """
+
+    out: TextIO
+    err: TextIO
+    out_shows: bool = False
+    err_shows: bool = False
+    colour: bool = False
+    unicode: bool = True
+
+    @property
+    def tick(self) -> str:
+        """The sign of success."""
+        return "✓" if self.unicode else "OK:"
+
+    def write(self, text: str) -> None:
+        """Write data."""
+        self.out.write(text if text.endswith("\n") else text + "\n")
+
+    def say(self, text: str) -> None:
+        """Write what is not data: notes, progress, errors."""
+        self.out.flush()
+        self.err.write(text + "\n")
+        self.err.flush()
+
+    def size(self) -> tuple[int, int]:
+        """Return columns and lines."""
+        size = shutil.get_terminal_size()
+        return size.columns, size.lines
+
+    def paint(self, word: str, text: str) -> str:
+        """Return ``text`` in the colour of ``word``, where the word has one and colours are wanted."""
+        colour = _COLOURS.get(word) if self.colour else None
+        return f"\x1b[{colour}m{text}\x1b[0m" if colour else text
+
+
+def real_terminal(environ: Mapping[str, str], *, no_colour: bool = False) -> Terminal:
+    """Return this process's own streams."""
+    out_shows = sys.stdout.isatty()
+    encoding = (sys.stdout.encoding or "ascii").lower().replace("-", "")
+    return Terminal(
+        out=sys.stdout,
+        err=sys.stderr,
+        out_shows=out_shows,
+        err_shows=sys.stderr.isatty() and environ.get("TERM") != "dumb",
+        colour=out_shows and not no_colour and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb",
+        unicode=encoding in ("utf8", "utf16", "utf32"),
+    )
+
+
+def silence_output() -> None:
+    """Send what is still buffered nowhere: the reader has gone, and the interpreter would complain at its exit."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
+
+
+def clean(text: str) -> str:
+    """Return ``text`` without characters that could move the cursor or change the terminal."""
+    if text.isprintable():
+        return text
+    return "".join(
+        letter if letter.isprintable() else " " if letter in "\t\n" else "\N{REPLACEMENT CHARACTER}" for letter in text
+    )
+
+
+def clean_lines(text: str) -> str:
+    """Return ``text`` as `clean` does, its lines kept; a lone carriage return ends a line, as encoders mean it."""
+    return "\n".join(clean(line) for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n"))

@@ -1,0 +1,171 @@
+"""Finding the command, saying what is wrong, and starting fast."""
+
+import io
+import os
+import subprocess
+import sys
+from importlib import import_module
+
+import pytest
+
+from ffrtmp_tui.cli import NOUNS
+from ffrtmp_tui.command import Noun, parser_for
+from ffrtmp_tui.terminal import real_terminal
+from ffrtmpd import __version__
+from ffrtmpd.wire.curve import new_key_pair
+from tests.tui.commands import Shell
+
+NOUN_TABLES: list[Noun] = [import_module(module).NOUN for module, _ in NOUNS.values()]
+
+
+def test_help_of_the_program_names_every_command_and_exit_code(shell: Shell) -> None:
+    for words in ([], ["--help"], ["help"]):
+        ended = shell(*words)
+        assert ended.code == 0
+        assert all(f"  {name} " in ended.out for name in NOUNS)
+        assert "10 job failed, 11 job canceled" in ended.out
+
+
+def test_version_is_written(shell: Shell) -> None:
+    assert shell("--version").out == f"ffrtmp {__version__}\n"
+
+
+@pytest.mark.parametrize("noun", NOUN_TABLES, ids=lambda noun: noun.name)
+def test_every_verb_has_help_with_examples_that_parse(
+    noun: Noun, shell: Shell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if noun.verbs[0].name:
+        assert shell(noun.name, "--help").out.startswith(f"usage: ffrtmp {noun.name} VERB")
+    for verb in noun.verbs:
+        words = [noun.name, *([verb.name] if verb.name else [])]
+        assert shell(*words, "--help").code == 0
+        text = capsys.readouterr().out
+        assert text.startswith(f"usage: ffrtmp {' '.join(words)}")
+        assert "examples:" in text
+        assert verb.examples
+        parser = parser_for(noun, verb)
+        for command, _ in verb.examples:
+            rest = command.partition(" >")[0].split()[1 + len(words) :]
+            assert parser.parse_known_intermixed_args(rest)[1] == []
+
+
+def test_help_word_is_the_help_flag(shell: Shell, capsys: pytest.CaptureFixture[str]) -> None:
+    assert shell("help", "jobs").out.startswith("usage: ffrtmp jobs VERB")
+    assert shell("help", "jobs", "list").code == 0
+    assert capsys.readouterr().out.startswith("usage: ffrtmp jobs list")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["jbos"], "there is no command 'jbos', did you mean 'jobs'?"),
+        (["jobs", "lst"], "ffrtmp jobs has no 'lst', did you mean 'list'?"),
+        (["jobs"], "ffrtmp jobs needs one of submit, list"),
+        (["--colour"], "does not take '--colour' without a command"),
+        (["jobs", "list", "--stat", "queued"], "does not take '--stat', did you mean '--state'?"),
+        (["jobs", "list", "--state", "quued"], "did you mean 'queued'?"),
+        (["jobs", "list", "--limit", "0"], "no whole number from 1 on"),
+        (["jobs", "list", "-o", "jason"], "'jason' is not one of table"),
+        (["jobs", "status"], "required: ID"),
+        (["jobs", "status", "1,2"], "selects 2 jobs"),
+        (["jobs", "submit"], "no scenario"),
+        (["jobs", "submit", "a", "--scenario", "b"], "said twice"),
+        (["jobs", "submit", "a", "--duration", "soon"], "no duration"),
+        (["jobs", "submit", "a", "--bitrate", "5m"], "no bit rate"),
+        (["jobs", "submit", "a", "--duration", "99999h"], "duration_s"),
+        (["jobs", "submit", "a", "--label", "x"], "no label"),
+        (["jobs", "submit", "a", "--not-before", "x"], "--not-before: 'x' is no time"),
+        (["jobs", "submit", "a", "--idempotency-key", "short"], "8 to 128 characters"),
+        (["keys", "invite", "a b"], "a name has 1 to 64"),
+        (["join", "word"], "not an invitation"),
+        (["ping"], "no master is known here"),
+        (["ping", "--master", "https://h:8080"], "no master is known here"),
+    ],
+)
+def test_wrong_command_is_told_and_ends_with_2(shell: Shell, words: list[str], said: str) -> None:
+    ended = shell(*words)
+    assert (ended.code, ended.out) == (2, "")
+    assert said in ended.err
+    assert ended.err.startswith("error: ")
+
+
+def test_error_as_json_has_code_message_and_hint(shell: Shell) -> None:
+    ended = shell("-o", "json", "jobs", "lst")
+    assert ended.code == 2
+    assert ended.err.startswith('{"error": {"code": "usage", "message": "ffrtmp jobs has no ')
+    assert '"retryable": false' in ended.err
+    shell.environ["FFRTMP_OUTPUT"] = "json"
+    assert shell("ping").err.startswith('{"error": {"code": "no_context"')
+    assert shell("-o", "table", "ping").err.startswith("error: ")
+
+
+def test_form_from_the_environment_is_checked(shell: Shell) -> None:
+    shell.environ["FFRTMP_OUTPUT"] = "jsn"
+    ended = shell("jobs", "submit", "720p-h264", "--dry-run")
+    assert ended.code == 2
+    assert "FFRTMP_OUTPUT: 'jsn'" in ended.err
+
+
+def test_interrupt_ends_with_130(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ffrtmp_tui.submit.submit_jobs", interrupted)
+    ended = shell("jobs", "submit", "720p-h264")
+    assert (ended.code, ended.err) == (130, "interrupted\n")
+
+
+def test_reader_that_goes_away_is_no_traceback() -> None:
+    script = (
+        "import os, sys; from ffrtmp_tui.cli import main; os.close(1); r, w = os.pipe(); os.close(r); os.dup2(w, 1);"
+        "sys.exit(main(['--help']))"
+    )
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run([sys.executable, "-c", script], env=environ, capture_output=True, check=False, timeout=30)
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+@pytest.mark.parametrize(
+    ("environ", "flag", "coloured"),
+    [({}, False, True), ({"NO_COLOR": "1"}, False, False), ({}, True, False), ({"TERM": "dumb"}, False, False)],
+)
+def test_colours_are_for_a_screen_that_nobody_forbade(
+    environ: dict[str, str], flag: bool, coloured: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Screen(io.StringIO):
+        encoding = "utf-8"
+
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr("sys.stdout", Screen())
+    assert real_terminal(environ, no_colour=flag).colour is coloured
+    monkeypatch.setattr("sys.stdout", io.StringIO())
+    assert not real_terminal(environ, no_colour=flag).colour
+
+
+@pytest.mark.parametrize("words", [["jobs", "status", "1"], ["nodes", "list"], ["ping"]])
+def test_one_shot_command_loads_nothing_heavy(shell: Shell, words: list[str]) -> None:
+    script = (
+        "import sys; from ffrtmp_tui.cli import main; main(sys.argv[1:]);"
+        "heavy = {'urwid', 'peewee', 'rich', 'asyncio', 'sqlite3', 'subprocess', 'csv', 'ffrtmpd.store',"
+        "'ffrtmpd.wire.catalogue', 'ffrtmpd.wire.messages.session', 'ffrtmp_tui.demo', 'ffrtmp_tui.submit'};"
+        "found = sorted(heavy & set(sys.modules)); sys.exit(f'loaded {found}' if found else 0)"
+    )
+    # Nothing listens on port 1: the command has loaded all that it needs by the time it says so.
+    shell.add(
+        "x",
+        master="tcp://127.0.0.1:1",
+        server_key="rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7",
+        pair=new_key_pair(),
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, *words],
+        env={**shell.environ, "PYTHONPATH": ":".join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "connection refused" in done.stderr

@@ -1,0 +1,192 @@
+"""Following jobs: deltas as they come, a bar on a screen, plain lines elsewhere, and how it ends."""
+
+import io
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from ffrtmp_tui.board import Board, bar, line
+from ffrtmp_tui.terminal import Terminal
+from ffrtmpd.wire.messages.common import Reply, Request
+from ffrtmpd.wire.messages.jobs import (
+    Changes,
+    ChangesReply,
+    JobView,
+    Logs,
+    LogsReply,
+    Status,
+    Submit,
+    SubmitResult,
+    Submitted,
+)
+from ffrtmpd.wire.vocabulary import ErrorCode, JobState
+from tests.tui.commands import Shell
+from tests.tui.masters import Answer, ScriptedMaster
+from tests.tui.samples import DONE, RUNNING, error, job, status_of
+
+Start = Callable[[Answer], ScriptedMaster]
+
+
+class Story:
+    """A master with one job whose views come one after the other, one to each CHANGES."""
+
+    def __init__(self, *views: JobView, reset: bool = False) -> None:
+        self.views: Iterator[JobView] = iter(views)
+        self.now = next(self.views)
+        self.reset = reset
+        self.asked: list[Changes] = []
+
+    def __call__(self, request: Request) -> Reply | None:
+        if isinstance(request, Status):
+            return status_of(self.now, request)
+        if isinstance(request, Submit):
+            result = SubmitResult(key=request.jobs[0].key, job_id=self.now.job_id, state=self.now.state)
+            return Submitted(request_id=request.request_id, results=(result,))
+        assert isinstance(request, Changes)
+        self.asked.append(request)
+        self.now = next(self.views)
+        jobs = () if self.reset else (self.now,)
+        return ChangesReply(request_id=request.request_id, jobs=jobs, revision=self.now.revision, reset=self.reset)
+
+
+@pytest.mark.parametrize(("state", "code"), [(JobState.COMPLETED, 0), (JobState.FAILED, 10), (JobState.CANCELED, 11)])
+@pytest.mark.parametrize("words", ["jobs status 123 --follow", "jobs wait 123", "jobs submit 720p30-h264 --wait"])
+def test_end_of_the_job_is_the_exit_code(shell: Shell, scripted: Start, state: JobState, code: int, words: str) -> None:
+    scripted(Story(job(), job(JobState.PROCESSING, revision=2, percent=50.0), job(state, revision=3)))
+    assert shell(*words.split()).code == code
+
+
+def test_each_question_goes_on_from_the_last_answer(shell: Shell, scripted: Start) -> None:
+    story = Story(job(revision=5), job(JobState.ASSIGNED, revision=8), job(JobState.COMPLETED, revision=11))
+    scripted(story)
+    shell("jobs", "status", "123", "--follow")
+    assert [(request.since, request.jobs) for request in story.asked] == [(5, ("job-000123",)), (8, ("job-000123",))]
+
+
+def test_revision_of_another_epoch_reads_the_job_anew(shell: Shell, scripted: Start) -> None:
+    scripted(Story(job(revision=900), job(JobState.COMPLETED, revision=3), reset=True))
+    assert shell("jobs", "status", "123", "--follow").code == 0
+
+
+def test_progress_without_a_screen_is_plain_lines_for_states_and_steps(shell: Shell, scripted: Start) -> None:
+    shares = [0.0, 4.0, 11.0, 12.0, 25.0]
+    views = [job(JobState.PROCESSING, revision=2 + at, percent=share) for at, share in enumerate(shares)]
+    scripted(Story(job(), *views, job(JobState.COMPLETED, revision=99, percent=100.0)))
+    ended = shell("jobs", "status", "123", "--follow")
+    assert [row.split()[1] + " " + row.split()[3] for row in ended.err.splitlines()] == [
+        "queued -",
+        "processing 0.0%",
+        "processing 11.0%",
+        "processing 25.0%",
+        "completed 100.0%",
+    ]
+    assert "\x1b" not in ended.err
+    assert ended.out.startswith("Job ID: ")
+
+
+def test_progress_on_a_screen_is_one_line_redrawn(shell: Shell, scripted: Start) -> None:
+    scripted(Story(RUNNING, DONE_LIKE))
+    ended = shell("jobs", "status", "125", "--follow", screen=True)
+    assert ended.err.count("\x1b[1A") == 1
+    assert "71 fps  x1.18  ETA 02:31" in ended.err
+    assert ended.out.startswith("┌")
+
+
+DONE_LIKE = job(JobState.COMPLETED, number=125, revision=11, percent=100.0)
+
+
+def test_submit_and_wait_shows_the_finished_job_and_its_id_at_once(shell: Shell, scripted: Start) -> None:
+    scripted(Story(job(), job(JobState.COMPLETED, revision=2)))
+    ended = shell("jobs", "submit", "720p30-h264", "--wait", "-o", "json")
+    assert ended.err == "submitted job-000123\n"
+    assert ended.json["job"]["state"] == "completed"
+
+
+def test_waiting_for_a_state_that_was_passed_between_two_answers_is_reached(shell: Shell, scripted: Start) -> None:
+    def passed(request: Request) -> Reply:
+        assert isinstance(request, Status)
+        return status_of(DONE, request, full=True)
+
+    scripted(passed)
+    assert shell("jobs", "wait", "124", "--for", "queued").code == 0
+    assert shell("jobs", "wait", "124", "--for", "paused").code == 1
+
+
+def test_bar_is_full_only_at_the_end() -> None:
+    assert bar(None) == "[" + "." * 20 + "]"
+    assert bar(50.0) == "[" + "#" * 10 + "." * 10 + "]"
+    assert bar(100.0) == "[" + "#" * 20 + "]"
+
+
+def test_line_shows_why_a_job_waits() -> None:
+    assert line(job(percent=3.0)) == "job-000123  queued      [#...................]   3.0%"
+
+
+def test_more_jobs_than_lines_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LINES", "10")
+    monkeypatch.setenv("COLUMNS", "80")
+    err = io.StringIO()
+    board = Board(Terminal(out=io.StringIO(), err=err, err_shows=True))
+    board.update(job(JobState.QUEUED if number % 2 else JobState.FAILED, number=number) for number in range(50))
+    assert "25 failed  25 queued\n" in err.getvalue()
+
+
+# ── logs ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def keeper(log: bytes, *, piece: int = 10, ended: bool = True) -> Answer:
+    """A master that hands out a log in pieces."""
+
+    def answer(request: Request) -> Reply | None:
+        if not isinstance(request, Logs):
+            return None
+        begin = max(0, len(log) + request.offset) if request.offset < 0 else request.offset
+        size = request.limit if request.offset < 0 else min(piece, request.limit)
+        text = log[begin : begin + size]
+        after = begin + len(text)
+        return LogsReply(
+            request_id=request.request_id,
+            job_id="job-000123",
+            attempt=request.attempt or 2,
+            text=text.decode(),
+            offset=begin,
+            next_offset=after,
+            end=ended and after == len(log),
+        )
+
+    return answer
+
+
+LOG = b"first line\nsecond line\nthird \x1b[2J line\n"
+
+
+def test_log_is_written_whole_from_its_pieces(shell: Shell, scripted: Start) -> None:
+    scripted(keeper(LOG))
+    assert shell("jobs", "logs", "123").out == LOG.decode()
+
+
+def test_log_of_an_attempt_that_runs_is_written_as_far_as_it_is(shell: Shell, scripted: Start) -> None:
+    scripted(keeper(LOG, ended=False))
+    assert shell("jobs", "logs", "123").out == LOG.decode()
+
+
+def test_tail_is_the_last_lines(shell: Shell, scripted: Start) -> None:
+    scripted(keeper(LOG))
+    assert shell("jobs", "logs", "123", "--tail", "2").out == "second line\nthird \x1b[2J line\n"
+
+
+def test_log_on_a_screen_cannot_move_the_cursor(shell: Shell, scripted: Start) -> None:
+    scripted(keeper(LOG, piece=1_000))
+    assert "\x1b" not in shell("jobs", "logs", "123", screen=True).out
+
+
+def test_log_as_json_names_job_and_attempt(shell: Shell, scripted: Start) -> None:
+    scripted(keeper(LOG))
+    told = shell("jobs", "logs", "123", "--attempt", "1", "-o", "json").json
+    assert told == {"version": 1, "job_id": "job-000123", "attempt": 1, "text": LOG.decode()}
+
+
+def test_log_that_the_node_cannot_give_ends_with_1(shell: Shell, scripted: Start) -> None:
+    scripted(lambda request: error(request, ErrorCode.UNAVAILABLE, "the node is away"))
+    ended = shell("jobs", "logs", "123")
+    assert (ended.code, ended.err) == (1, "error: the node is away\n")
