@@ -42,8 +42,6 @@ bench: $(VENV)/.installed
 
 docs: $(VENV)/.installed
 	@$(BIN)/python docs/generate.py
-	@$(BIN)/ffrtmpd print-config > conf/ffrtmpd.toml
-	@$(BIN)/ffrtmp-worker print-config > conf/worker.toml
 
 clean:
 	rm -rf $(VENV) .tox build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,4 +1,4 @@
-"""Fills the generated parts of the documents from the code, so that they cannot say something else.
+"""Fills the generated parts of the documents, and the sample settings, from the code: they cannot say something else.
 
 ``python docs/generate.py`` writes them, ``--check`` only tells whether they are up to date.
 A part stands between ``<!-- generated: NAME -->`` and ``<!-- end -->``.
@@ -13,6 +13,10 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin
 
+from ffrtmp_worker.config import TITLE as WORKER_TITLE
+from ffrtmp_worker.config import Settings as WorkerSettings
+from ffrtmpd.base.settings import sample
+from ffrtmpd.config import sample_settings
 from ffrtmpd.lifecycle import diagram
 from ffrtmpd.wire import codec, schema, vocabulary
 from ffrtmpd.wire.catalogue import CLIENT_REPLIES, MASTER_TO_WORKER, PERMISSIONS, WORKER_TO_MASTER
@@ -165,21 +169,28 @@ def filled(text: str) -> str:
     return PART.sub(lambda match: f"{match[1]}{PARTS[match[2]]()}{match[3]}", text)
 
 
-def documents() -> list[Path]:
-    """Return the documents with generated parts."""
-    return [path for path in sorted(HERE.glob("*.md")) if PART.search(path.read_text())]
+def generated() -> dict[Path, str]:
+    """Return the files with generated parts as they should be."""
+    conf = HERE.parent / "conf"
+    files = {
+        conf / "ffrtmpd.toml": sample_settings(),
+        conf / "worker.toml": sample(WorkerSettings, WORKER_TITLE),
+    }
+    files.update((path, filled(path.read_text())) for path in HERE.glob("*.md") if PART.search(path.read_text()))
+    return files
 
 
 def main() -> int:
-    """Write the generated parts, or with ``--check`` name the documents that are out of date."""
-    stale = [path for path in documents() if filled(path.read_text()) != path.read_text()]
-    for path in stale:
-        if "--check" in sys.argv[1:]:
+    """Write what is out of date, or with ``--check`` name it."""
+    stale = {path: text for path, text in generated().items() if path.read_text() != text}
+    check = "--check" in sys.argv[1:]
+    for path, text in stale.items():
+        if check:
             print(f"{path.name} is out of date: run make docs")
         else:
-            path.write_text(filled(path.read_text()))
+            path.write_text(text)
             print(f"wrote {path.name}")
-    return 1 if stale and "--check" in sys.argv[1:] else 0
+    return 1 if stale and check else 0
 
 
 if __name__ == "__main__":

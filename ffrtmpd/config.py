@@ -339,7 +339,3 @@ def _toml(value: str | int) -> str:
 def current_home() -> Path:
     """Return the home folder for this process."""
     return default_home(os.environ, is_root=os.geteuid() == 0)
-
-
-if __name__ == "__main__":
-    sys.stdout.write(sample_settings())

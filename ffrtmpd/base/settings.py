@@ -92,7 +92,7 @@ def sample(cls: type, title: str) -> str:
     for section in fields_of(cls):
         lines += ["", f"# {section.help[:1].upper()}{section.help[1:]}.", f"[{section.name}]"]
         for info in fields_of(section.type):
-            lines += [f"# {info.help[:1].upper()}{info.help[1:]}.", f"# {info.name} = {_toml(info)}"]
+            lines += [f"# {info.help[:1].upper()}{info.help[1:]}.", f"# {info.name} = {_toml(info)}".rstrip()]
     return "\n".join(lines) + "\n"
 
 

@@ -1,0 +1,384 @@
+"""The worker's mind: events in, actions out. No socket, no clock, no thread, no process."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from functools import singledispatchmethod
+from itertools import count
+from typing import Final
+
+from ffrtmp_worker import session
+from ffrtmp_worker.attempt import Attempt, Ending, Limits
+from ffrtmp_worker.events import (
+    Action,
+    AttemptId,
+    ChildExited,
+    ChildOutput,
+    CloseLog,
+    Event,
+    LinkUp,
+    MessageCame,
+    Note,
+    Published,
+    Quit,
+    ReadLog,
+    Sealed,
+    Send,
+    StopAsked,
+    TimeCame,
+)
+from ffrtmp_worker.finished import Finished, Stage
+from ffrtmp_worker.recipe import Recipes
+from ffrtmp_worker.spool import Entry, Fate
+from ffrtmpd.wire.codec import Message
+from ffrtmpd.wire.messages.jobs import Report
+from ffrtmpd.wire.messages.nodes import Hardware, Load
+from ffrtmpd.wire.messages.session import (
+    About,
+    Assign,
+    Bye,
+    Commit,
+    Denied,
+    FetchLog,
+    HeartbeatAck,
+    Held,
+    Hello,
+    Kill,
+    PauseAttempt,
+    Reset,
+    Result,
+    ResultVerdict,
+    ResumeAttempt,
+    Welcome,
+)
+from ffrtmpd.wire.vocabulary import FailureClass, Outcome, Verdict
+
+# Jobs whose highest attempt is remembered; the duplicates it guards against are seconds old.
+REMEMBERED: Final = 4_096
+# A stop waits this long for processes and disk; whoever asked for it will kill the worker in the end.
+STOP_S: Final = 30.0
+READY_FINISHED_MAX: Final = 4_096
+
+
+class Agent:
+    """One node's part of the protocol.
+
+    Args:
+        boot_id: random, new at each start of the process.
+        slots: attempts run at once.
+        recipes: makes the steps of an assignment.
+        load: readings for a beat.
+        spooled: what an earlier life left unanswered.
+        random: numbers from 0 to 1, for jitter.
+    """
+
+    def __init__(
+        self,
+        *,
+        boot_id: str,
+        slots: int,
+        hardware: Hardware,
+        recipes: Recipes,
+        load: Callable[[], Load | None],
+        random: Callable[[], float],
+        limits: Limits | None = None,
+        spooled: Iterable[tuple[Entry, Fate]] = (),
+    ) -> None:
+        self._slots = slots
+        self._recipes = recipes
+        self._limits = limits or Limits()
+        self._children = count(1)
+        self._attempts: dict[AttemptId, Attempt] = {}
+        self._finished: dict[AttemptId, Finished] = {}
+        self._highest: OrderedDict[str, tuple[int, bytes]] = OrderedDict()
+        self._stop_by: float | None = None
+        for entry, fate in spooled:
+            finished = Finished.recovered(entry, fate)
+            self._finished[finished.id] = finished
+            self._remember(entry.result)
+        self.session = session.Session(
+            boot_id=boot_id,
+            slots=slots,
+            hardware=hardware,
+            running=self._running_held,
+            finished=self._finished_held,
+            load=load,
+            random=random,
+        )
+
+    @property
+    def stopping(self) -> bool:
+        """Whether it was asked to end."""
+        return self._stop_by is not None
+
+    def open(self, now_s: float) -> list[Action]:
+        """Return the first actions."""
+        return self.session.connect(now_s, busy=False)
+
+    def handle(self, event: Event, now_s: float) -> list[Action]:
+        """Return what to do about ``event``. The fence is looked at before anything else."""
+        actions = [*self._fence(now_s), *self._on(event, now_s), *self._settle(now_s)]
+        if self.session.stage is not session.Stage.READY:
+            # Before READY the master knows no such session; what matters is in the inventory or sent again.
+            actions = [
+                action for action in actions if not isinstance(action, Send) or isinstance(action.message, Hello)
+            ]
+        if self._stop_by is not None and (now_s >= self._stop_by or not self._is_working()):
+            actions += [Send(Bye()), Quit()]
+        return actions
+
+    def wakeup(self) -> float | None:
+        """Return when to call with ``TimeCame`` at the latest."""
+        moments: list[float | None] = [self.session.wakeup(), self._stop_by]
+        moments += [attempt.wakeup() for attempt in self._attempts.values()]
+        if self.session.stage is session.Stage.READY:
+            moments += [finished.wakeup() for finished in self._finished.values()]
+        moments += [self._fenced_at(attempt) for attempt in self._attempts.values()]
+        return min((moment for moment in moments if moment is not None), default=None)
+
+    # ── events ────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @singledispatchmethod
+    def _on(self, event: Event, now_s: float) -> list[Action]:  # noqa: ARG002 - the shape of all of them
+        raise TypeError(f"no such event: {type(event).__name__}")
+
+    @_on.register
+    def _time_came(self, _: TimeCame, now_s: float) -> list[Action]:
+        actions = self.session.tick(now_s, busy=bool(self._attempts))
+        for attempt in self._attempts.values():
+            actions += attempt.tick(now_s)
+        if self.session.stage is session.Stage.READY:
+            for finished in self._finished.values():
+                actions += finished.tick(now_s)
+        return actions
+
+    @_on.register
+    def _link_up(self, _: LinkUp, now_s: float) -> list[Action]:
+        return self.session.link_up(now_s)
+
+    @_on.register
+    def _message_came(self, event: MessageCame, now_s: float) -> list[Action]:
+        self.session.heard(now_s)
+        return self._hear(event.message, now_s)
+
+    @_on.register
+    def _child_output(self, event: ChildOutput, now_s: float) -> list[Action]:
+        attempt = self._attempt_of(event.child)
+        return [] if attempt is None else attempt.wrote(event.data, now_s)
+
+    @_on.register
+    def _child_exited(self, event: ChildExited, now_s: float) -> list[Action]:
+        attempt = self._attempt_of(event.child)
+        return [] if attempt is None else attempt.exited(event, now_s)
+
+    @_on.register
+    def _sealed(self, event: Sealed, now_s: float) -> list[Action]:
+        finished = self._finished.get(event.attempt)
+        return [] if finished is None else finished.sealed(event.error, now_s)
+
+    @_on.register
+    def _published(self, event: Published, now_s: float) -> list[Action]:
+        finished = self._finished.get(event.attempt)
+        return [] if finished is None else finished.published(event.error, now_s)
+
+    @_on.register
+    def _stop_asked(self, _: StopAsked, now_s: float) -> list[Action]:
+        actions: list[Action] = []
+        hurry = self.stopping
+        if not hurry:
+            self._stop_by = now_s + STOP_S
+            actions.append(Note("info", "stopping", {"running": len(self._attempts)}))
+        for attempt in self._attempts.values():
+            grace_s = 0.0 if hurry else self._limits.push_grace_s if attempt.pushes else None
+            ending = Ending(None)
+            stop = attempt.stop(ending, now_s) if grace_s is None else attempt.stop(ending, now_s, grace_s=grace_s)
+            actions += stop
+        return actions
+
+    # ── messages ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    @singledispatchmethod
+    def _hear(self, message: Message, now_s: float) -> list[Action]:  # noqa: ARG002 - the shape of all of them
+        return [Note("warning", "message_ignored", {"type": message.TYPE})]
+
+    @_hear.register
+    def _welcome(self, message: Welcome, now_s: float) -> list[Action]:
+        actions = self.session.welcome(message, now_s)
+        for finished in self._finished.values():
+            actions += finished.resend(now_s)
+        return actions
+
+    @_hear.register
+    def _heartbeat_ack(self, message: HeartbeatAck, _: float) -> list[Action]:
+        self.session.acknowledged(message)
+        return []
+
+    @_hear.register
+    def _reset(self, _: Reset, now_s: float) -> list[Action]:
+        return self.session.reset(now_s)
+
+    @_hear.register
+    def _denied(self, message: Denied, now_s: float) -> list[Action]:
+        problem = message.problem
+        note = Note("error", "refused_by_master", {"code": problem.code, "reason": problem.message})
+        return [note, *self.session.denied(now_s)]
+
+    @_hear.register
+    def _assign(self, message: Assign, now_s: float) -> list[Action]:
+        if self._find(message) is not None:
+            return []
+        refusal = self._refusal(message)
+        if refusal == "":
+            return []
+        if refusal is not None:
+            return [_note(message, "warning", "assignment_refused", reason=refusal), _failed(message, refusal)]
+        self._remember(message)
+        attempt = Attempt(
+            message,
+            self._recipes(message),
+            limits=self._limits,
+            children=self._children,
+            leased_at=self.session.leased_at,
+            now_s=now_s,
+        )
+        self._attempts[attempt.id] = attempt
+        return [_note(message, "info", "attempt_begun"), *attempt.begin(now_s)]
+
+    @_hear.register
+    def _pause(self, message: PauseAttempt, now_s: float) -> list[Action]:
+        attempt = self._running(message)
+        if attempt is None:
+            return [_note(message, "warning", "pause_ignored", why="it does not run")]
+        return [_note(message, "info", "attempt_paused"), *attempt.pause(now_s)]
+
+    @_hear.register
+    def _resume(self, message: ResumeAttempt, now_s: float) -> list[Action]:
+        attempt = self._running(message)
+        if attempt is None:
+            return [_note(message, "warning", "resume_ignored", why="it does not run")]
+        return [_note(message, "info", "attempt_resumed"), *attempt.resume(now_s)]
+
+    @_hear.register
+    def _kill(self, message: Kill, now_s: float) -> list[Action]:
+        note = _note(message, "info", "attempt_killed", reason=message.reason)
+        held = self._find(message)
+        if held is None:
+            return [note, _ended(message, Outcome.CANCELED)]
+        if isinstance(held, Attempt):
+            return [note, *held.stop(Ending(Outcome.CANCELED), now_s)]
+        return [note, *held.kill(now_s)]
+
+    @_hear.register
+    def _commit(self, message: Commit, now_s: float) -> list[Action]:
+        held = self._find(message)
+        if isinstance(held, Finished):
+            return held.commit(now_s)
+        if held is not None:
+            return [_note(message, "warning", "commit_ignored", why="it still runs")]
+        reason = "this node does not hold the attempt any more"
+        return [_note(message, "warning", "commit_refused", reason=reason), _failed(message, reason)]
+
+    @_hear.register
+    def _verdict(self, message: ResultVerdict, now_s: float) -> list[Action]:
+        held = self._find(message)
+        stale = message.verdict is Verdict.STALE
+        if isinstance(held, Finished):
+            return held.verdict(stale=stale)
+        return held.stop(Ending(None), now_s) if held is not None and stale else []
+
+    @_hear.register
+    def _fetch_log(self, message: FetchLog, _: float) -> list[Action]:
+        return [ReadLog(request=message, running=(message.job_id, message.attempt) in self._attempts)]
+
+    # ── the rest ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _refusal(self, assign: Assign) -> str | None:
+        """Return why not to run it, an empty text for a duplicate to be passed over, None to run it."""
+        attempt, token = self._highest.get(assign.job_id, (0, b""))
+        if assign.attempt == attempt and assign.token == token:
+            return ""
+        if assign.attempt < attempt:
+            return "a later attempt was begun here"
+        if self.stopping:
+            return "the worker is stopping"
+        running = sum(not held.is_stopping for held in self._attempts.values())
+        return "no free slot" if running >= self._slots else None
+
+    def _remember(self, about: About) -> None:
+        self._highest[about.job_id] = (about.attempt, about.token)
+        self._highest.move_to_end(about.job_id)
+        while len(self._highest) > REMEMBERED:
+            self._highest.popitem(last=False)
+
+    def _fenced_at(self, attempt: Attempt) -> float | None:
+        """Return when a push must end unless another beat is acknowledged, None when nothing is pushed."""
+        if self.session.fence_s is None or not attempt.reaches_audience:
+            return None
+        return max(attempt.leased_at, self.session.vouched_at) + self.session.fence_s
+
+    def _fence(self, now_s: float) -> list[Action]:
+        actions: list[Action] = []
+        for attempt in self._attempts.values():
+            due_at = self._fenced_at(attempt)
+            if due_at is not None and now_s >= due_at:
+                actions.append(Note("warning", "push_fenced", {"job": attempt.id[0], "attempt": attempt.id[1]}))
+                actions += attempt.fence(now_s)
+        return actions
+
+    def _settle(self, now_s: float) -> list[Action]:
+        """Move attempts that have ended on to their results, and forget those that are answered."""
+        actions: list[Action] = []
+        for attempt in [attempt for attempt in self._attempts.values() if attempt.over]:
+            del self._attempts[attempt.id]
+            actions.append(CloseLog(attempt.id))
+            if attempt.entry is not None:
+                finished = self._finished[attempt.id] = Finished(attempt.entry)
+                actions += finished.begin(now_s)
+        for done in [done for done in self._finished.values() if done.stage is Stage.OVER]:
+            del self._finished[done.id]
+        return actions
+
+    def _is_working(self) -> bool:
+        return bool(self._attempts) or any(finished.is_writing for finished in self._finished.values())
+
+    def _attempt_of(self, child: int) -> Attempt | None:
+        return next((attempt for attempt in self._attempts.values() if attempt.child == child), None)
+
+    def _find(self, about: About) -> Attempt | Finished | None:
+        key = (about.job_id, about.attempt)
+        held = self._attempts.get(key) or self._finished.get(key)
+        return held if held is not None and held.token == about.token else None
+
+    def _running(self, about: About) -> Attempt | None:
+        held = self._find(about)
+        return held if isinstance(held, Attempt) and not held.is_stopping else None
+
+    def _running_held(self) -> tuple[Held, ...]:
+        # An output on its way to the disk says nothing by itself for as long as the disk takes: beats keep its lease.
+        writing = (held.held() for held in self._finished.values() if held.is_writing)
+        return (*(attempt.held() for attempt in self._attempts.values()), *writing)
+
+    def _finished_held(self) -> tuple[Held, ...]:
+        held = (held.held() for held in self._finished.values() if not held.is_writing)
+        return tuple(held)[:READY_FINISHED_MAX]
+
+
+def _ended(about: About, outcome: Outcome) -> Send:
+    return Send(Result(job_id=about.job_id, attempt=about.attempt, token=about.token, outcome=outcome, report=Report()))
+
+
+def _failed(about: About, reason: str) -> Send:
+    return Send(
+        Result(
+            job_id=about.job_id,
+            attempt=about.attempt,
+            token=about.token,
+            outcome=Outcome.FAILED,
+            report=Report(),
+            failure_class=FailureClass.TRANSIENT,
+            reason=reason,
+        )
+    )
+
+
+def _note(about: About, level: str, event: str, **fields: object) -> Note:
+    return Note(level, event, {"job": about.job_id, "attempt": about.attempt, **fields})

@@ -1,0 +1,347 @@
+"""One attempt at a job on this node, from its first step until its processes are gone. Pure."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+from ffrtmp_worker.events import (
+    Action,
+    AttemptId,
+    ChildExited,
+    ChildId,
+    KillChild,
+    Note,
+    PauseChild,
+    Remove,
+    ResumeChild,
+    Send,
+    Spawn,
+    TerminateChild,
+)
+from ffrtmp_worker.recipe import AttemptFailed, Recipe, Step, StepEnd, StepName
+from ffrtmp_worker.spool import Entry
+from ffrtmp_worker.stopwatch import Stopwatch
+from ffrtmpd.wire.messages.jobs import Progress, Report
+from ffrtmpd.wire.messages.session import Assign, Held, ProgressReport, Result, Started
+from ffrtmpd.wire.vocabulary import FailureClass, Outcome
+
+PROGRESS_EVERY_S: Final = 0.5
+# Output that is thrown away need not be whole: an encoder that will not end is waited for no longer than this.
+DISCARD_GRACE_S: Final = 2.0
+STDOUT_MAX: Final = 4 << 20
+LOG_TAIL_CHARACTERS: Final = 4_096
+REASON_CHARACTERS: Final = 1_024
+COMMAND_WORDS: Final = 512
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How long things may take, in seconds.
+
+    ``stall_file_s`` and ``stall_live_s``: without any advance of the output, pauses left out, the encoder is taken
+    for hung. ``push_grace_s``: what a push gets to end cleanly before it is killed.
+    """
+
+    stall_file_s: float = 60.0
+    stall_live_s: float = 10.0
+    push_grace_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How an attempt ends once its processes are gone. ``outcome`` None: nobody is told."""
+
+    outcome: Outcome | None
+    failure_class: FailureClass | None = None
+    reason: str | None = None
+
+
+class Attempt:
+    """The steps of one assignment.
+
+    Args:
+        assign: what to do.
+        recipe: how.
+        children: gives the next free number for a child.
+        leased_at: from when its lease counts.
+        now_s: when it begins.
+    """
+
+    def __init__(
+        self,
+        assign: Assign,
+        recipe: Recipe,
+        *,
+        limits: Limits,
+        children: Iterator[ChildId],
+        leased_at: float,
+        now_s: float,
+    ) -> None:
+        self.id: AttemptId = (assign.job_id, assign.attempt)
+        self.token = assign.token
+        self.leased_at = leased_at
+        self.started = False
+        self.child: ChildId | None = None
+        # Set once nothing runs any more; its result is None when nobody shall be told.
+        self.over = False
+        self.entry: Entry | None = None
+        self._assign = assign
+        self._recipe = recipe
+        self._limits = limits
+        self._children = children
+        self._watch = Stopwatch(now_s)
+        self._step: Step | None = None
+        self._step_began_s = 0.0
+        self._held_step: Step | None = None
+        self._suspending = False
+        self._ending: Ending | None = None
+        self._kill_at: float | None = None
+        self._killed = False
+        self._stdout = bytearray()
+        self._progress: Progress | None = None
+        self._progress_due_at = now_s
+        self._mark: tuple[int | None, float | None, int | None] = (None, None, None)
+        self._advanced_s = 0.0
+        self._encode_began_at: float | None = None
+        self._paused_before_s = 0.0
+        self._report = Report()
+
+    @property
+    def paused(self) -> bool:
+        """Whether its processes are stopped, or its push is."""
+        return self._watch.paused
+
+    @property
+    def pushes(self) -> bool:
+        """Whether its encode reaches the audience at once."""
+        return self._recipe.pushes
+
+    @property
+    def reaches_audience(self) -> bool:
+        """Whether a process of it may push right now, and was not killed yet."""
+        return self.pushes and self.child is not None and not self._killed
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it will not go on."""
+        return self._ending is not None or self.over
+
+    def held(self) -> Held:
+        """Return its line of the inventory."""
+        job_id, attempt = self.id
+        return Held(job_id=job_id, attempt=attempt, token=self.token, started=self.started, paused=self.paused)
+
+    def begin(self, now_s: float) -> list[Action]:
+        """Run the first step."""
+        return self._advance(None, now_s)
+
+    def wrote(self, data: bytes, now_s: float) -> list[Action]:
+        """Take what the running step wrote to its standard output."""
+        if self._step is None:
+            return []
+        if self._step.name is not StepName.ENCODE:
+            self._stdout += data[: STDOUT_MAX - len(self._stdout)]
+            return []
+        progress = self._recipe.read(data, now_s, self._watch.paused_s(now_s))
+        if progress is None or self.is_stopping:
+            return []
+        mark = (progress.frame, progress.out_time_s, progress.size_bytes)
+        if mark != self._mark:
+            self._mark, self._advanced_s = mark, self._watch.ran_s(now_s)
+        actions = []
+        if not self.started and (progress.frame or progress.out_time_s):
+            actions.append(self._start())
+        self._progress = progress
+        if now_s >= self._progress_due_at:
+            actions += self._tell_progress(now_s)
+        return actions
+
+    def exited(self, event: ChildExited, now_s: float) -> list[Action]:
+        """Go on after the running step has ended."""
+        step, self._step, self.child, self._kill_at, self._killed = self._step, None, None, None, False
+        if step is not None and step.name is StepName.ENCODE:
+            self._note_encoder(event, now_s)
+        if self._ending is not None:
+            return self._end(self._ending)
+        if self._suspending:
+            self._suspending = False
+            return self._run(self._recipe.again(), now_s)
+        end = StepEnd(exit_code=event.exit_code, stdout=bytes(self._stdout), log_tail=event.log_tail)
+        return [*self._tell_progress(now_s), *self._advance(end, now_s)]
+
+    def pause(self, now_s: float) -> list[Action]:
+        """Stop where it is: a file's processes freeze; a push ends cleanly, since frozen it would only be late."""
+        if self.is_stopping or self.paused:
+            return []
+        self._watch.pause(now_s)
+        if self.child is None or self._step is None:
+            return []
+        if self._suspending:
+            return []
+        if self.pushes and self._step.name is StepName.ENCODE:
+            self._suspending = True
+            self._kill_at = now_s + self._limits.push_grace_s
+            return [TerminateChild(self.child)]
+        return [PauseChild(self.child)]
+
+    def resume(self, now_s: float) -> list[Action]:
+        """Go on."""
+        if self.is_stopping or not self.paused:
+            return []
+        self._watch.resume(now_s)
+        self._advanced_s = self._watch.ran_s(now_s)
+        if self.child is not None:
+            # A push that is still ending is started again when it has ended.
+            return [] if self._suspending else [ResumeChild(self.child)]
+        step, self._held_step = self._held_step, None
+        return [] if step is None else self._run(step, now_s)
+
+    def stop(self, ending: Ending, now_s: float, *, grace_s: float = DISCARD_GRACE_S) -> list[Action]:
+        """End it so. Its output is thrown away."""
+        if self.over:
+            return []
+        self._ending = ending
+        if self.child is None:
+            return self._end(ending)
+        kill_at = now_s + grace_s
+        self._kill_at = kill_at if self._kill_at is None else min(kill_at, self._kill_at)
+        return self.tick(now_s) if grace_s == 0 else [TerminateChild(self.child)]
+
+    def fence(self, now_s: float) -> list[Action]:
+        """End a push whose lease has run out, at once: another node may push to the same place soon."""
+        if not self.is_stopping and not self._suspending:
+            reason = "the master was silent for too long: push stopped"
+            return self.stop(Ending(Outcome.FAILED, FailureClass.TRANSIENT, reason), now_s, grace_s=0.0)
+        # It was asked to end already, and has no time left for it.
+        self._kill_at = now_s
+        return self.tick(now_s)
+
+    def tick(self, now_s: float) -> list[Action]:
+        """Do what is due."""
+        if self._kill_at is not None and now_s >= self._kill_at and self.child is not None:
+            self._kill_at, self._killed = None, True
+            return [KillChild(self.child)]
+        if self.is_stopping:
+            return []
+        for due_at, reason in self._deadlines():
+            if due_at is not None and now_s >= due_at:
+                return self.stop(Ending(Outcome.FAILED, FailureClass.TRANSIENT, reason), now_s)
+        return self._tell_progress(now_s) if now_s >= self._progress_due_at else []
+
+    def wakeup(self) -> float | None:
+        """Return when ``tick`` has something to do next."""
+        moments = [] if self._kill_at is None else [self._kill_at]
+        if not self.is_stopping:
+            moments += [due_at for due_at, _ in self._deadlines() if due_at is not None]
+            if self._progress is not None:
+                moments.append(self._progress_due_at)
+        return min(moments, default=None)
+
+    def _deadlines(self) -> Iterator[tuple[float | None, str]]:
+        if self._assign.timeout_s is not None:
+            yield self._watch.reaches_at(self._assign.timeout_s), f"not done after {self._assign.timeout_s:g} s"
+        if self._step is None or self._suspending:
+            return
+        if self._step.timeout_s is not None:
+            reason = f"{self._step.name}: not done after {self._step.timeout_s:g} s"
+            yield self._watch.reaches_at(self._step_began_s + self._step.timeout_s), reason
+        if self._step.name is StepName.ENCODE:
+            stall_s = self._limits.stall_live_s if self.pushes else self._limits.stall_file_s
+            reason = f"the output has not advanced for {stall_s:g} s"
+            yield self._watch.reaches_at(self._advanced_s + stall_s), reason
+
+    def _advance(self, end: StepEnd | None, now_s: float) -> list[Action]:
+        try:
+            step = self._recipe.advance(end)
+        except AttemptFailed as failure:
+            return self._end(Ending(Outcome.FAILED, failure.failure_class, failure.reason))
+        return self._end(Ending(Outcome.ENCODED)) if step is None else self._run(step, now_s)
+
+    def _run(self, step: Step, now_s: float) -> list[Action]:
+        if self.paused:
+            self._held_step = step
+            return []
+        self._step = step
+        self._step_began_s = self._advanced_s = self._watch.ran_s(now_s)
+        self._stdout.clear()
+        self.child = next(self._children)
+        encodes = step.name is StepName.ENCODE
+        partial = self._recipe.partial if encodes else None
+        spawn = Spawn(child=self.child, attempt=self.id, argv=step.argv, env=dict(step.env), partial=partial)
+        if not encodes:
+            return [spawn]
+        self._recipe.begun(now_s, self._watch.paused_s(now_s))
+        if self._encode_began_at is None:
+            self._encode_began_at, self._paused_before_s = now_s, self._watch.paused_s(now_s)
+        self._report = replace(
+            self._report,
+            encoder=self._recipe.encoder,
+            engine=self._recipe.engine,
+            engine_version=self._recipe.engine_version,
+            command=step.argv[:COMMAND_WORDS],
+            output=self._recipe.output,
+        )
+        # A push has begun when the first media was taken, a file when its encoder runs.
+        return [spawn] if self.pushes or self.started else [spawn, self._start()]
+
+    def _start(self) -> Action:
+        self.started = True
+        job_id, attempt = self.id
+        return Send(
+            Started(
+                job_id=job_id,
+                attempt=attempt,
+                token=self.token,
+                encoder=self._recipe.encoder or "unknown",
+                engine=self._recipe.engine,
+                command=self._report.command,
+            )
+        )
+
+    def _tell_progress(self, now_s: float) -> list[Action]:
+        if self._progress is None:
+            return []
+        progress, self._progress = self._progress, None
+        self._progress_due_at = now_s + PROGRESS_EVERY_S
+        job_id, attempt = self.id
+        return [Send(ProgressReport(job_id=job_id, attempt=attempt, token=self.token, progress=progress))]
+
+    def _note_encoder(self, event: ChildExited, now_s: float) -> None:
+        before = self._report
+        cpu_s = before.cpu_s if event.cpu_s is None else (before.cpu_s or 0.0) + event.cpu_s
+        began_at = now_s if self._encode_began_at is None else self._encode_began_at
+        self._report = replace(
+            before,
+            encode_s=now_s - began_at,
+            paused_s=self._watch.paused_s(now_s) - self._paused_before_s,
+            cpu_s=cpu_s,
+            exit_code=event.exit_code,
+            log_tail=event.log_tail[-LOG_TAIL_CHARACTERS:],
+        )
+
+    def _end(self, ending: Ending) -> list[Action]:
+        self.over = True
+        self._ending = ending
+        self._recipe.close()
+        partial = self._recipe.partial
+        removed: list[Action] = []
+        if ending.outcome is not Outcome.ENCODED and partial is not None:
+            removed, partial = [Remove(partial)], None
+        job_id, attempt = self.id
+        fields = {"job": job_id, "attempt": attempt, "outcome": ending.outcome, "reason": ending.reason}
+        note = Note("info", "attempt_ended", fields)
+        if ending.outcome is None:
+            return [note, *removed]
+        # The log of a success is asked for by nobody; it stays on the node for those who do.
+        tail = None if ending.outcome is Outcome.ENCODED else self._report.log_tail
+        result = Result(
+            job_id=job_id,
+            attempt=attempt,
+            token=self.token,
+            outcome=ending.outcome,
+            report=replace(self._report, media=self._recipe.media, log_tail=tail),
+            failure_class=ending.failure_class,
+            reason=None if ending.reason is None else ending.reason[:REASON_CHARACTERS],
+        )
+        self.entry = Entry(result=result, partial=partial, final=self._recipe.output)
+        return [note, *removed]

@@ -1,0 +1,231 @@
+"""The worker's settings."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from ffrtmp_worker.attempt import Limits
+from ffrtmpd.base.settings import SettingsError, load
+from ffrtmpd.wire.messages.session import SLOTS_MAX
+from ffrtmpd.wire.schema import Range, Size
+
+SYSTEM_FILE: Final = Path("/etc/ffrtmp/worker.toml")
+SYSTEM_FOLDER: Final = Path("/etc/ffrtmp/worker.d")
+SYSTEM_STATE: Final = Path("/var/lib/ffrtmp-worker")
+STATE_VARIABLE: Final = "FFRTMP_WORKER_STATE"
+TITLE: Final = """ffrtmp-worker: settings of a worker.
+
+Read in this order, later ones winning key by key: /etc/ffrtmp/worker.toml, /etc/ffrtmp/worker.d/*.toml,
+worker.toml in the state folder (written by `ffrtmp-worker join`), the file given with --config, and flags."""
+# A software encoder keeps about eight processors busy.
+CORES_A_SLOT: Final = 8
+
+
+class LogForm(StrEnum):
+    """How a log line looks."""
+
+    LOGFMT = "logfmt"
+    JSON = "json"
+
+
+class LogLevel(StrEnum):
+    """The least level that is written."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MasterSettings:
+    """Whom the worker obeys."""
+
+    endpoint: Annotated[str, "where the master listens for workers, such as tcp://10.0.0.5:5570", Size(0, 256)] = ""
+    server_key: Annotated[str, "the master's public key", Size(0, 40)] = ""
+    key: Annotated[str, "file with this worker's key pair; relative to the state folder", Size(1, 4096)] = "worker.key"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSettings:
+    """The node itself."""
+
+    slots: Annotated[
+        int | None, "jobs at once; nothing: one for every eight processors, at least one", Range(0, SLOTS_MAX)
+    ] = None
+    state: Annotated[
+        str | None,
+        "folder for key, logs and unanswered results, not taken from the worker.toml inside it; nothing: "
+        "/var/lib/ffrtmp-worker, or ~/.local/share/ffrtmp/worker for users other than root",
+        Size(1, 4096),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaSettings:
+    """What jobs may use on this node."""
+
+    ffmpeg: Annotated[str | None, "path of ffmpeg; nothing: the one in PATH, else imageio-ffmpeg's", Size(1, 4096)] = (
+        None
+    )
+    ffprobe: Annotated[str | None, "path of ffprobe; nothing: the one in PATH, else PyAV", Size(1, 4096)] = None
+    input_roots: Annotated[
+        tuple[str, ...], "folders that jobs may read; nothing: none but generated sources and URLs", Size(0, 64)
+    ] = ()
+    output_root: Annotated[
+        str | None, "folder that jobs may write; nothing: output in the state folder", Size(1, 4096)
+    ] = None
+    source_cache_bytes: Annotated[int, "most that generated sources may take on disk", Range(0, 2**60)] = 4 << 30
+    url_schemes: Annotated[tuple[str, ...], "schemes that URLs of jobs may have", Size(0, 16)] = (
+        "http",
+        "https",
+        "rtmp",
+        "rtmps",
+        "srt",
+    )
+    url_hosts: Annotated[tuple[str, ...], "hosts that URLs of jobs may name, with * for any part", Size(0, 256)] = (
+        "*",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitSettings:
+    """When an encoder is taken for hung, and what is kept."""
+
+    stall_file_s: Annotated[
+        float, "seconds without any advance of a file before its encoder is killed", Range(1, 1e6)
+    ] = 60.0
+    stall_live_s: Annotated[float, "the same for a push", Range(1, 1e6)] = 10.0
+    push_grace_s: Annotated[float, "seconds that a push gets to end cleanly", Range(0, 600)] = 10.0
+    logs_bytes: Annotated[int, "most that the logs of attempts may take on disk", Range(0, 2**60)] = 256 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogSettings:
+    """The worker's own log on standard error."""
+
+    form: Annotated[LogForm, "logfmt or json"] = LogForm.LOGFMT
+    level: Annotated[LogLevel, "least level written: debug, info, warning or error"] = LogLevel.INFO
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All of it."""
+
+    master: Annotated[MasterSettings, "the master, as `ffrtmp-worker join` writes it"] = field(
+        default_factory=MasterSettings
+    )
+    worker: Annotated[WorkerSettings, "the node"] = field(default_factory=WorkerSettings)
+    media: Annotated[MediaSettings, "what jobs may use on this node"] = field(default_factory=MediaSettings)
+    limits: Annotated[LimitSettings, "patience and room"] = field(default_factory=LimitSettings)
+    log: Annotated[LogSettings, "the log on standard error"] = field(default_factory=LogSettings)
+
+    @property
+    def slots(self) -> int:
+        """Jobs at once."""
+        given = self.worker.slots
+        return max(1, (os.cpu_count() or 1) // CORES_A_SLOT) if given is None else given
+
+    @property
+    def attempt_limits(self) -> Limits:
+        """Limits as the agent takes them."""
+        limits = self.limits
+        return Limits(
+            stall_file_s=limits.stall_file_s, stall_live_s=limits.stall_live_s, push_grace_s=limits.push_grace_s
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Home:
+    """Where things lie below the state folder."""
+
+    state: Path
+
+    @property
+    def settings_file(self) -> Path:
+        """What ``join`` writes."""
+        return self.state / "worker.toml"
+
+    @property
+    def spool(self) -> Path:
+        """Results not answered yet."""
+        return self.state / "spool"
+
+    @property
+    def logs(self) -> Path:
+        """Logs of attempts."""
+        return self.state / "logs"
+
+    @property
+    def partials(self) -> Path:
+        """Notes about outputs begun."""
+        return self.state / "partials"
+
+    @property
+    def sources(self) -> Path:
+        """Generated sources."""
+        return self.state / "sources"
+
+    @property
+    def output(self) -> Path:
+        """Outputs, where no other folder is set."""
+        return self.state / "output"
+
+    @property
+    def work(self) -> Path:
+        """Working folder of children."""
+        return self.state / "work"
+
+    @property
+    def proofs(self) -> Path:
+        """Which encoders were proved."""
+        return self.state / "encoders.json"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the worker that runs here."""
+        return self.state / "lock"
+
+
+def default_state(environment: Mapping[str, str], *, root: bool) -> Path:
+    """Return the state folder where none is set."""
+    if STATE_VARIABLE in environment:
+        return Path(environment[STATE_VARIABLE])
+    if root:
+        return SYSTEM_STATE
+    data = environment.get("XDG_DATA_HOME") or str(Path(environment.get("HOME", "/")) / ".local" / "share")
+    return Path(data) / "ffrtmp" / "worker"
+
+
+def read_settings(
+    *,
+    state: Path | None,
+    config: Path | None,
+    overrides: Mapping[str, Any] | None = None,
+    system: tuple[Path, ...] = (SYSTEM_FILE, SYSTEM_FOLDER),
+    environment: Mapping[str, str] = os.environ,
+) -> tuple[Settings, Home]:
+    """Return the settings and the folders of a worker.
+
+    Args:
+        state: from the command line.
+        config: from the command line; it must exist.
+        overrides: sections of keys from the command line.
+        system: files and folders read first.
+        environment: variables.
+
+    Raises:
+        SettingsError: a file is missing, unreadable or wrong.
+    """
+    if config is not None and not config.exists():
+        raise SettingsError(f"no such file: {config}")
+    given = () if config is None else (config,)
+    if state is None:
+        named = load(Settings, (*system, *given)).worker.state
+        state = Path(named) if named is not None else default_state(environment, root=os.geteuid() == 0)
+    home = Home(state=state.absolute())
+    settings = load(Settings, (*system, home.settings_file, *given), overrides)
+    return settings, home

@@ -1,0 +1,393 @@
+"""The shell around the agent: one poller over the socket, the children's pipes and exits, and the bell.
+
+It feeds events to the agent and performs its actions. What may take long on a disk is done by one helper thread.
+"""
+
+import queue
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import singledispatchmethod
+from pathlib import Path
+from typing import Any, Final
+
+import zmq
+
+from ffrtmp_worker.agent import Agent
+from ffrtmp_worker.bell import Bell
+from ffrtmp_worker.events import (
+    Action,
+    ChildExited,
+    ChildId,
+    ChildOutput,
+    CloseLog,
+    Event,
+    Forget,
+    KillChild,
+    LinkUp,
+    MessageCame,
+    Note,
+    PauseChild,
+    Publish,
+    Published,
+    Quit,
+    ReadLog,
+    Reconnect,
+    Remove,
+    ResumeChild,
+    Seal,
+    Sealed,
+    Send,
+    Spawn,
+    StopAsked,
+    TerminateChild,
+    TimeCame,
+)
+from ffrtmp_worker.logbook import Log, Logbook
+from ffrtmp_worker.process import EXIT_NOT_FOUND, Child
+from ffrtmp_worker.spool import Spool
+from ffrtmp_worker.staging import PartialNotes, publish
+from ffrtmpd.base.logs import Logger
+from ffrtmpd.wire.catalogue import MASTER_TO_WORKER
+from ffrtmpd.wire.codec import Message, ProtocolError, decode, encode
+from ffrtmpd.wire.curve import KeyPair, client_socket
+
+# Messages taken before children and clock get their turn again.
+MESSAGES_A_TURN: Final = 256
+# What a full pipe can hold, many times over: a child that has ended cannot have left more.
+READS_AT_END: Final = 256
+# BYE may take this long to leave.
+FAREWELL_MS: Final = 500
+# The master of a stopped network is looked for no more often; the agent takes a fresh socket on top of it.
+RECONNECT_MS: Final = 250
+RECONNECT_MOST_MS: Final = 2_000
+TRIM_EVERY: Final = 64
+
+
+def boot_time_s() -> float:
+    """Return seconds that run on while the machine sleeps: a lease does not wait for it."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+class Daemon:
+    """Runs an agent until it quits.
+
+    Args:
+        endpoint, own, server_public: the master, and who this is.
+        work: working folder of children.
+        mark: what all children of this worker carry, so that a later life finds them.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        agent: Agent,
+        *,
+        endpoint: str,
+        own: KeyPair,
+        server_public: str,
+        spool: Spool,
+        notes: PartialNotes,
+        logbook: Logbook,
+        work: Path,
+        mark: str,
+        log: Logger,
+        bell: Bell,
+        clock: Callable[[], float] = boot_time_s,
+    ) -> None:
+        self._agent = agent
+        self._endpoint, self._own, self._server_public = endpoint, own, server_public
+        self._spool, self._notes, self._logbook = spool, notes, logbook
+        self._work, self._mark = str(work), mark
+        self._log = log
+        self._bell = bell
+        self._clock = clock
+        self._context: zmq.Context[Any] = zmq.Context()
+        self._socket: zmq.Socket[bytes] | None = None
+        self._linked = False
+        self._poller = zmq.Poller()
+        self._children: dict[ChildId, Child] = {}
+        self._logs: dict[ChildId, Log] = {}
+        self._watched: dict[int, Callable[[], object]] = {}
+        self._events: deque[Event] = deque()
+        self._helper = ThreadPoolExecutor(1, thread_name_prefix="disk")
+        self._done: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._closed_logs = 0
+        self._fault: BaseException | None = None
+        self._quit = False
+
+    def run(self) -> None:
+        """Run until the agent quits; nothing of it is left running then."""
+        self._poller.register(self._bell.fileno(), zmq.POLLIN)
+        try:
+            self._perform(self._agent.open(self._clock()))
+            while not self._quit:
+                self._turn()
+        finally:
+            self._close()
+
+    def _turn(self) -> None:
+        ready = dict(self._poller.poll(self._patience_ms()))
+        # Before anything is read: a worker that was stopped for a while must look at its fence first.
+        self._events.append(TimeCame())
+        self._drain()
+        for _ in range(self._bell.stops_heard()):
+            self._events.append(StopAsked())
+        if self._fault is not None:
+            raise self._fault
+        while not self._done.empty():
+            self._events.append(self._done.get())
+        for key in ready:
+            watched = self._watched.get(key) if isinstance(key, int) else None
+            if watched is not None:
+                watched()
+        self._drain()
+        if self._socket is not None and self._socket in ready:
+            self._hear(ready[self._socket])
+            self._drain()
+
+    def _patience_ms(self) -> int | None:
+        wakeup = self._agent.wakeup()
+        # Rounded up, or the last millisecond would be spent in empty turns.
+        return None if wakeup is None else max(0, int((wakeup - self._clock()) * 1000) + 1)
+
+    def _drain(self) -> None:
+        while self._events and not self._quit:
+            self._perform(self._agent.handle(self._events.popleft(), self._clock()))
+
+    def _perform(self, actions: list[Action]) -> None:
+        for action in actions:
+            self._do(action)
+
+    def _close(self) -> None:
+        for child in self._children.values():
+            child.close()
+        self._helper.shutdown()
+        self._logbook.close_all()
+        if self._socket is not None:
+            self._socket.set(zmq.LINGER, FAREWELL_MS)
+            self._socket.close()
+        self._context.term()
+
+    # ── the socket ────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _hear(self, flags: int) -> None:
+        socket = self._socket
+        if socket is None:
+            return
+        if not self._linked and flags & zmq.POLLOUT:
+            self._linked = True
+            self._poller.register(socket, zmq.POLLIN)
+            self._events.append(LinkUp())
+        for _ in range(MESSAGES_A_TURN):
+            try:
+                frames = socket.recv_multipart(zmq.DONTWAIT)
+            except zmq.Again:
+                return
+            try:
+                self._events.append(MessageCame(decode(frames, MASTER_TO_WORKER)))
+            except ProtocolError as error:
+                self._log.warning("message_not_understood", type=error.type_name, reason=error.message)
+
+    def _send(self, message: Message) -> None:
+        if self._socket is None:
+            return
+        try:
+            self._socket.send_multipart(encode(message), zmq.DONTWAIT)
+        except zmq.Again:
+            self._log.debug("message_dropped", type=message.TYPE)
+
+    # ── children ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _watch(self, descriptor: int, call: Callable[[], object]) -> None:
+        self._watched[descriptor] = call
+        self._poller.register(descriptor, zmq.POLLIN)
+
+    def _unwatch(self, descriptor: int) -> None:
+        if self._watched.pop(descriptor, None) is not None:
+            self._poller.unregister(descriptor)
+
+    def _spawn(self, action: Spawn) -> None:
+        try:
+            log = self._logbook.log(action.attempt)
+            log.begin_step(action.argv)
+            if action.partial is not None:
+                self._notes.note(Path(action.partial))
+            child = Child(action.argv, env=action.env, cwd=self._work, mark=self._mark)
+        except OSError as error:
+            reason = f"{action.argv[0]} cannot be started: {error.strerror or error}"
+            self._events.append(ChildExited(child=action.child, exit_code=EXIT_NOT_FOUND, log_tail=reason))
+            return
+        number = action.child
+        self._children[number] = child
+        self._logs[number] = log
+        self._watch(child.stdout, lambda: self._read_output(number))
+        self._watch(child.stderr, lambda: self._read_log(number))
+        self._watch(child.pidfd, lambda: self._reap(number))
+
+    def _read_output(self, number: ChildId) -> bool:
+        """Take what the child wrote; tell whether there may be more."""
+        child = self._children.get(number)
+        data = None if child is None else child.read(child.stdout)
+        if child is None or data is None:
+            return False
+        if not data:
+            self._unwatch(child.stdout)
+            return False
+        self._events.append(ChildOutput(number, data))
+        return True
+
+    def _read_log(self, number: ChildId) -> bool:
+        child = self._children.get(number)
+        data = None if child is None else child.read(child.stderr)
+        if child is None or data is None:
+            return False
+        if not data:
+            self._unwatch(child.stderr)
+            return False
+        self._logs[number].write(data)
+        return True
+
+    def _reap(self, number: ChildId) -> None:
+        child = self._children.get(number)
+        ended = None if child is None else child.reap()
+        if child is None or ended is None:
+            return
+        for read in (self._read_output, self._read_log):
+            for _ in range(READS_AT_END):
+                if not read(number):
+                    break
+        for descriptor in (child.stdout, child.stderr, child.pidfd):
+            self._unwatch(descriptor)
+        del self._children[number]
+        child.close()
+        tail = self._logs.pop(number).recent()
+        self._events.append(ChildExited(child=number, exit_code=ended.exit_code, cpu_s=ended.cpu_s, log_tail=tail))
+
+    # ── actions ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    @singledispatchmethod
+    def _do(self, action: Action) -> None:
+        raise TypeError(f"no such action: {type(action).__name__}")
+
+    @_do.register
+    def _do_send(self, action: Send) -> None:
+        self._send(action.message)
+
+    @_do.register
+    def _do_reconnect(self, _: Reconnect) -> None:
+        if self._socket is not None:
+            self._poller.unregister(self._socket)
+            self._socket.close()
+        self._linked = False
+        self._socket = client_socket(self._context, zmq.DEALER, own=self._own, server_public=self._server_public)
+        self._socket.set(zmq.RECONNECT_IVL, RECONNECT_MS)
+        self._socket.set(zmq.RECONNECT_IVL_MAX, RECONNECT_MOST_MS)
+        # A socket that connects only when there is somebody can send as soon as it has greeted.
+        self._poller.register(self._socket, zmq.POLLIN | zmq.POLLOUT)
+        self._socket.connect(self._endpoint)
+
+    @_do.register
+    def _do_spawn(self, action: Spawn) -> None:
+        self._spawn(action)
+
+    @_do.register
+    def _do_pause(self, action: PauseChild) -> None:
+        if action.child in self._children:
+            self._children[action.child].pause()
+
+    @_do.register
+    def _do_resume(self, action: ResumeChild) -> None:
+        if action.child in self._children:
+            self._children[action.child].resume()
+
+    @_do.register
+    def _do_terminate(self, action: TerminateChild) -> None:
+        if action.child in self._children:
+            self._children[action.child].terminate()
+
+    @_do.register
+    def _do_kill(self, action: KillChild) -> None:
+        if action.child in self._children:
+            self._children[action.child].kill()
+
+    @_do.register
+    def _do_seal(self, action: Seal) -> None:
+        entry = action.entry
+
+        def seal() -> Event:
+            return Sealed(attempt=entry.attempt, error=_error_of(lambda: self._spool.seal(entry)))
+
+        self._on_disk(seal)
+
+    @_do.register
+    def _do_publish(self, action: Publish) -> None:
+        entry = action.entry
+
+        def give_name() -> None:
+            partial, media = Path(entry.partial or ""), entry.result.report.media
+            publish(partial, Path(entry.final or ""), size_bytes=None if media is None else media.size_bytes)
+            self._notes.forget(partial)
+
+        self._on_disk(lambda: Published(attempt=entry.attempt, error=_error_of(give_name)))
+
+    @_do.register
+    def _do_forget(self, action: Forget) -> None:
+        self._on_disk(lambda: self._noted(f"spool {action.attempt}", lambda: self._spool.drop(action.attempt)))
+
+    @_do.register
+    def _do_remove(self, action: Remove) -> None:
+        def remove() -> None:
+            path = Path(action.path)
+            path.unlink(missing_ok=True)
+            self._notes.forget(path)
+
+        self._on_disk(lambda: self._noted(action.path, remove))
+
+    @_do.register
+    def _do_read_log(self, action: ReadLog) -> None:
+        self._send(self._logbook.fetch(action.request, running=action.running))
+
+    @_do.register
+    def _do_close_log(self, action: CloseLog) -> None:
+        self._logbook.close(action.attempt)
+        self._closed_logs += 1
+        if self._closed_logs % TRIM_EVERY == 0:
+            self._on_disk(lambda: self._noted("logs", self._logbook.trim))
+
+    @_do.register
+    def _do_note(self, action: Note) -> None:
+        self._log.log(action.level, action.event, action.fields)
+
+    @_do.register
+    def _do_quit(self, _: Quit) -> None:
+        self._quit = True
+
+    # ── the disk ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _on_disk(self, work: Callable[[], Event | None]) -> None:
+        """Do ``work`` in the helper thread, one after the other; the event it returns comes back."""
+
+        def done(future: Future[Event | None]) -> None:
+            # Not an error of the disk, which is an event, but a fault of ours: the main thread raises it.
+            self._fault = self._fault or future.exception()
+            event = None if future.exception() else future.result()
+            if event is not None:
+                self._done.put(event)
+            self._bell.wake()
+
+        self._helper.submit(work).add_done_callback(done)
+
+    def _noted(self, what: str, work: Callable[[], object]) -> None:
+        error = _error_of(work)
+        if error is not None:
+            self._log.warning("file_not_removed", path=what, reason=error)
+
+
+def _error_of(work: Callable[[], object]) -> str | None:
+    try:
+        work()
+    except OSError as error:
+        return f"{error.strerror or error}" if error.filename is None else f"{error.filename}: {error.strerror}"
+    return None

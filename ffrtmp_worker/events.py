@@ -1,0 +1,211 @@
+"""What reaches the agent, and what it asks its shell to do. Events are past facts, actions imperatives."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ffrtmp_worker.spool import Entry
+from ffrtmpd.wire.codec import Message
+from ffrtmpd.wire.messages.session import FetchLog
+
+# A child is named after its attempt and a number that grows with each child of the worker.
+ChildId = int
+AttemptId = tuple[str, int]
+
+
+# ── events ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class LinkUp:
+    """The socket has reached a master and can send."""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageCame:
+    """The master said something."""
+
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class ChildOutput:
+    """A child wrote to its standard output."""
+
+    child: ChildId
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildExited:
+    """A child has ended; all it wrote came before.
+
+    ``exit_code`` is minus the signal when killed, ``cpu_s`` None when it never ran, ``log_tail`` the last of what it
+    wrote to its standard error.
+    """
+
+    child: ChildId
+    exit_code: int
+    cpu_s: float | None = None
+    log_tail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sealed:
+    """The result is in the spool and the output, if any, on the disk. ``error`` says why not."""
+
+    attempt: AttemptId
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """The output stands under its final name. ``error`` says why not."""
+
+    attempt: AttemptId
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TimeCame:
+    """The moment that ``Agent.wakeup`` named is here, or another reason to look at the clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopAsked:
+    """Somebody wants the worker to end. The second time it hurries."""
+
+
+Event = LinkUp | MessageCame | ChildOutput | ChildExited | Sealed | Published | TimeCame | StopAsked
+
+
+# ── actions ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send ``message``; when nobody can be reached it is dropped, the agent repeats what matters."""
+
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Reconnect:
+    """Close the socket and connect with a fresh one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spawn:
+    """Start a child; ``ChildExited`` follows even where it cannot be started.
+
+    ``partial`` is the staged file that it will write, to be remembered first.
+    """
+
+    child: ChildId
+    attempt: AttemptId
+    argv: tuple[str, ...]
+    env: dict[str, str]
+    partial: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PauseChild:
+    """Stop the child's processes where they are."""
+
+    child: ChildId
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeChild:
+    """Let the child's processes go on."""
+
+    child: ChildId
+
+
+@dataclass(frozen=True, slots=True)
+class TerminateChild:
+    """Ask the child's processes to end."""
+
+    child: ChildId
+
+
+@dataclass(frozen=True, slots=True)
+class KillChild:
+    """End the child's processes at once."""
+
+    child: ChildId
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """Bring the output and then the spool entry to the disk; ``Sealed`` follows."""
+
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Give the output its final name for good; ``Published`` follows."""
+
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """Drop the spool entry of an attempt, if there is one."""
+
+    attempt: AttemptId
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """Delete a file, if it is there."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadLog:
+    """Send the piece of a log that the master asked for. ``running``: more may come."""
+
+    request: FetchLog
+    running: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CloseLog:
+    """The attempt writes no more."""
+
+    attempt: AttemptId
+
+
+@dataclass(frozen=True, slots=True)
+class Quit:
+    """Everything has ended: leave."""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Write a log line."""
+
+    level: str
+    event: str
+    fields: dict[str, Any] = field(default_factory=dict)
+
+
+Action = (
+    Send
+    | Reconnect
+    | Spawn
+    | PauseChild
+    | ResumeChild
+    | TerminateChild
+    | KillChild
+    | Seal
+    | Publish
+    | Forget
+    | Remove
+    | ReadLog
+    | CloseLog
+    | Quit
+    | Note
+)

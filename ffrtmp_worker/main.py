@@ -1,0 +1,318 @@
+"""The command ``ffrtmp-worker``: wiring, and what it says when it cannot start."""
+
+import argparse
+import fcntl
+import hashlib
+import os
+import random
+import secrets
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final
+
+from ffrtmp_worker.agent import Agent
+from ffrtmp_worker.bell import Bell
+from ffrtmp_worker.config import Home, Settings, read_settings
+from ffrtmp_worker.daemon import Daemon
+from ffrtmp_worker.encoders import prove, render_node
+from ffrtmp_worker.enrol import AlreadyJoined, NotAnInvitation, join
+from ffrtmp_worker.ffmpeg import environment
+from ffrtmp_worker.hardware import LoadMeter, read_gpus, read_hardware
+from ffrtmp_worker.link import EnrolError, Unreachable
+from ffrtmp_worker.logbook import Logbook
+from ffrtmp_worker.places import Places
+from ffrtmp_worker.process import kill_marked
+from ffrtmp_worker.sources import SourceCache
+from ffrtmp_worker.spool import Spool
+from ffrtmp_worker.staging import PartialNotes
+from ffrtmp_worker.steps import Workshop
+from ffrtmp_worker.tools import ToolError, Tools, find_tools
+from ffrtmpd import __version__
+from ffrtmpd.base.logs import Logger
+from ffrtmpd.base.settings import SettingsError
+from ffrtmpd.wire.curve import KeyFileError, KeyPair, fingerprint, is_key, make_private_folder, read_key_file
+from ffrtmpd.wire.messages.nodes import Hardware
+
+PROGRAM: Final = "ffrtmp-worker"
+EXAMPLES: Final = """\
+examples:
+  ffrtmp-worker join ffrtmp1_...       enrol this machine with the line that `ffrtmp keys invite` printed
+  ffrtmp-worker                        run it
+  ffrtmp-worker run --slots 4 --input-root /srv/media --output-root /srv/encoded
+  ffrtmp-worker check                  say what this machine can encode, and whether it may start
+
+exit codes: 0 stopped as asked, 2 wrong usage, 69 the master cannot be reached, 70 a fault of the program itself,
+77 the master refuses the invitation, 78 settings, key or tools cannot be used
+"""
+
+
+class AlreadyRunning(Exception):
+    """Another worker uses the same state folder."""
+
+
+EXIT_CODES: Final[dict[type[Exception], int]] = {
+    NotAnInvitation: 2,
+    Unreachable: os.EX_UNAVAILABLE,
+    AlreadyJoined: os.EX_CONFIG,
+    EnrolError: os.EX_NOPERM,
+    SettingsError: os.EX_CONFIG,
+    KeyFileError: os.EX_CONFIG,
+    ToolError: os.EX_CONFIG,
+    AlreadyRunning: os.EX_CONFIG,
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    common.add_argument("--state", type=Path, metavar="DIR", help="folder of key, logs and unanswered results")
+    common.add_argument("--config", type=Path, metavar="FILE", help="settings that win over those of the usual places")
+    common.add_argument("--slots", type=int, metavar="N", help="jobs at once")
+    common.add_argument("--input-root", action="append", metavar="DIR", help="folder that jobs may read; repeatable")
+    common.add_argument("--output-root", metavar="DIR", help="folder that jobs may write")
+    common.add_argument("--log-form", choices=["logfmt", "json"], help="how a log line looks")
+    common.add_argument("--log-level", choices=["debug", "info", "warning", "error"], help="the least level written")
+    raw = argparse.RawDescriptionHelpFormatter
+    top = argparse.ArgumentParser(
+        prog=PROGRAM,
+        description="A worker of an ffrtmp cluster.",
+        epilog=EXAMPLES,
+        formatter_class=raw,
+        parents=[common],
+    )
+    top.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    commands = top.add_subparsers(dest="command", metavar="run | join | check")
+    commands.add_parser("run", help="run the worker (the default)", parents=[common])
+    joining = commands.add_parser("join", help="enrol this machine with an invitation", parents=[common])
+    joining.add_argument("line", metavar="LINE", help="what `ffrtmp keys invite NAME --role worker` printed")
+    commands.add_parser("check", help="say what this machine can do and whether it may start", parents=[common])
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    options = vars(parser().parse_args(arguments))
+    command = {"join": _join, "check": _check}.get(options.pop("command") or "run", _run)
+    try:
+        return command(options)
+    except tuple(EXIT_CODES) as error:
+        print(f"{PROGRAM}: {error}", file=sys.stderr)
+        return next(code for kind, code in EXIT_CODES.items() if isinstance(error, kind))
+    except OSError as error:
+        where = "" if error.filename is None else f"{error.filename}: "
+        print(f"{PROGRAM}: {where}{error.strerror or error}", file=sys.stderr)
+        return os.EX_CONFIG
+
+
+def _load(options: dict[str, Any]) -> tuple[Settings, Home]:
+    flags = {
+        "slots": ("worker", "slots"),
+        "input_root": ("media", "input_roots"),
+        "output_root": ("media", "output_root"),
+        "log_form": ("log", "form"),
+        "log_level": ("log", "level"),
+    }
+    overrides: dict[str, dict[str, Any]] = {}
+    for flag, (section, key) in flags.items():
+        if flag in options:
+            overrides.setdefault(section, {})[key] = options[flag]
+    return read_settings(state=options.get("state"), config=options.get("config"), overrides=overrides)
+
+
+# ── join ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _join(options: dict[str, Any]) -> int:
+    _, home = _load(options)
+    enrolled = join(options["line"], home)
+    print(f"This machine is {enrolled.name} of the cluster {enrolled.cluster}. Its settings are in {home.state}.")
+    print(f"Now run: {PROGRAM} run --state {home.state}")
+    return os.EX_OK
+
+
+# ── check ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _check(options: dict[str, Any]) -> int:
+    settings, home = _load(options)
+    rows: list[tuple[str, str]] = [("state", str(home.state)), ("slots", str(settings.slots))]
+    fatal: Exception | None = None
+    try:
+        own, _ = _identity(settings, home)
+        rows += [("master", settings.master.endpoint), ("key", fingerprint(own.public))]
+    except (SettingsError, KeyFileError) as error:
+        fatal = error
+        rows.append(("key", f"cannot be used: {error}"))
+    try:
+        tools, hardware = _tools_and_hardware(settings, home)
+        rows += [
+            ("ffmpeg", f"{tools.ffmpeg} ({tools.ffmpeg_version})"),
+            ("probe", tools.ffprobe or "PyAV"),
+            ("encoders", " ".join(hardware.encoders) or "none works"),
+            ("gpus", ", ".join(gpu.name for gpu in hardware.gpus) or "-"),
+        ]
+    except ToolError as error:
+        fatal = error
+        rows.append(("ffmpeg", f"cannot be used: {error}"))
+    places = _places(settings, home)
+    rows += [("input", _folder(root, os.R_OK)) for root in places.input_roots]
+    rows += [("output", _folder(root, os.W_OK)) for root in places.output_roots]
+    for name, value in rows:
+        print(f"{name:<9} {value}")
+    return os.EX_OK if fatal is None else os.EX_CONFIG
+
+
+def _folder(path: Path, access: int) -> str:
+    if not path.is_dir():
+        return f"{path} (not there)" if access == os.R_OK else f"{path} (not there; made at the first output)"
+    return f"{path}" if os.access(path, access | os.X_OK) else f"{path} (no access)"
+
+
+# ── run ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _run(options: dict[str, Any]) -> int:
+    settings, home = _load(options)
+    log = Logger(form=settings.log.form, level=settings.log.level)
+    own, server_public = _identity(settings, home)
+    with ExitStack() as stack:
+        stack.enter_context(_one_worker(home))
+        bell = Bell()
+        stack.callback(bell.close)
+        stack.enter_context(bell.on_signals())
+        daemon = _daemon(settings, home, own, server_public, log=log, bell=bell)
+        with _CrashReport(log):
+            daemon.run()
+    log.info("stopped")
+    return os.EX_OK
+
+
+def _daemon(settings: Settings, home: Home, own: KeyPair, server_public: str, *, log: Logger, bell: Bell) -> Daemon:
+    # The same folder and key are the same worker; two workers of one machine must not kill each other's children.
+    mark = hashlib.sha256(f"{own.public}:{home.state.resolve()}".encode()).hexdigest()[:16]
+    orphans = kill_marked(mark)
+    tools, hardware = _tools_and_hardware(settings, home)
+    spool = Spool(home.spool)
+    notes = PartialNotes(home.partials)
+    logbook = Logbook(home.logs, kept_bytes=settings.limits.logs_bytes)
+    home.work.mkdir(parents=True, exist_ok=True)
+    entries = [(entry, entry.fate()) for entry in spool.load()]
+    leftovers = notes.remove_leftovers(keep=[Path(entry.partial) for entry, _ in entries if entry.partial is not None])
+    logbook.trim()
+    places = _places(settings, home)
+    shop = Workshop(
+        tools=tools,
+        encoders=hardware.encoders,
+        places=places,
+        sources=SourceCache(home.sources, settings.media.source_cache_bytes),
+        render_node=render_node(),
+        environment=environment(os.environ),
+    )
+    agent = Agent(
+        boot_id=secrets.token_hex(16),
+        slots=settings.slots,
+        hardware=hardware,
+        recipes=shop.recipe,
+        load=LoadMeter(places.output_roots[0]).read,
+        # Spreads workers that all lost the same master; nothing secret.
+        random=random.random,
+        limits=settings.attempt_limits,
+        spooled=entries,
+    )
+    log.info(
+        "started",
+        version=__version__,
+        master=settings.master.endpoint,
+        key=fingerprint(own.public),
+        slots=settings.slots,
+        encoders=",".join(hardware.encoders),
+        ffmpeg=tools.ffmpeg_version,
+        unanswered=len(entries) or None,
+        orphans_killed=orphans or None,
+        leftovers_removed=len(leftovers) or None,
+    )
+    return Daemon(
+        agent,
+        endpoint=settings.master.endpoint,
+        own=own,
+        server_public=server_public,
+        spool=spool,
+        notes=notes,
+        logbook=logbook,
+        work=home.work,
+        mark=mark,
+        log=log,
+        bell=bell,
+    )
+
+
+def _identity(settings: Settings, home: Home) -> tuple[KeyPair, str]:
+    """Return this worker's key pair and the master's public key."""
+    master = settings.master
+    if not master.endpoint or not master.server_key:
+        raise SettingsError(
+            f"this worker has not joined a cluster: on the master run `ffrtmp keys invite NAME --role worker`, "
+            f"here `{PROGRAM} join LINE --state {home.state}`"
+        )
+    if not is_key(master.server_key):
+        raise SettingsError("master.server_key is not a key of 40 characters")
+    if not master.endpoint.startswith("tcp://"):
+        raise SettingsError(f"master.endpoint: {master.endpoint!r} must look like tcp://host:5570")
+    return read_key_file(home.state / master.key), master.server_key
+
+
+def _places(settings: Settings, home: Home) -> Places:
+    media = settings.media
+    return Places(
+        input_roots=tuple(Path(root) for root in media.input_roots),
+        output_roots=(home.output if media.output_root is None else Path(media.output_root),),
+        schemes=media.url_schemes,
+        hosts=media.url_hosts,
+    )
+
+
+def _tools_and_hardware(settings: Settings, home: Home) -> tuple[Tools, Hardware]:
+    tools = find_tools(settings.media.ffmpeg, settings.media.ffprobe)
+    gpus = read_gpus()
+    make_private_folder(home.state)
+    encoders = prove(tools, cache=home.proofs, driver=gpus.driver, node=render_node())
+    return tools, read_hardware(tools, encoders=encoders, gpus=gpus, program_version=__version__)
+
+
+@contextmanager
+def _one_worker(home: Home) -> Iterator[None]:
+    make_private_folder(home.state)
+    with home.lock.open("w", encoding="ascii") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise AlreadyRunning(
+                f"another worker runs in {home.state}: stop it, or give this one a folder of its own with --state"
+            ) from None
+        yield
+
+
+class _CrashReport:
+    """Turns a fault of ours into one log line with its traceback, and the exit code for it."""
+
+    def __init__(self, log: Logger) -> None:
+        self._log = log
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None or isinstance(error, SystemExit):
+            return
+        self._log.error("crashed", error=repr(error), traceback="".join(traceback.format_exception(error)))
+        raise SystemExit(os.EX_SOFTWARE) from error
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,386 @@
+import io
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from ffrtmp_worker.agent import Agent
+from ffrtmp_worker.attempt import Limits
+from ffrtmp_worker.bell import Bell
+from ffrtmp_worker.daemon import Daemon
+from ffrtmp_worker.ffmpeg import environment
+from ffrtmp_worker.hardware import LoadMeter
+from ffrtmp_worker.logbook import Logbook
+from ffrtmp_worker.places import Places
+from ffrtmp_worker.process import marked
+from ffrtmp_worker.recipe import Recipes, Step, StepName
+from ffrtmp_worker.sources import SourceCache
+from ffrtmp_worker.spool import Entry, Fate, Spool
+from ffrtmp_worker.staging import PartialNotes
+from ffrtmp_worker.steps import Workshop
+from ffrtmp_worker.tools import find_tools
+from ffrtmpd.base.logs import Logger
+from ffrtmpd.wire.curve import new_key_pair
+from ffrtmpd.wire.messages.nodes import Hardware
+from ffrtmpd.wire.messages.session import (
+    Assign,
+    Bye,
+    Committed,
+    Encode,
+    FetchLog,
+    Heartbeat,
+    Hello,
+    LogChunk,
+    ProgressReport,
+    Reset,
+    Result,
+    Started,
+)
+from ffrtmpd.wire.vocabulary import Codec, Outcome
+from tests.worker.bench import ListedRecipe, assign, commit, kill, pause, resume, verdict
+from tests.worker.masters import ScriptedMaster
+
+
+class ScriptRecipe(ListedRecipe):
+    """Each step runs a few lines of Python; the encode's partial lies in a folder of the test."""
+
+    def __init__(self, assignment: Assign, folder: Path, code: dict[StepName, str]) -> None:
+        super().__init__(assignment, tuple(code))
+        self._folder = folder
+        self._code = code
+
+    @property
+    def output(self) -> str | None:
+        return super().output if self.pushes else str(self._folder / f"{self.assignment.job_id}.mp4")
+
+    @property
+    def partial(self) -> str | None:
+        return None if super().partial is None else f"{self.output}.partial"
+
+    def _step(self, name: StepName) -> Step:
+        step = super()._step(name)
+        argv = (sys.executable, "-c", self._code[name], self.partial or "-")
+        return replace(step, argv=argv, env={"PATH": os.environ.get("PATH", os.defpath)})
+
+
+WRITE = "import sys; open(sys.argv[1], 'w').write('media'); print(7, flush=True); print('a log', file=sys.stderr)"
+HANG = "import sys, time; open(sys.argv[1], 'w').write('half'); print(3, flush=True); time.sleep(600)"
+
+
+@dataclass
+class Worker:
+    """A daemon in a thread, and what it may be asked about."""
+
+    daemon: Daemon
+    bell: Bell
+    thread: threading.Thread
+    log: io.StringIO
+    mark: str
+
+    def children(self) -> list[int]:
+        return list(marked(self.mark))
+
+    def stop(self) -> None:
+        self.bell.stop()
+        self.thread.join(20)
+        assert not self.thread.is_alive(), self.log.getvalue()
+
+
+Hire = Callable[..., Worker]
+
+
+@pytest.fixture
+def master() -> Iterator[ScriptedMaster]:
+    made = ScriptedMaster()
+    made.open()
+    yield made
+    made.end()
+
+
+@pytest.fixture
+def hire(master: ScriptedMaster, tmp_path: Path) -> Iterator[Hire]:
+    hired: list[Worker] = []
+
+    def begin(
+        code: dict[StepName, str] | None = None,
+        *,
+        recipes: Recipes | None = None,
+        limits: Limits | None = None,
+        slots: int = 1,
+    ) -> Worker:
+        steps = {StepName.ENCODE: WRITE} if code is None else code
+        spool = Spool(tmp_path / "spool")
+        agent = Agent(
+            boot_id=f"boot-{len(hired)}",
+            slots=slots,
+            hardware=Hardware(hostname="here"),
+            recipes=recipes or (lambda assignment: ScriptRecipe(assignment, tmp_path, steps)),
+            load=LoadMeter(tmp_path).read,
+            random=lambda: 0.5,
+            limits=limits,
+            spooled=[(entry, entry.fate()) for entry in spool.load()],
+        )
+        bell, log = Bell(), io.StringIO()
+        mark = f"daemon-{os.getpid()}-{id(bell)}"
+        daemon = Daemon(
+            agent,
+            endpoint=master.endpoint,
+            own=new_key_pair(),
+            server_public=master.key.public,
+            spool=spool,
+            notes=PartialNotes(tmp_path / "notes"),
+            logbook=Logbook(tmp_path / "logs"),
+            work=tmp_path,
+            mark=mark,
+            log=Logger(stream=log, level="debug"),
+            bell=bell,
+        )
+        worker = Worker(daemon, bell, threading.Thread(target=daemon.run), log, mark)
+        worker.thread.start()
+        hired.append(worker)
+        return worker
+
+    yield begin
+    for worker in hired:
+        worker.bell.stop()
+        worker.bell.stop()
+        worker.thread.join(20)
+        worker.bell.close()
+        assert not worker.thread.is_alive()
+        assert worker.children() == []
+
+
+def workshop(folder: Path) -> Workshop:
+    """Real media tools, whose jobs may read and write in a folder of the test."""
+    return Workshop(
+        tools=find_tools(),
+        encoders=("libx264",),
+        places=Places(input_roots=(folder,), output_roots=(folder / "out",)),
+        sources=SourceCache(folder / "sources", 1 << 30),
+        render_node=None,
+        environment=environment(os.environ),
+    )
+
+
+def stat_of(pid: int) -> tuple[str, str, str]:
+    """Return the state of a process and its processor time."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return fields[0], fields[11], fields[12]
+
+
+def test_job_runs_from_assignment_to_verdict(master: ScriptedMaster, hire: Hire, tmp_path: Path) -> None:
+    hire()
+    assert master.greet().running == ()
+    master.say(assign())
+    assert master.expect(Started).encoder == "libx264"
+    assert master.expect(ProgressReport).progress.frame == 7
+    result = master.expect(Result)
+    assert (result.outcome, result.report.exit_code) == (Outcome.ENCODED, 0)
+    final, partial = tmp_path / "job-000001.mp4", tmp_path / "job-000001.mp4.partial"
+    assert partial.exists()
+    assert not final.exists()
+    master.say(commit())
+    assert master.expect(Committed).output == str(final)
+    assert final.read_text() == "media"
+    master.say(verdict())
+    # A beat later the verdict was taken, and nothing is told again.
+    master.expect(Heartbeat)
+    master.say(FetchLog(fetch_id=5, job_id="job-000001", attempt=1))
+    chunk = master.expect(LogChunk)
+    assert chunk.text.splitlines()[-1] == "a log"
+    assert chunk.end
+
+
+def test_killed_job_is_gone_with_its_process_and_output(master: ScriptedMaster, hire: Hire, tmp_path: Path) -> None:
+    stubborn = "import signal; signal.signal(15, signal.SIG_IGN); " + HANG
+    worker = hire({StepName.ENCODE: stubborn})
+    master.greet()
+    master.say(assign())
+    master.expect(ProgressReport)
+    assert worker.children() != []
+    began = time.monotonic()
+    master.say(kill())
+    assert master.expect(Result).outcome is Outcome.CANCELED
+    assert time.monotonic() - began < 5
+    assert worker.children() == []
+    worker.stop()
+    assert not (tmp_path / "job-000001.mp4.partial").exists()
+
+
+def test_program_that_cannot_be_started_fails_the_attempt(master: ScriptedMaster, hire: Hire) -> None:
+    class Nothing(ListedRecipe):
+        def _step(self, name: StepName) -> Step:
+            return replace(super()._step(name), argv=("/nonexistent/ffmpeg",))
+
+    made: list[Nothing] = []
+
+    def recipe(assignment: Assign) -> Nothing:
+        made.append(Nothing(assignment, (StepName.PROBE,)))
+        return made[-1]
+
+    hire(recipes=recipe)
+    master.greet()
+    master.say(assign())
+    master.expect(Result)
+    end = made[0].ends[1]
+    assert end is not None
+    assert end.exit_code == 127
+    assert "cannot be started" in end.log_tail
+
+
+def test_worker_survives_the_masters_restart_and_shows_what_it_runs(master: ScriptedMaster, hire: Hire) -> None:
+    worker = hire({StepName.ENCODE: HANG})
+    master.greet()
+    master.say(assign())
+    master.expect(ProgressReport)
+    children = worker.children()
+    master.close()
+    master.open()
+    # It beats on, which a new master cannot place.
+    master.expect(Heartbeat)
+    master.say(Reset())
+    ready = master.greet()
+    assert [(held.job_id, held.started) for held in ready.running] == [("job-000001", True)]
+    assert worker.children() == children
+
+
+def test_silent_master_is_left_for_a_fresh_socket(master: ScriptedMaster, hire: Hire) -> None:
+    hire()
+    master.greet(heartbeat_s=0.05)
+    master.acknowledges = False
+    # Three beats without a word, and it greets again.
+    master.expect(Hello)
+
+
+def test_push_without_answers_is_fenced(master: ScriptedMaster, hire: Hire) -> None:
+    worker = hire({StepName.ENCODE: "import time; print(3, flush=True); time.sleep(600)"})
+    master.greet(heartbeat_s=5.0, fence_s=0.5)
+    master.acknowledges = False
+    master.say(assign(live=True))
+    result = master.expect(Result)
+    assert (result.outcome, result.report.exit_code) == (Outcome.FAILED, -9)
+    assert "silent" in (result.reason or "")
+    assert worker.children() == []
+
+
+def test_unanswered_result_is_told_in_the_next_life(master: ScriptedMaster, hire: Hire, tmp_path: Path) -> None:
+    first = hire()
+    master.greet()
+    master.say(assign())
+    token = master.expect(Result).token
+    first.stop()
+    master.expect(Bye)
+    hire()
+    ready = master.greet()
+    assert [(held.job_id, held.token) for held in ready.finished] == [("job-000001", token)]
+    assert master.expect(Result).outcome is Outcome.ENCODED
+    master.say(commit())
+    master.expect(Committed)
+    assert (tmp_path / "job-000001.mp4").read_text() == "media"
+
+
+def test_publication_cut_short_by_the_restart_is_told_as_committed(
+    master: ScriptedMaster, hire: Hire, tmp_path: Path
+) -> None:
+    first = hire()
+    master.greet()
+    master.say(assign())
+    result = master.expect(Result)
+    first.stop()
+    (tmp_path / "job-000001.mp4.partial").rename(tmp_path / "job-000001.mp4")
+    (entry,) = Spool(tmp_path / "spool").load()
+    assert (entry.fate(), isinstance(entry, Entry)) == (Fate.PUBLISHED, True)
+    hire()
+    master.greet()
+    assert master.expect(Committed).token == result.token
+
+
+def test_stop_ends_children_and_says_goodbye(master: ScriptedMaster, hire: Hire, tmp_path: Path) -> None:
+    worker = hire({StepName.ENCODE: HANG})
+    master.greet()
+    master.say(assign())
+    master.expect(ProgressReport)
+    worker.bell.stop()
+    master.expect(Bye)
+    worker.thread.join(20)
+    assert worker.children() == []
+    assert not (tmp_path / "job-000001.mp4.partial").exists()
+    assert not any(isinstance(message, Result) for message in master.heard)
+
+
+def test_words_that_are_none_of_the_wires_are_passed_over(master: ScriptedMaster, hire: Hire) -> None:
+    worker = hire()
+    master.greet()
+    socket, route = master._socket, master._route
+    assert socket is not None
+    assert route is not None
+    for frames in ([b"1"], [b"1", b"ASSIGN", b"\xc1"], [b"9", b"RESET", b"\x80"], [b"1", b"HELLO", b"\x80"]):
+        socket.send_multipart([route, *frames])
+    master.say(assign())
+    assert master.expect(Result).outcome is Outcome.ENCODED
+    assert worker.log.getvalue().count("message_not_understood") == 4
+
+
+def test_real_encode_goes_through_every_step(master: ScriptedMaster, hire: Hire, tmp_path: Path) -> None:
+    hire(recipes=workshop(tmp_path).recipe)
+    master.greet()
+    order = replace(
+        assign(),
+        encode=Encode(codec=Codec.H264, width=320, height=180, fps=25.0, bitrate_bps=300_000, preset="ultrafast"),
+        duration_s=2.0,
+        output="clips/a.mp4",
+    )
+    master.say(order)
+    assert master.expect(Started).encoder == "libx264"
+    result = master.expect(Result)
+    media = result.report.media
+    assert (result.outcome, result.reason) == (Outcome.ENCODED, None)
+    assert media is not None
+    assert media.video is not None
+    assert (media.video.width, media.video.height, media.video.frames) == (320, 180, 50)
+    assert result.report.cpu_s
+    master.say(commit())
+    assert master.expect(Committed).output == str(tmp_path / "out" / "clips" / "a.mp4")
+    assert (tmp_path / "out" / "clips" / "a.mp4").stat().st_size == media.size_bytes
+    percents = [report.progress.percent for report in master.heard if isinstance(report, ProgressReport)]
+    assert percents
+    assert all(percent is not None and 0 <= percent < 100 for percent in percents)
+    assert percents == sorted(percents)  # type: ignore[type-var]
+
+
+def test_real_encode_that_was_paused_is_whole(master: ScriptedMaster, hire: Hire, tmp_path: Path) -> None:
+    worker = hire(recipes=workshop(tmp_path).recipe)
+    master.greet()
+    encode = Encode(codec=Codec.H264, width=640, height=360, fps=30.0, bitrate_bps=500_000, preset="slow")
+    master.say(replace(assign(), encode=encode, duration_s=10.0))
+    master.expect(ProgressReport)
+    master.say(pause())
+    master.expect(Heartbeat, lambda beat: beat.running and beat.running[0].paused)
+    (encoder,) = worker.children()
+    before = stat_of(encoder)
+    assert before[0] == "T"
+    master.expect(Heartbeat)
+    assert stat_of(encoder) == before
+    master.say(resume())
+    result = master.expect(Result)
+    media = result.report.media
+    assert (result.outcome, result.reason) == (Outcome.ENCODED, None)
+    assert media is not None
+    assert media.video is not None
+    assert media.video.frames == 300
+    assert result.report.paused_s is not None
+    assert 0.1 < result.report.paused_s < (result.report.encode_s or 0)
+
+
+def test_real_refusal_is_permanent_and_says_why(master: ScriptedMaster, hire: Hire, tmp_path: Path) -> None:
+    hire(recipes=workshop(tmp_path).recipe)
+    master.greet()
+    master.say(replace(assign(), input="/etc/passwd"))
+    result = master.expect(Result)
+    assert (result.outcome, str(result.failure_class)) == (Outcome.FAILED, "permanent")
+    assert "input_roots" in (result.reason or "")

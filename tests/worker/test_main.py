@@ -1,0 +1,122 @@
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ffrtmp_worker.main import main
+from ffrtmpd import __version__
+from ffrtmpd.wire.curve import new_key_pair, write_key_file
+from ffrtmpd.wire.messages.session import Bye, Hello
+from tests.worker.masters import ScriptedMaster
+
+
+def joined(state: Path, master: ScriptedMaster) -> None:
+    write_key_file(state / "worker.key", new_key_pair())
+    (state / "worker.toml").write_text(
+        f'[master]\nendpoint = "{master.endpoint}"\nserver_key = "{master.key.public}"\nkey = "worker.key"\n'
+    )
+
+
+@pytest.fixture
+def master() -> Iterator[ScriptedMaster]:
+    made = ScriptedMaster()
+    made.open()
+    yield made
+    made.end()
+
+
+def test_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["--version"])
+    assert end.value.code == 0
+    assert capsys.readouterr().out == f"ffrtmp-worker {__version__}\n"
+
+
+def test_wrong_usage_ends_with_two() -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["dance"])
+    assert end.value.code == 2
+
+
+def test_worker_that_has_not_joined_says_how(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--state", str(tmp_path)]) == os.EX_CONFIG
+    assert "ffrtmp keys invite" in capsys.readouterr().err
+
+
+def test_key_that_others_can_read_is_refused(
+    tmp_path: Path, master: ScriptedMaster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    joined(tmp_path / "s", master)
+    (tmp_path / "s" / "worker.key").chmod(0o644)
+    assert main(["--state", str(tmp_path / "s")]) == os.EX_CONFIG
+    assert "chmod 600" in capsys.readouterr().err
+
+
+def test_second_worker_in_a_state_folder_is_refused(
+    tmp_path: Path, master: ScriptedMaster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    joined(tmp_path / "s", master)
+    with (tmp_path / "s" / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        assert main(["run", "--state", str(tmp_path / "s")]) == os.EX_CONFIG
+    assert "another worker runs" in capsys.readouterr().err
+
+
+def test_wrong_setting_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--state", str(tmp_path), "--slots", "-1"]) == os.EX_CONFIG
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "worker.slots" in said
+
+
+def test_check_says_what_the_machine_can_do(
+    tmp_path: Path, master: ScriptedMaster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    joined(tmp_path / "s", master)
+    assert main(["check", "--state", str(tmp_path / "s"), "--input-root", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "libx264" in said
+    assert master.endpoint in said
+    assert str(tmp_path) in said
+
+
+def test_check_of_a_machine_that_may_not_start_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "--state", str(tmp_path)]) == os.EX_CONFIG
+    assert "has not joined" in capsys.readouterr().out
+
+
+def test_missing_ffmpeg_is_said_with_the_way_out(
+    tmp_path: Path, master: ScriptedMaster, capsys: pytest.CaptureFixture[str]
+) -> None:
+    joined(tmp_path / "s", master)
+    config = tmp_path / "c.toml"
+    config.write_text('[media]\nffmpeg = "/nonexistent/ffmpeg"\n')
+    assert main(["run", "--state", str(tmp_path / "s"), "--config", str(config)]) == os.EX_CONFIG
+    assert "/nonexistent/ffmpeg" in capsys.readouterr().err
+
+
+def test_worker_runs_in_the_foreground_and_leaves_at_sigterm(tmp_path: Path, master: ScriptedMaster) -> None:
+    joined(tmp_path / "s", master)
+    argv = [sys.executable, "-m", "ffrtmp_worker.main", "run", "--state", str(tmp_path / "s"), "--slots", "3"]
+    argv += ["--log-form", "json"]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True, env=env, cwd=Path(__file__).parents[2]) as worker:
+        try:
+            hello = master.expect(Hello)
+            assert hello.slots == 3
+            assert "libx264" in hello.hardware.encoders
+            master.welcome()
+            worker.send_signal(signal.SIGTERM)
+            master.expect(Bye)
+            assert worker.wait(20) == 0
+        finally:
+            worker.kill()
+        assert worker.stderr is not None
+        lines = worker.stderr.read().splitlines()
+    assert '"event": "started"' in lines[0]
+    assert '"event": "stopped"' in lines[-1]

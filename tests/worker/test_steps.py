@@ -1,0 +1,167 @@
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ffrtmp_worker.ffmpeg import environment
+from ffrtmp_worker.places import Places
+from ffrtmp_worker.recipe import AttemptFailed, Step, StepEnd, StepName
+from ffrtmp_worker.sources import SourceCache
+from ffrtmp_worker.steps import FfmpegRecipe, Workshop
+from ffrtmp_worker.tools import Tools
+from ffrtmpd.wire.messages.session import Assign
+from ffrtmpd.wire.vocabulary import FailureClass
+from tests.worker.bench import assign
+
+TOOLS = Tools(ffmpeg="/usr/bin/ffmpeg", ffmpeg_version="5.1", ffprobe="/usr/bin/ffprobe", python="/usr/bin/python3")
+SOURCE = b"""{"format": {"format_name": "matroska,webm", "duration": "10.0", "size": "99"}, "streams": [
+  {"codec_type": "video", "codec_name": "h264", "width": 1920, "height": 1080, "avg_frame_rate": "30/1",
+   "nb_read_packets": "300"},
+  {"codec_type": "audio", "codec_name": "pcm_s16le", "sample_rate": "48000", "channels": 2}]}"""
+OUTPUT = SOURCE.replace(b"matroska,webm", b"mov,mp4")
+GOOD = StepEnd(exit_code=0, stdout=b"", log_tail="")
+
+Make = Callable[[Assign], FfmpegRecipe]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Make:
+    shop = Workshop(
+        tools=TOOLS,
+        encoders=("libx264",),
+        places=Places(input_roots=(tmp_path,), output_roots=(tmp_path / "out",)),
+        sources=SourceCache(tmp_path / "sources", 1 << 20),
+        render_node=None,
+        environment=environment(os.environ),
+    )
+    return shop.recipe
+
+
+def going(step: Step | None) -> Step:
+    assert step is not None
+    return step
+
+
+def test_job_without_input_makes_its_source_then_probes_encodes_and_checks(make: Make, tmp_path: Path) -> None:
+    recipe = make(replace(assign(), duration_s=10.0))
+    step = going(recipe.advance(None))
+    assert (step.name, step.argv[0]) == (StepName.SOURCE, TOOLS.ffmpeg)
+    Path(step.argv[-1].removeprefix("file:")).write_bytes(b"source")
+    step = going(recipe.advance(GOOD))
+    assert (step.name, step.argv[0]) == (StepName.PROBE, TOOLS.ffprobe)
+    assert (recipe.partial, recipe.encoder) == (None, None)
+    step = going(recipe.advance(replace(GOOD, stdout=SOURCE)))
+    assert (step.name, step.timeout_s) == (StepName.ENCODE, None)
+    assert (recipe.encoder, recipe.output) == ("libx264", str(tmp_path / "out" / "out.mp4"))
+    assert step.argv[-1] == f"file:{recipe.partial}"
+    assert going(recipe.advance(GOOD)).name is StepName.CHECK
+    assert recipe.advance(replace(GOOD, stdout=OUTPUT)) is None
+    assert recipe.media is not None
+    assert recipe.media.video is not None
+    recipe.close()
+    # Made once: the next job finds it.
+    assert going(make(replace(assign(), duration_s=10.0)).advance(None)).name is StepName.PROBE
+
+
+def test_unfinished_source_is_removed(make: Make, tmp_path: Path) -> None:
+    recipe = make(assign())
+    target = Path(going(recipe.advance(None)).argv[-1].removeprefix("file:"))
+    target.write_bytes(b"half")
+    recipe.close()
+    assert list((tmp_path / "sources").iterdir()) == []
+
+
+def test_job_with_a_file_is_probed_first(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "in.mov").write_bytes(b"x")
+    step = going(make(replace(assign(), input="in.mov")).advance(None))
+    assert step.name is StepName.PROBE
+    assert f"file:{tmp_path}/in.mov" in step.argv
+
+
+@pytest.mark.parametrize(
+    ("change", "failure", "says"),
+    [
+        ({"input": "/etc/passwd"}, FailureClass.PERMANENT, "input_roots"),
+        ({"input": "gone.mp4"}, FailureClass.PERMANENT, "no such file"),
+        ({"output": "../../escape.mp4"}, FailureClass.PERMANENT, "output_roots"),
+    ],
+)
+def test_place_that_may_not_be_reached_fails_for_good(
+    make: Make, change: dict[str, str], failure: FailureClass, says: str
+) -> None:
+    with pytest.raises(AttemptFailed, match=says) as caught:
+        make(replace(assign(), **change)).advance(None)  # type: ignore[arg-type]
+    assert caught.value.failure_class is failure
+
+
+def test_encoder_that_is_not_here_may_be_elsewhere(make: Make, tmp_path: Path) -> None:
+    (tmp_path / "in.mov").write_bytes(b"x")
+    recipe = make(replace(assign(), input="in.mov", encoder="h264_nvenc"))
+    recipe.advance(None)
+    with pytest.raises(AttemptFailed, match="h264_nvenc") as caught:
+        recipe.advance(replace(GOOD, stdout=SOURCE))
+    assert caught.value.failure_class is FailureClass.TRANSIENT
+
+
+def encoding(make: Make, tmp_path: Path) -> FfmpegRecipe:
+    (tmp_path / "in.mov").write_bytes(b"x")
+    recipe = make(replace(assign(), input="in.mov"))
+    recipe.advance(None)
+    recipe.advance(replace(GOOD, stdout=SOURCE))
+    return recipe
+
+
+def test_failed_encode_is_classed_by_its_log(make: Make, tmp_path: Path) -> None:
+    recipe = encoding(make, tmp_path)
+    log = "[error] av_interleaved_write_frame(): No space left on device\n"
+    with pytest.raises(AttemptFailed, match="No space left") as caught:
+        recipe.advance(StepEnd(exit_code=1, stdout=b"", log_tail=log))
+    assert caught.value.failure_class is FailureClass.TRANSIENT
+
+
+@pytest.mark.parametrize("end", [replace(GOOD, exit_code=1), replace(GOOD, stdout=b"?")])
+def test_output_that_cannot_be_read_is_a_failure(make: Make, tmp_path: Path, end: StepEnd) -> None:
+    recipe = encoding(make, tmp_path)
+    recipe.advance(GOOD)
+    with pytest.raises(AttemptFailed, match="the output cannot be read"):
+        recipe.advance(end)
+
+
+def test_output_that_was_cut_short_is_a_failure(make: Make, tmp_path: Path) -> None:
+    recipe = encoding(make, tmp_path)
+    recipe.advance(GOOD)
+    short = OUTPUT.replace(b'"300"', b'"211"')
+    with pytest.raises(AttemptFailed, match="211 frames, expected 300"):
+        recipe.advance(replace(GOOD, stdout=short))
+
+
+def block(frame: int, out_time_s: float) -> bytes:
+    return f"frame={frame}\nout_time_us={int(out_time_s * 1e6)}\ntotal_size={frame}\nprogress=continue\n".encode()
+
+
+def test_progress_is_measured_from_the_start_of_the_encoder(make: Make, tmp_path: Path) -> None:
+    recipe = encoding(make, tmp_path)
+    recipe.begun(100.0, 0.0)
+    progress = recipe.read(block(30, 1.0), 101.0, 0.0)
+    assert progress is not None
+    assert (progress.frame, progress.percent, progress.fps) == (30, 10.0, 30.0)
+
+
+def test_push_goes_on_where_its_pause_began(make: Make) -> None:
+    recipe = make(replace(assign(live=True), duration_s=10.0))
+    step = going(recipe.advance(None))
+    assert (step.name, recipe.partial, recipe.pushes) == (StepName.ENCODE, None, True)
+    recipe.begun(0.0, 0.0)
+    before = recipe.read(block(120, 4.0), 4.0, 0.0)
+    again = recipe.again()
+    assert again.argv[again.argv.index("-t") + 1] == "6.000000"
+    recipe.begun(100.0, 96.0)
+    after = recipe.read(block(30, 1.0), 101.0, 96.0)
+    assert before is not None
+    assert after is not None
+    assert (after.frame, after.out_time_s) == (150, 5.0)
+    assert (after.percent or 0) > (before.percent or 0)
+    assert recipe.advance(GOOD) is None
+    assert recipe.output == "rtmp://host/live/key"
