@@ -1,0 +1,19 @@
+"""What a test needs of the machine: without it the test is skipped, or fails where everything must run."""
+
+import os
+import shutil
+from typing import NoReturn
+
+import pytest
+
+
+def need(what: str) -> NoReturn:
+    """Skip the test because something is missing; fail it if FFRTMP_REQUIRE_ALL says that nothing may be."""
+    if os.environ.get("FFRTMP_REQUIRE_ALL") == "1":
+        pytest.fail(f"missing, and FFRTMP_REQUIRE_ALL is set: {what}")
+    pytest.skip(what)
+
+
+def program(name: str) -> str:
+    """Return the path of an installed program."""
+    return shutil.which(name) or need(f"{name} is not installed")
