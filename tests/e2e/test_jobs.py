@@ -21,7 +21,7 @@ pytestmark = pytest.mark.e2e
 def probe(path: Path) -> MediaInfo:
     """Look at a file with the tools of this machine, not with what the worker said."""
     tools = find_tools()
-    return parse_probe(run_tool(probe_command(tools, str(path)), timeout_s=60).stdout, tools)
+    return parse_probe(run_tool(probe_command(tools, f"file:{path}"), timeout_s=60).stdout, tools)
 
 
 def running_job(house: Cluster, *arguments: str) -> str:

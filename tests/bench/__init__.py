@@ -1,0 +1,1 @@
+"""Measurements beside bare baselines; figures to read, never to assert."""

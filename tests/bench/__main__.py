@@ -1,0 +1,35 @@
+"""``python -m tests.bench [NAME...]``: measure and print one table."""
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from tests.bench import overhead, startup, submit
+from tests.bench.measure import Row, table
+
+BENCHMARKS: dict[str, Callable[[Path], Iterator[Row]]] = {
+    "overhead": overhead.run,
+    "startup": startup.run,
+    "submit": submit.run,
+}
+
+
+def main(names: Sequence[str]) -> int:
+    unknown = set(names) - set(BENCHMARKS)
+    if unknown:
+        print(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}", file=sys.stderr)
+        return os.EX_USAGE
+    rows: list[Row] = []
+    for name in names or BENCHMARKS:
+        print(f"{name} ...", file=sys.stderr, flush=True)
+        with tempfile.TemporaryDirectory(prefix="ffrtmp-bench-") as folder:
+            rows += BENCHMARKS[name](Path(folder) / name)
+    print(table(rows))
+    print("\nratio and beyond: medians over pairs taken in turns. Times say nothing on a busy machine; ratios say more.")
+    return os.EX_OK
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
