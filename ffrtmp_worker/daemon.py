@@ -15,7 +15,6 @@ from typing import Any, Final
 import zmq
 
 from ffrtmp_worker.agent import Agent
-from ffrtmp_worker.bell import Bell
 from ffrtmp_worker.events import (
     Action,
     ChildExited,
@@ -49,6 +48,7 @@ from ffrtmp_worker.process import EXIT_NOT_FOUND, Child
 from ffrtmp_worker.spool import Spool
 from ffrtmp_worker.staging import PartialNotes, publish
 from ffrtmpd.base.logs import Logger
+from ffrtmpd.base.service import Bell
 from ffrtmpd.wire.catalogue import MASTER_TO_WORKER
 from ffrtmpd.wire.codec import Message, ProtocolError, decode, encode
 from ffrtmpd.wire.curve import KeyPair, client_socket

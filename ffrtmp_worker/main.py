@@ -7,15 +7,12 @@ import os
 import random
 import secrets
 import sys
-import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final
 
 from ffrtmp_worker.agent import Agent
-from ffrtmp_worker.bell import Bell
 from ffrtmp_worker.config import Home, Settings, read_settings
 from ffrtmp_worker.daemon import Daemon
 from ffrtmp_worker.encoders import prove, render_node
@@ -33,6 +30,7 @@ from ffrtmp_worker.steps import Workshop
 from ffrtmp_worker.tools import ToolError, Tools, find_tools
 from ffrtmpd import __version__
 from ffrtmpd.base.logs import Logger
+from ffrtmpd.base.service import Bell, CrashReport
 from ffrtmpd.base.settings import SettingsError
 from ffrtmpd.wire.curve import KeyFileError, KeyPair, fingerprint, is_key, make_private_folder, read_key_file
 from ffrtmpd.wire.messages.nodes import Hardware
@@ -185,7 +183,7 @@ def _run(options: dict[str, Any]) -> int:
         stack.callback(bell.close)
         stack.enter_context(bell.on_signals())
         daemon = _daemon(settings, home, own, server_public, log=log, bell=bell)
-        with _CrashReport(log):
+        with CrashReport(log):
             daemon.run()
     log.info("stopped")
     return os.EX_OK
@@ -294,24 +292,6 @@ def _one_worker(home: Home) -> Iterator[None]:
                 f"another worker runs in {home.state}: stop it, or give this one a folder of its own with --state"
             ) from None
         yield
-
-
-class _CrashReport:
-    """Turns a fault of ours into one log line with its traceback, and the exit code for it."""
-
-    def __init__(self, log: Logger) -> None:
-        self._log = log
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is None or isinstance(error, SystemExit):
-            return
-        self._log.error("crashed", error=repr(error), traceback="".join(traceback.format_exception(error)))
-        raise SystemExit(os.EX_SOFTWARE) from error
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import zmq
 
 from ffrtmpd.auth import ZapDoor, plain_address
 from ffrtmpd.base.logs import Logger
+from ffrtmpd.base.service import Bell
 from ffrtmpd.events import (
     Action,
     Event,
@@ -27,7 +28,6 @@ from ffrtmpd.events import (
     Side,
     TimeCame,
 )
-from ffrtmpd.service import StopBell
 from ffrtmpd.store import StoreReadOnly
 from ffrtmpd.wire.catalogue import CLIENT_REQUESTS, PERMISSIONS, READERS, WORKER_TO_MASTER
 from ffrtmpd.wire.codec import FRAMES, MESSAGE_MAX, Message, ProtocolError, decode, encode
@@ -216,7 +216,7 @@ class Daemon:
         listener: Listener,
         brain: Brain,
         ledger: Ledger,
-        bell: StopBell,
+        bell: Bell,
         log: Logger,
         clock: Callable[[], Now] = read_clock,
     ) -> None:
@@ -253,7 +253,7 @@ class Daemon:
         """Take one turn; ``before`` is when the last one ended. Return whether to go on."""
         timeout_ms = self._timeout_ms(before)
         ready = dict(self._poller.poll(timeout_ms))
-        if self._bell.fileno() in ready:
+        if self._bell.fileno() in ready and self._bell.stops_heard():
             return False
         now = self._clock()
         self._listener.door.answer()

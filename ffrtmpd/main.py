@@ -7,11 +7,9 @@ import os
 import resource
 import sys
 import time
-import traceback
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final
 
 import zmq
@@ -19,6 +17,7 @@ import zmq
 from ffrtmpd import __version__
 from ffrtmpd.auth import DoorOpen, ZapDoor, prove_closed
 from ffrtmpd.base.logs import Logger
+from ffrtmpd.base.service import Bell, CrashReport, notify
 from ffrtmpd.base.settings import SettingsError
 from ffrtmpd.broker.broker import Broker
 from ffrtmpd.config import (
@@ -41,7 +40,6 @@ from ffrtmpd.events import Side
 from ffrtmpd.initialise import Client, InitError, Step, client_folder, initialise, write_settings
 from ffrtmpd.principals import Principals
 from ffrtmpd.scenario import load_scenarios
-from ffrtmpd.service import StopBell, notify
 from ffrtmpd.store import Store, StoreError
 from ffrtmpd.wire.curve import KeyFileError, KeyPair, fingerprint, make_private_folder, read_key_file
 
@@ -214,32 +212,14 @@ def _master_key(where: Places) -> KeyPair:
 # ── run ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class CrashReport:
-    """Turns a fault of ours into one log line with its traceback and the exit code for it."""
-
-    def __init__(self, log: Logger) -> None:
-        self._log = log
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is None or isinstance(error, (SystemExit, *EXIT_CODES)):
-            return
-        self._log.error("crashed", error=repr(error), traceback="".join(traceback.format_exception(error)))
-        raise SystemExit(os.EX_SOFTWARE) from error
-
-
 def _run(options: dict[str, Any]) -> int:
     settings, where = _load(options)
     log = Logger(form=settings.log.form, level=settings.log.level)
     scenarios = load_scenarios(scenario_files(where.scenario_files))
     key = _master_key(where)
     with ExitStack() as stack:
-        stack.enter_context(CrashReport(log))
-        bell = StopBell()
+        stack.enter_context(CrashReport(log, *EXIT_CODES))
+        bell = Bell()
         stack.callback(bell.close)
         stack.enter_context(bell.on_signals())
         _allow_connections()

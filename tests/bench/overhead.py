@@ -1,7 +1,6 @@
 """What the cluster costs on one file job, beyond the very ffmpeg command that it runs."""
 
 import os
-import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path

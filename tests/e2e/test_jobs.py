@@ -112,7 +112,7 @@ def test_progress_never_goes_back_and_ends_at_a_hundred(house: Cluster) -> None:
         percent = (status["progress"] or {}).get("percent")
         if percent is not None:
             seen.append(percent)
-        return status["state"] == "completed"
+        return bool(status["state"] == "completed")
 
     wait_until(look, dump=house.dump)
     assert seen == sorted(seen)

@@ -10,6 +10,7 @@ import zmq
 
 from ffrtmpd.auth import ZapDoor
 from ffrtmpd.base.logs import Logger
+from ffrtmpd.base.service import Bell
 from ffrtmpd.daemon import Daemon, Listener, read_clock
 from ffrtmpd.events import (
     Action,
@@ -22,7 +23,6 @@ from ffrtmpd.events import (
     TimeCame,
 )
 from ffrtmpd.principals import Principal, Principals
-from ffrtmpd.service import StopBell
 from ffrtmpd.store import StoreReadOnly
 from ffrtmpd.wire.catalogue import CLIENT_REPLIES
 from ffrtmpd.wire.codec import Message, decode, encode
@@ -139,7 +139,7 @@ class Master:
         self.ports = {side: self.listener.bind(side, "tcp://127.0.0.1:0") for side in Side}
         self.brain = Recorder(self.principals)
         self.ledger = Ledger(self.brain.calls)
-        self.bell = StopBell()
+        self.bell = Bell()
         stack.callback(self.bell.close)
         self.skew_s = 0.0
         self.daemon = Daemon(
@@ -164,7 +164,7 @@ class Master:
         thread.start()
 
         def stop() -> None:
-            self.bell.ring()
+            self.bell.stop()
             thread.join(10)
             assert not thread.is_alive()
             assert not raised

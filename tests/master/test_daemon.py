@@ -185,8 +185,8 @@ def test_fault_of_the_broker_ends_the_run(master: Master) -> None:
 
 
 def test_bell_rung_before_the_first_turn_ends_the_run(master: Master) -> None:
-    master.bell.ring()
-    master.bell.ring()
+    master.bell.stop()
+    master.bell.stop()
     master.daemon.run()
     assert master.brain.calls == ["begin", "open", "commit"]
 

@@ -21,8 +21,9 @@ import zmq
 
 from ffrtmpd import __version__
 from ffrtmpd.base.logs import Logger
+from ffrtmpd.base.service import CrashReport
 from ffrtmpd.base.settings import SettingsError
-from ffrtmpd.main import CrashReport, main
+from ffrtmpd.main import main
 from ffrtmpd.store import Store
 from ffrtmpd.wire.catalogue import CLIENT_REPLIES
 from ffrtmpd.wire.codec import Message, decode, encode
@@ -388,6 +389,6 @@ def test_fault_of_the_program_is_logged_with_its_traceback_and_exits_with_sevent
 
 def test_what_an_operator_can_mend_is_no_crash() -> None:
     lines = io.StringIO()
-    with pytest.raises(SettingsError), CrashReport(Logger(stream=lines)):
+    with pytest.raises(SettingsError), CrashReport(Logger(stream=lines), SettingsError):
         raise SettingsError("mend me")
     assert lines.getvalue() == ""

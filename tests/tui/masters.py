@@ -11,13 +11,13 @@ from zmq.utils import z85
 
 from ffrtmpd.auth import ZapDoor
 from ffrtmpd.base.logs import Logger
+from ffrtmpd.base.service import Bell
 from ffrtmpd.broker.broker import Broker
 from ffrtmpd.broker.settings import BrokerSettings
 from ffrtmpd.daemon import Daemon, Listener
 from ffrtmpd.events import Side
 from ffrtmpd.principals import Principals
 from ffrtmpd.scenario import load_scenarios
-from ffrtmpd.service import StopBell
 from ffrtmpd.store import Store
 from ffrtmpd.wire.catalogue import CLIENT_REQUESTS
 from ffrtmpd.wire.codec import decode, encode
@@ -89,14 +89,14 @@ class RealMaster(_InThread):
         super().__init__()
         self.pairs = {name: new_key_pair() for name in roles}
         self._roles = roles
-        self._bell = StopBell()
+        self._bell = Bell()
 
     def __enter__(self) -> "RealMaster":
         self.begin()
         return self
 
     def _ask_to_stop(self) -> None:
-        self._bell.ring()
+        self._bell.stop()
 
     def _serve(self) -> None:
         log = Logger(stream=Silence())  # type: ignore[arg-type]

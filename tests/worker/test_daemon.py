@@ -11,7 +11,6 @@ import pytest
 
 from ffrtmp_worker.agent import Agent
 from ffrtmp_worker.attempt import Limits
-from ffrtmp_worker.bell import Bell
 from ffrtmp_worker.daemon import Daemon
 from ffrtmp_worker.ffmpeg import environment
 from ffrtmp_worker.hardware import LoadMeter
@@ -25,6 +24,7 @@ from ffrtmp_worker.staging import PartialNotes
 from ffrtmp_worker.steps import Workshop
 from ffrtmp_worker.tools import find_tools
 from ffrtmpd.base.logs import Logger
+from ffrtmpd.base.service import Bell
 from ffrtmpd.wire.curve import new_key_pair
 from ffrtmpd.wire.messages.nodes import Hardware
 from ffrtmpd.wire.messages.session import (

@@ -1,11 +1,15 @@
-"""One descriptor that wakes the poller for signals and for work done in another thread."""
+"""What a daemon hears from and tells the system that runs it: signals, wake-ups, systemd, and its own faults."""
 
+import os
 import signal
 import socket
-from collections.abc import Iterator
+import traceback
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from types import FrameType
+from types import FrameType, TracebackType
 from typing import Final
+
+from ffrtmpd.base.logs import Logger
 
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _WAKE: Final = b"\0"
@@ -29,7 +33,7 @@ class Bell:
         self._ring(_WAKE)
 
     def stop(self) -> None:
-        """Ask for a stop, as SIGTERM does; the second time in a hurry."""
+        """Ask for a stop, as SIGTERM does. May be called from any thread, and more than once."""
         self._ring(bytes([signal.SIGTERM]))
 
     def stops_heard(self) -> int:
@@ -69,3 +73,41 @@ class Bell:
 
 def _heard(_number: int, _frame: FrameType | None) -> None:
     """Do nothing: a handler must exist for the signal's number to be written to the descriptor."""
+
+
+def notify(state: str, environment: Mapping[str, str] = os.environ) -> None:
+    """Tell systemd ``READY=1`` or the like; nothing happens where nobody asked to be told."""
+    address = environment.get("NOTIFY_SOCKET", "")
+    if not address.startswith(("/", "@")):
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as door:
+        try:
+            door.connect("\0" + address[1:] if address.startswith("@") else address)
+            door.send(state.encode())
+        except OSError:
+            # The daemon works without being watched.
+            return
+
+
+class CrashReport:
+    """Turns a fault of ours into one log line with its traceback, and the exit code for it.
+
+    Args:
+        log: where the line goes.
+        foreseen: exceptions with an explanation of their own, which pass.
+    """
+
+    def __init__(self, log: Logger, *foreseen: type[BaseException]) -> None:
+        self._log = log
+        self._foreseen = (SystemExit, *foreseen)
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None or isinstance(error, self._foreseen):
+            return
+        self._log.error("crashed", error=repr(error), traceback="".join(traceback.format_exception(error)))
+        raise SystemExit(os.EX_SOFTWARE) from error

@@ -9,22 +9,22 @@ from pathlib import Path
 
 import pytest
 
-from ffrtmpd.service import STOP_SIGNALS, StopBell, notify
+from ffrtmpd.base.service import STOP_SIGNALS, Bell, notify
 
 
 @pytest.fixture
-def bell() -> Iterator[StopBell]:
-    made = StopBell()
+def bell() -> Iterator[Bell]:
+    made = Bell()
     yield made
     made.close()
 
 
-def rings(bell: StopBell, within_s: float = 0.0) -> bool:
+def rings(bell: Bell, within_s: float = 0.0) -> bool:
     return bool(select.select([bell], [], [], within_s)[0])
 
 
 @pytest.mark.parametrize("number", STOP_SIGNALS)
-def test_stop_signal_rings_the_bell(bell: StopBell, number: signal.Signals) -> None:
+def test_stop_signal_rings_the_bell(bell: Bell, number: signal.Signals) -> None:
     before = signal.getsignal(number)
     with bell.on_signals():
         assert not rings(bell)
@@ -33,9 +33,9 @@ def test_stop_signal_rings_the_bell(bell: StopBell, number: signal.Signals) -> N
     assert signal.getsignal(number) == before
 
 
-def test_bell_may_be_rung_without_end(bell: StopBell) -> None:
+def test_bell_may_be_rung_without_end(bell: Bell) -> None:
     for _ in range(10_000):
-        bell.ring()
+        bell.stop()
     assert rings(bell)
 
 
