@@ -1,7 +1,6 @@
 """What a command is: nouns with verbs with arguments, as tables from which parser, help and manuals are made."""
 
 import argparse
-import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NoReturn
@@ -111,6 +110,8 @@ def parse(noun: Noun, verb: Verb, words: Sequence[str]) -> argparse.Namespace:
 
 def did_you_mean(word: str, known: Sequence[str]) -> str:
     """Return ``, did you mean …?`` with the nearest of ``known``, or nothing."""
+    import difflib
+
     near = difflib.get_close_matches(word, known, n=1)
     return f", did you mean {near[0]!r}?" if near else ""
 

@@ -123,21 +123,25 @@ def _play(run: Run, cluster: Any, source: Path | None) -> int:
             board.update(changed)
         board.close()
         replies = [follow.status(show, job_id) for job_id in titles]
-    _show(show, replies, titles, cluster)
+    _show(show, replies, titles, cluster.received() if live_url else None)
     return Exit.OK if follow.verdict(reply.job for reply in replies) is Exit.OK else Exit.FAILED
 
 
-def _show(run: Run, replies: Sequence[Any], titles: Mapping[str, str], cluster: Any) -> None:
+def _show(run: Run, replies: Sequence[Any], titles: Mapping[str, str], received: Any) -> None:
+    """Write the results; ``received`` is what the ingest recorded of the live push, as probed."""
     from ffrtmp_tui.job_view import video_text
     from ffrtmp_tui.render import Column
     from ffrtmp_tui.terminal import clean
 
-    received = cluster.folder / "live.mkv"
+    def probed(reply: Any) -> str | None:
+        media = received if reply.spec.output_mode != "file" else reply.report and reply.report.media
+        return media and video_text(media)
+
     columns = (
         Column(title="Job ID", name="job_id", get=lambda reply: reply.job.job_id),
         Column(title="What", name="what", get=lambda reply: titles[reply.job.job_id].strip()),
-        Column(title="Scenario", name="scenario", get=lambda reply: reply.job.scenario),
-        Column(title="Queue", name="queue", get=lambda reply: reply.job.queue),
+        Column(title="Scenario", name="scenario", get=lambda reply: reply.job.scenario, wide=True),
+        Column(title="Queue", name="queue", get=lambda reply: reply.job.queue, wide=True),
         Column(title="Status", name="state", get=lambda reply: reply.job.state),
         Column(title="Node ID", name="node_id", get=lambda reply: reply.job.node_id),
         Column(title="Encoder", name="encoder", get=lambda reply: reply.report and reply.report.encoder),
@@ -148,16 +152,10 @@ def _show(run: Run, replies: Sequence[Any], titles: Mapping[str, str], cluster: 
             show=units.duration_text,
             right=True,
         ),
-        Column(
-            title="Output as Probed",
-            name="video",
-            get=lambda reply: reply.report and reply.report.media and video_text(reply.report.media),
-        ),
+        Column(title="Output as Probed", name="video", get=probed),
         Column(title="Output", name="output", get=lambda reply: reply.job.output, wide=True),
     )
     run.show_list("jobs", replies, columns, name_of=lambda reply: reply.job.job_id)
-    if received.exists():
-        run.terminal.say(f"the ingest received {units.size_text(received.stat().st_size)} of the live push")
     for reply in replies:
         if reply.job.state != "completed":
             run.terminal.say(f"\n{reply.job.job_id} {reply.job.state}: {clean(reply.job.reason or 'no reason given')}")
@@ -175,7 +173,7 @@ def _start_ingest(cluster: Any) -> str | None:
         return None
     port = free_port()
     url = f"rtmp://127.0.0.1:{port}/live/demo"
-    output = str(cluster.folder / "live.mkv")
+    output = str(cluster.recording)
     quiet = ("-hide_banner", "-nostdin", "-y", "-loglevel", "warning")
     cluster.start("ingest", ffmpeg, *quiet, "-listen", "1", "-f", "flv", "-i", url, "-c", "copy", output)
     try:

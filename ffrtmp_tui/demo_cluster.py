@@ -17,6 +17,8 @@ from typing import Final
 
 from ffrtmp_tui.contexts import Context, resolve
 from ffrtmp_tui.failures import Exit, Failure, usage
+from ffrtmpd.wire.messages.jobs import MediaInfo
+from ffrtmpd.wire.schema import from_plain
 
 START_S: Final = 30.0
 # What a worker may take to stop its encoders cleanly, and a little more.
@@ -99,6 +101,17 @@ class DemoCluster:
                 code="demo",
             )
         return done.stdout
+
+    @property
+    def recording(self) -> Path:
+        """Where the ingest records the live push."""
+        return self.folder / "live.mkv"
+
+    def received(self) -> MediaInfo:
+        """Return what the ingest recorded, once it has closed its file."""
+        self._running["ingest"].wait(START_S)
+        text = self.command(*WORKER, "probe", str(self.recording), "--state", str(self.folder / "probe"))
+        return from_plain(MediaInfo, json.loads(text))
 
     def start(self, name: str, *argv: str) -> None:
         """Start a process in a session of its own, with its output in ``logs/NAME.log``."""

@@ -1,7 +1,6 @@
 """Where a command writes: data to one stream, everything else to the other."""
 
 import os
-import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -53,6 +52,9 @@ class Terminal:
 
     def size(self) -> tuple[int, int]:
         """Return columns and lines."""
+        # It brings every compressor of the library along.
+        import shutil
+
         size = shutil.get_terminal_size()
         return size.columns, size.lines
 

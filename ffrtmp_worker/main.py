@@ -3,6 +3,7 @@
 import argparse
 import fcntl
 import hashlib
+import json
 import os
 import random
 import secrets
@@ -21,8 +22,9 @@ from ffrtmp_worker.ffmpeg import environment
 from ffrtmp_worker.hardware import LoadMeter, read_gpus, read_hardware
 from ffrtmp_worker.link import EnrolError, Unreachable
 from ffrtmp_worker.logbook import Logbook
-from ffrtmp_worker.places import Places
-from ffrtmp_worker.process import kill_marked
+from ffrtmp_worker.places import FILE_PREFIX, Places
+from ffrtmp_worker.probe import ProbeError, parse_probe, probe_command
+from ffrtmp_worker.process import ToolTimeout, kill_marked, run_tool
 from ffrtmp_worker.sources import SourceCache
 from ffrtmp_worker.spool import Spool
 from ffrtmp_worker.staging import PartialNotes
@@ -34,16 +36,21 @@ from ffrtmpd.base.service import Bell, CrashReport
 from ffrtmpd.base.settings import SettingsError
 from ffrtmpd.wire.curve import KeyFileError, KeyPair, fingerprint, is_key, make_private_folder, read_key_file
 from ffrtmpd.wire.messages.nodes import Hardware
+from ffrtmpd.wire.schema import to_full
 
 PROGRAM: Final = "ffrtmp-worker"
+# Counting the packets of a long film reads all of it.
+PROBE_S: Final = 600.0
 EXAMPLES: Final = """\
 examples:
   ffrtmp-worker join ffrtmp1_...       enrol this machine with the line that `ffrtmp keys invite` printed
   ffrtmp-worker                        run it
   ffrtmp-worker run --slots 4 --input-root /srv/media --output-root /srv/encoded
   ffrtmp-worker check                  say what this machine can encode, and whether it may start
+  ffrtmp-worker probe clip.mp4         say what is in a file, as JSON; the same look that every output gets
 
 exit codes: 0 stopped as asked, 2 wrong usage, 69 the master cannot be reached, 70 a fault of the program itself,
+65 the file is no media, 75 looking at it took too long,
 77 the master refuses the invitation, 78 settings, key or tools cannot be used
 """
 
@@ -60,6 +67,8 @@ EXIT_CODES: Final[dict[type[Exception], int]] = {
     SettingsError: os.EX_CONFIG,
     KeyFileError: os.EX_CONFIG,
     ToolError: os.EX_CONFIG,
+    ProbeError: os.EX_DATAERR,
+    ToolTimeout: os.EX_TEMPFAIL,
     AlreadyRunning: os.EX_CONFIG,
 }
 
@@ -83,18 +92,20 @@ def parser() -> argparse.ArgumentParser:
         parents=[common],
     )
     top.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
-    commands = top.add_subparsers(dest="command", metavar="run | join | check")
+    commands = top.add_subparsers(dest="command", metavar="run | join | check | probe")
     commands.add_parser("run", help="run the worker (the default)", parents=[common])
     joining = commands.add_parser("join", help="enrol this machine with an invitation", parents=[common])
     joining.add_argument("line", metavar="LINE", help="what `ffrtmp keys invite NAME --role worker` printed")
     commands.add_parser("check", help="say what this machine can do and whether it may start", parents=[common])
+    probing = commands.add_parser("probe", help="say what is in a file, as JSON", parents=[common])
+    probing.add_argument("file", metavar="FILE", help="the file to look at")
     return top
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     options = vars(parser().parse_args(arguments))
-    command = {"join": _join, "check": _check}.get(options.pop("command") or "run", _run)
+    command = {"join": _join, "check": _check, "probe": _probe}.get(options.pop("command") or "run", _run)
     try:
         return command(options)
     except tuple(EXIT_CODES) as error:
@@ -168,6 +179,18 @@ def _folder(path: Path, access: int) -> str:
     if not path.is_dir():
         return f"{path} (not there)" if access == os.R_OK else f"{path} (not there; made at the first output)"
     return f"{path}" if os.access(path, access | os.X_OK) else f"{path} (no access)"
+
+
+# ── probe ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _probe(options: dict[str, Any]) -> int:
+    settings, _ = _load(options)
+    tools = find_tools(settings.media.ffmpeg, settings.media.ffprobe)
+    source = f"{FILE_PREFIX}{Path(options['file']).resolve(strict=True)}"
+    looked = run_tool(probe_command(tools, source), timeout_s=PROBE_S)
+    print(json.dumps(to_full(parse_probe(looked.stdout, tools)), indent=2))
+    return os.EX_OK
 
 
 # ── run ───────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -4,6 +4,7 @@ Run as a program of its own, by path, so that a crash of a demuxer costs one chi
 ``python -P probe_av.py SOURCE PROTOCOLS FORMATS COUNT``.
 """
 
+import gc
 import json
 import sys
 from fractions import Fraction
@@ -105,4 +106,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    # The interpreter would look through all of PyAV for garbage once more.
+    gc.freeze()
+    sys.exit(code)

@@ -1,6 +1,7 @@
 """Generated sources: a moving test picture with noise and a tone, made once per size and rate and kept for a while."""
 
 import contextlib
+import math
 import os
 import secrets
 from collections import Counter
@@ -14,6 +15,7 @@ from ffrtmp_worker.ffmpeg import STATS_PERIOD_S
 from ffrtmp_worker.places import FILE_PREFIX
 from ffrtmp_worker.task import DEFAULT_FPS, GENERATED_S, nearest_rate
 from ffrtmp_worker.tools import Tools
+from ffrtmpd.wire.messages.jobs import AudioStream, MediaInfo, VideoStream
 from ffrtmpd.wire.messages.session import Encode
 
 # Longer ones are this one played again and again: at 4K60 a minute takes more than a gigabyte.
@@ -41,6 +43,15 @@ class Generated:
         """The file's name in the cache."""
         rate = f"{self.rate.numerator}" + ("" if self.rate.denominator == 1 else f"-{self.rate.denominator}")
         return f"testsrc2-{EDITION}-{self.width}x{self.height}-{rate}-{self.duration_s:.3f}s{SUFFIX}"
+
+    @property
+    def media(self) -> MediaInfo:
+        """What a probe of the file would tell: it was made here, so nobody needs to look."""
+        # As many as begin before its end, with the end as the command that makes it says it.
+        frames = math.ceil(Fraction(f"{self.duration_s:.6f}") * self.rate)
+        video = VideoStream(codec="unknown", width=self.width, height=self.height, fps=float(self.rate), frames=frames)
+        sound = AudioStream(codec="pcm_s16le", sample_rate=48_000, channels=2)
+        return MediaInfo(container="matroska", duration_s=self.duration_s, video=video, audio=sound)
 
 
 def generated_for(encode: Encode, duration_s: float | None) -> Generated:

@@ -158,14 +158,15 @@ class FfmpegRecipe:
         self._destination = shop.places.resolve_output(assign.output, job_id=assign.job_id, mode=assign.output_mode)
         if assign.input is not None:
             self._source = shop.places.resolve_input(assign.input)
-            return self._probe()
+            argv = probe_command(shop.tools, self._source, count=worth_counting(self._source))
+            return self._made(StepName.PROBE, argv, PROBE_S)
         self._generated = generated_for(assign.encode, assign.duration_s)
         if self.pushes:
             self._source = live_graph(self._generated)
             return self._planned_encode(media=None)
         self._cached = shop.sources.take(self._generated)
         if self._cached is not None:
-            return self._probe()
+            return self._generated_encode(self._generated, self._cached)
         self._temporary = shop.sources.temporary(self._generated)
         argv = source_command(shop.tools, self._generated, self._temporary, shop.encoders)
         return self._made(StepName.SOURCE, argv, SOURCE_S)
@@ -174,10 +175,11 @@ class FfmpegRecipe:
         match self._step:
             case StepName.SOURCE:
                 self._require(end, live=False)
-                if self._temporary is not None and self._generated is not None:
-                    self._cached = self._shop.sources.keep(self._temporary, self._generated)
-                    self._temporary = None
-                return self._probe()
+                if self._temporary is None or self._generated is None:
+                    raise RuntimeError("no source was being made")
+                self._cached = self._shop.sources.keep(self._temporary, self._generated)
+                self._temporary = None
+                return self._generated_encode(self._generated, self._cached)
             case StepName.PROBE:
                 self._require(end, live=False)
                 return self._planned_encode(media=self._parsed(end))
@@ -192,11 +194,9 @@ class FfmpegRecipe:
                 self._check(end)
                 return None
 
-    def _probe(self) -> Step:
-        if self._cached is not None:
-            self._source = FILE_PREFIX + str(self._cached)
-        argv = probe_command(self._shop.tools, self._source, count=worth_counting(self._source))
-        return self._made(StepName.PROBE, argv, PROBE_S)
+    def _generated_encode(self, generated: Generated, path: Path) -> Step:
+        self._source = FILE_PREFIX + str(path)
+        return self._planned_encode(media=generated.media)
 
     def _planned_encode(self, media: MediaInfo | None) -> Step:
         self._task = plan(

@@ -1,7 +1,9 @@
 """What a test needs of the machine: without it the test is skipped, or fails where everything must run."""
 
+import importlib
 import os
 import shutil
+from types import ModuleType
 from typing import NoReturn
 
 import pytest
@@ -17,3 +19,11 @@ def need(what: str) -> NoReturn:
 def program(name: str) -> str:
     """Return the path of an installed program."""
     return shutil.which(name) or need(f"{name} is not installed")
+
+
+def module(name: str) -> ModuleType:
+    """Return an optional module."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        need(f"the Python package {name} is not installed")

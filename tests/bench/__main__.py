@@ -21,13 +21,17 @@ def main(names: Sequence[str]) -> int:
     if unknown:
         print(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}", file=sys.stderr)
         return os.EX_USAGE
+    # Programs run as they are installed: with their bytecode on disk.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     rows: list[Row] = []
     for name in names or BENCHMARKS:
         print(f"{name} ...", file=sys.stderr, flush=True)
         with tempfile.TemporaryDirectory(prefix="ffrtmp-bench-") as folder:
             rows += BENCHMARKS[name](Path(folder) / name)
     print(table(rows))
-    print("\nratio and beyond: medians over pairs taken in turns. Times say nothing on a busy machine; ratios say more.")
+    print(
+        "\nratio and beyond: medians over pairs taken in turns. Times say nothing on a busy machine; ratios say more."
+    )
     return os.EX_OK
 
 

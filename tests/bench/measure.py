@@ -1,5 +1,6 @@
 """Taking turns with a baseline, and the table of what came out."""
 
+import resource
 import statistics
 import subprocess
 import time
@@ -43,7 +44,10 @@ def table(rows: Sequence[Row]) -> str:
     widths = [max(len(line[column]) for line in lines) for column in range(len(HEADINGS))]
 
     def text(line: Sequence[str]) -> str:
-        padded = (cell.ljust(width) if at == 0 else cell.rjust(width) for at, (cell, width) in enumerate(zip(line, widths, strict=True)))
+        padded = (
+            cell.ljust(width) if at == 0 else cell.rjust(width)
+            for at, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
         return f"| {' | '.join(padded)} |"
 
     rule = "|".join(["-" * (widths[0] + 2), *("-" * (width + 1) + ":" for width in widths[1:])])
@@ -61,14 +65,27 @@ def in_turns(rounds: int, *takes: Take) -> dict[str, list[float]]:
     return found
 
 
-def wall_s(argv: Sequence[str], *, env: Mapping[str, str] | None = None, stdin: str = "") -> float:
-    """Return the seconds that a program takes from start to end; it must succeed."""
-    begun = time.perf_counter()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What a program took from start to end, in seconds; ``cpu_s`` of it and the children it waited for."""
+
+    wall_s: float
+    cpu_s: float
+
+
+def cost(argv: Sequence[str], *, env: Mapping[str, str], stdin: str = "") -> Cost:
+    """Run a program, which must succeed, and return what it took."""
+    cpu_before_s, begun_s = _children_cpu_s(), time.perf_counter()
     done = subprocess.run(argv, env=env, input=stdin, capture_output=True, text=True, check=False)
-    taken = time.perf_counter() - begun
+    taken = Cost(wall_s=time.perf_counter() - begun_s, cpu_s=_children_cpu_s() - cpu_before_s)
     if done.returncode != 0:
         raise RuntimeError(f"{argv[0]} ended with {done.returncode}\n{done.stdout}\n{done.stderr}")
     return taken
+
+
+def _children_cpu_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _figure(value: float) -> str:

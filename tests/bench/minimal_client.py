@@ -10,7 +10,9 @@ def main() -> int:
     endpoint, server_key, public, secret, job = sys.stdin.read().split()
     context = zmq.Context()
     socket = context.socket(zmq.REQ)
-    socket.curve_serverkey, socket.curve_publickey, socket.curve_secretkey = map(str.encode, (server_key, public, secret))
+    socket.curve_serverkey, socket.curve_publickey, socket.curve_secretkey = map(
+        str.encode, (server_key, public, secret)
+    )
     socket.connect(endpoint)
     socket.send_multipart([b"1", b"STATUS", msgpack.packb({"request_id": "minimal", "job": job})])
     _, kind, body = socket.recv_multipart()

@@ -2,12 +2,12 @@
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ffrtmp_worker.ffmpeg import environment
-from tests.bench.measure import Row, in_turns, wall_s
+from tests.bench.measure import Row, cost, in_turns
 from tests.e2e.cluster import Cluster, cluster
 
 PAIRS = 5
@@ -34,13 +34,14 @@ def _pairs(house: Cluster, source: str, arguments: list[str]) -> Iterator[Row]:
     yield Row(what=f"{source}: ffmpeg by hand", unit="s", values=bare)
     yield Row(what=f"{source}: submitted to completed", unit="s", values=found["job"], base=bare)
     yield Row(what=f"{source}: ffrtmp jobs submit --wait", unit="s", values=found["command"], base=bare)
+    yield Row(what=f"{source}: submitted to completed, less the encode", unit="ms", values=_ms(found["around"]))
     for name in ("command begun to submitted", *_PARTS, "completed to command ended"):
-        yield Row(what=f"  {name}", unit="ms", values=[value * 1_000 for value in found[name]])
+        yield Row(what=f"  {name}", unit="ms", values=_ms(found[name]))
 
 
 _PARTS = (
     "submitted to assigned",
-    "assigned to started: the input is probed",
+    "assigned to started: a file is probed",
     "started to encoded: ffmpeg as the worker runs it",
     "encoded to completed: probe, fsync, publish",
 )
@@ -63,6 +64,7 @@ class _Pair:
         created_at, finished_at = job["created_at"], job["finished_at"]
         return {
             "job": finished_at - created_at,
+            "around": finished_at - created_at - report["encode_s"],
             "command": ended_at - begun_at,
             "command begun to submitted": created_at - begun_at,
             **dict(zip(_PARTS, _parts(told), strict=True)),
@@ -71,9 +73,13 @@ class _Pair:
 
     def by_hand(self) -> Mapping[str, float]:
         output = self._house.folder / "by_hand.mp4"
-        bare_s = wall_s([*self._command[:-1], f"file:{output}"], env=environment(os.environ))
+        bare = cost([*self._command[:-1], f"file:{output}"], env=environment(os.environ))
         output.unlink()
-        return {"bare": bare_s}
+        return {"bare": bare.wall_s}
+
+
+def _ms(seconds: Sequence[float]) -> list[float]:
+    return [value * 1_000 for value in seconds]
 
 
 def _parts(told: Mapping[str, Any]) -> list[float]:

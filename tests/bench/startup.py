@@ -1,12 +1,12 @@
 """What a one-shot command costs beyond a bare interpreter."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
 from ffrtmp_tui import contexts
-from tests.bench.measure import Row, in_turns, wall_s
+from tests.bench.measure import Row, cost, in_turns
 from tests.e2e.cluster import BIN, cluster
 
 ROUNDS = 20
@@ -21,14 +21,21 @@ def run(folder: Path) -> Iterator[Row]:
         context = contexts.resolve(house.env)
         own = context.key_pair()
         said = " ".join((context.master, context.server_key, own.public, own.secret, job))
-        commands = {
-            "bare": partial(wall_s, [sys.executable, "-c", "pass"], env=house.env),
-            "minimal": partial(wall_s, [sys.executable, str(MINIMAL)], env=house.env, stdin=said),
-            "status": partial(wall_s, [str(BIN / "ffrtmp"), "jobs", "status", job], env=house.env),
+        commands: dict[str, tuple[list[str], str]] = {
+            "bare": ([sys.executable, "-c", "pass"], ""),
+            "minimal": ([sys.executable, str(MINIMAL)], said),
+            "status": ([str(BIN / "ffrtmp"), "jobs", "status", job], ""),
         }
-        takes = [lambda name=name, call=call: {name: call() * 1_000} for name, call in commands.items()]
-        found = in_turns(ROUNDS, *takes)
-    yield Row(what="python -c pass", unit="ms", values=found["bare"])
-    yield Row(what="pyzmq + msgpack, one STATUS, vs python", unit="ms", values=found["minimal"], base=found["bare"])
-    yield Row(what="ffrtmp jobs status, vs python", unit="ms", values=found["status"], base=found["bare"])
-    yield Row(what="ffrtmp jobs status, vs pyzmq + msgpack", unit="ms", values=found["status"], base=found["minimal"])
+
+        def take(name: str) -> Mapping[str, float]:
+            argv, stdin = commands[name]
+            taken = cost(argv, env=house.env, stdin=stdin)
+            return {name: taken.wall_s * 1_000, f"{name} cpu": taken.cpu_s * 1_000}
+
+        found = in_turns(ROUNDS, *(partial(take, name) for name in commands))
+    bare, minimal, status = found["bare"], found["minimal"], found["status"]
+    yield Row(what="python -c pass", unit="ms", values=bare)
+    yield Row(what="pyzmq + msgpack, one STATUS, vs python", unit="ms", values=minimal, base=bare)
+    yield Row(what="ffrtmp jobs status, vs python", unit="ms", values=status, base=bare)
+    yield Row(what="ffrtmp jobs status, vs pyzmq + msgpack", unit="ms", values=status, base=minimal)
+    yield Row(what="processor time of it, vs python", unit="ms", values=found["status cpu"], base=found["bare cpu"])

@@ -16,6 +16,7 @@ from ffrtmp_tui.demo_cluster import DemoCluster, Process, free_port, is_taken, r
 from ffrtmp_tui.failures import Failure
 from ffrtmp_tui.manifest import spec
 from ffrtmpd.wire.vocabulary import OutputMode, Queue
+from tests.needs import need
 from tests.tui.commands import Shell
 
 STUBBORN = "import signal, sys; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); signal.pause()"
@@ -123,8 +124,9 @@ def test_wrong_demo_is_a_usage_error(shell: Shell, tmp_path: Path) -> None:
 
 
 @pytest.mark.e2e
-@pytest.mark.skipif(find_ffmpeg() is None, reason="no ffmpeg here")
 def test_whole_demo_encodes_everything_and_leaves_only_its_folder(shell: Shell, tmp_path: Path) -> None:
+    if find_ffmpeg() is None:
+        need("ffmpeg is not installed")
     folder = tmp_path / "demo"
     shell.environ["PATH"] = os.environ["PATH"]
     shell.environ["PYTHONPATH"] = ":".join(path for path in sys.path if path)
@@ -134,5 +136,4 @@ def test_whole_demo_encodes_everything_and_leaves_only_its_folder(shell: Shell, 
     assert [job["job"]["state"] for job in jobs] == ["completed"] * 4
     codecs = [job["report"]["media"]["video"]["codec"] for job in jobs if job["report"]["media"]]
     assert codecs == ["h264", "hevc", "h264"]
-    assert "the ingest received" in ended.err
     assert all(start_ticks(process.pid) != process.started for process in remembered(folder))

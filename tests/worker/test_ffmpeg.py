@@ -10,6 +10,7 @@ from ffrtmp_worker.tools import Tools
 from ffrtmp_worker.verify import verify
 from ffrtmpd.wire.media import ENCODERS
 from ffrtmpd.wire.vocabulary import OutputMode
+from tests.needs import need
 from tests.worker.media import ALL, assign, encode, found, make_source, probe, proven, succeed, task, tools
 
 TOOLS = Tools(ffmpeg="/usr/bin/ffmpeg", ffmpeg_version="5.1", ffprobe="/usr/bin/ffprobe", python="python3")
@@ -44,7 +45,7 @@ def _after(command: tuple[str, ...], option: str) -> str:
 )
 def test_command_of_each_codec_makes_what_was_asked(tmp_path: Path, encoder: str, name: str) -> None:
     if encoder not in proven():
-        pytest.skip(f"{encoder} is not in this ffmpeg")
+        need(f"{encoder} is not in this ffmpeg")
     source = f"file:{make_source(tmp_path)}"
     order = assign(codec=ENCODERS[encoder].codec, encoder=encoder, fps=25.0, preset="ultrafast")
     made = task(order, source=source, media=probe(source), destination=tmp_path / name, encoders=proven())

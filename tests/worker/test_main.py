@@ -1,4 +1,5 @@
 import fcntl
+import json
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from ffrtmpd import __version__
 from ffrtmpd.wire.curve import new_key_pair, write_key_file
 from ffrtmpd.wire.messages.session import Bye, Hello
 from tests.worker.masters import ScriptedMaster
+from tests.worker.media import make_source
 
 
 def joined(state: Path, master: ScriptedMaster) -> None:
@@ -120,3 +122,18 @@ def test_worker_runs_in_the_foreground_and_leaves_at_sigterm(tmp_path: Path, mas
         lines = worker.stderr.read().splitlines()
     assert '"event": "started"' in lines[0]
     assert '"event": "stopped"' in lines[-1]
+
+
+def test_probe_says_what_is_in_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    clip = make_source(tmp_path, seconds=0.4)
+    assert main(["probe", str(clip), "--state", str(tmp_path / "s")]) == 0
+    media = json.loads(capsys.readouterr().out)
+    assert media["video"]["codec"] == "h264"
+    assert media["size_bytes"] == clip.stat().st_size
+
+
+def test_probe_of_what_is_no_media_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "x.mp4").write_text("nothing")
+    assert main(["probe", str(tmp_path / "x.mp4"), "--state", str(tmp_path / "s")]) == os.EX_DATAERR
+    assert main(["probe", str(tmp_path / "none.mp4"), "--state", str(tmp_path / "s")]) == os.EX_CONFIG
+    assert capsys.readouterr().err.count("\n") == 2

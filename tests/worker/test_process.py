@@ -12,6 +12,7 @@ import pytest
 
 from ffrtmp_worker import process
 from ffrtmp_worker.process import Child, Ended, ToolTimeout, kill_marked, marked, run_tool
+from tests.needs import need
 
 ENV = {"PATH": os.environ.get("PATH", os.defpath), "PYTHONPATH": os.pathsep.join(sys.path)}
 Start = Callable[..., Child]
@@ -82,7 +83,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param == "preexec":
         monkeypatch.setattr(process, "_setpriv", lambda: None)
     elif process._setpriv() is None:
-        pytest.skip("no setpriv here")
+        need("setpriv is not installed")
     return str(request.param)
 
 

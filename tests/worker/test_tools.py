@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from ffrtmp_worker.tools import ToolError, find_tools
+from tests.needs import module
 
 
 def _script(path: Path, body: str) -> Path:
@@ -20,8 +21,8 @@ def _ffmpeg(folder: Path, name: str = "ffmpeg", version: str = "5.1.9-0+deb12u1"
 def test_nothing_configured_and_nothing_in_path_takes_the_embedded_ffmpeg(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    pytest.importorskip("imageio_ffmpeg")
-    pytest.importorskip("av")
+    module("imageio_ffmpeg")
+    module("av")
     monkeypatch.setenv("PATH", str(tmp_path))
     found = find_tools()
     assert "imageio_ffmpeg" in found.ffmpeg
@@ -61,7 +62,7 @@ def test_program_that_cannot_start_is_refused(tmp_path: Path) -> None:
 
 
 def test_old_embedded_ffmpeg_is_refused_with_the_way_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    package = pytest.importorskip("imageio_ffmpeg")
+    package = module("imageio_ffmpeg")
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(package, "__version__", "0.7.0")
     with pytest.raises(ToolError, match=r"pip install -U 'imageio-ffmpeg>=0\.8'"):
