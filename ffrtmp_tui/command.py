@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from ffrtmp_tui.failures import usage
+from ffrtmp_tui.terminal import columns
 
 if TYPE_CHECKING:
     from ffrtmp_tui.run import Run
@@ -63,6 +64,13 @@ GLOBAL: Final = (
 )
 
 
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Knows the width: argparse, which formats a usage even where none is shown, would import `shutil` to learn it."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=columns() - 2)
+
+
 class _Parser(argparse.ArgumentParser):
     """Raises what `main` reports instead of leaving the program."""
 
@@ -77,7 +85,7 @@ def parser_for(noun: Noun, verb: Verb) -> argparse.ArgumentParser:
         prog=" ".join(words),
         description=verb.help[0].upper() + verb.help[1:] + ".",
         epilog=_epilog(verb),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_Formatter,
         allow_abbrev=False,
     )
     taken = {name for argument in verb.arguments for name in argument.names}

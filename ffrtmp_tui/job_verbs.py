@@ -128,6 +128,13 @@ def logs(run: Run) -> int:
     return write_log(run)
 
 
+def explain(run: Run) -> int:
+    """Say why a job is where it is."""
+    from ffrtmp_tui.explain import explain as explain_job
+
+    return explain_job(run)
+
+
 def submit(run: Run) -> int:
     """Add jobs."""
     from ffrtmp_tui.submit import submit_jobs
@@ -166,6 +173,12 @@ def retry(run: Run) -> int:
     return _act(run, Retry, "queued again")
 
 
+def _done(job: "JobView", done: str) -> str:
+    # A resumed job whose slot was given away stays paused until the next one of its node is free.
+    waits = done == "resumed" and job.state == JobState.PAUSED
+    return job.reason or "resumes later" if waits else f"{done} successfully"
+
+
 def _act(run: Run, request: "Callable[..., Request]", done: str) -> int:
     from ffrtmp_tui.job_view import JOB_COLUMNS
     from ffrtmp_tui.link import Refused, new_id
@@ -188,7 +201,7 @@ def _act(run: Run, request: "Callable[..., Request]", done: str) -> int:
             continue
         changed.append(acted)
         if run.form in ("table", "wide"):
-            run.terminal.write(f"{run.terminal.tick} Job {acted.job_id} {done} successfully")
+            run.terminal.write(f"{run.terminal.tick} Job {acted.job_id} {_done(acted, done)}")
     if run.form not in ("table", "wide"):
         run.show_list(
             "jobs",

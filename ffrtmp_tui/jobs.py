@@ -216,5 +216,12 @@ NOUN: Final = Noun(
             ),
             examples=(("ffrtmp jobs logs last --tail 20", "how the newest job ended"),),
         ),
+        Verb(
+            name="explain",
+            help="say why a job is where it is",
+            run=job_verbs.explain,
+            arguments=(_ONE,),
+            examples=(("ffrtmp jobs explain last", "its place, and what each node says to it"),),
+        ),
     ),
 )

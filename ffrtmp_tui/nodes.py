@@ -10,7 +10,16 @@ from ffrtmp_tui.render import Column, sheet
 from ffrtmp_tui.run import Run
 from ffrtmp_tui.terminal import Terminal
 from ffrtmpd.wire.media import ENCODERS
-from ffrtmpd.wire.messages.nodes import DescribeNode, ListNodes, NodeList, NodeReply, NodeView
+from ffrtmpd.wire.messages.nodes import (
+    DescribeNode,
+    DrainNode,
+    ListNodes,
+    NodeList,
+    NodeReply,
+    NodeView,
+    RemoveNode,
+    UndrainNode,
+)
 
 
 def gpus(node: NodeView) -> str | None:
@@ -113,6 +122,36 @@ def describe(run: Run) -> int:
     return Exit.OK
 
 
+def drain(run: Run) -> int:
+    """Give a node no more jobs."""
+    node = run.ask(DrainNode(request_id=new_id(), node_id=run.args.node, deadline_s=run.args.deadline), NodeReply).node
+    until = "" if node.drain_until is None else f"; what it still runs at {units.time_text(node.drain_until)} moves on"
+    return _acted(run, node, f"is draining with {len(node.active_jobs)} active jobs{until}")
+
+
+def undrain(run: Run) -> int:
+    """Let a node take jobs again."""
+    node = run.ask(UndrainNode(request_id=new_id(), node_id=run.args.node), NodeReply).node
+    return _acted(run, node, "takes jobs again")
+
+
+def remove(run: Run) -> int:
+    """Forget a node and refuse its key."""
+    node = run.ask(RemoveNode(request_id=new_id(), node_id=run.args.node), NodeReply).node
+    return _acted(run, node, "removed; its key is refused from now on")
+
+
+def _acted(run: Run, node: NodeView, done: str) -> int:
+    run.show_one(
+        {"node": node},
+        name=node.node_id,
+        people=lambda: f"{run.terminal.tick} Node {node.node_id} {done}\n",
+        columns=NODE_COLUMNS,
+        row=node,
+    )
+    return Exit.OK
+
+
 def _sheet(node: NodeView, terminal: Terminal) -> str:
     hardware = node.hardware
     pairs: list[tuple[str, str | None]] = []
@@ -141,9 +180,11 @@ def _memory(size_bytes: int | None) -> str | None:
     return None if size_bytes is None else units.memory_text(size_bytes)
 
 
+_NODE: Final = Argument(names=("node",), metavar="NODE", help="node id")
+
 NOUN: Final = Noun(
     name="nodes",
-    help="list and describe the nodes that encode",
+    help="list, describe, drain and remove the nodes that encode",
     verbs=(
         Verb(
             name="list",
@@ -158,8 +199,40 @@ NOUN: Final = Noun(
             name="describe",
             help="show everything about a node",
             run=describe,
-            arguments=(Argument(names=("node",), metavar="NODE", help="node id"),),
+            arguments=(_NODE,),
             examples=(("ffrtmp nodes describe worker-1", "hardware, load and jobs of one node"),),
+        ),
+        Verb(
+            name="drain",
+            help="give a node no more jobs; what it runs may finish",
+            run=drain,
+            arguments=(
+                _NODE,
+                Argument(
+                    names=("--deadline",),
+                    metavar="TIME",
+                    convert=units.duration,
+                    help="after so long, what it still runs is given to others",
+                ),
+            ),
+            examples=(
+                ("ffrtmp nodes drain worker-1", "before maintenance"),
+                ("ffrtmp nodes drain worker-1 --deadline 30m", "that cannot wait for ever"),
+            ),
+        ),
+        Verb(
+            name="undrain",
+            help="let a node take jobs again",
+            run=undrain,
+            arguments=(_NODE,),
+            examples=(("ffrtmp nodes undrain worker-1", "after maintenance"),),
+        ),
+        Verb(
+            name="remove",
+            help="forget a node that is offline and holds nothing, and refuse its key",
+            run=remove,
+            arguments=(_NODE,),
+            examples=(("ffrtmp nodes remove worker-1", "a machine that is gone for good"),),
         ),
     ),
 )

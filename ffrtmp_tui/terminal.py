@@ -78,6 +78,17 @@ def real_terminal(environ: Mapping[str, str], *, no_colour: bool = False) -> Ter
     )
 
 
+def columns() -> int:
+    """Return the width of this process's terminal, 80 where there is none, without what `shutil` brings along."""
+    told = os.environ.get("COLUMNS", "")
+    if told.isdecimal() and int(told) > 0:
+        return int(told)
+    try:
+        return os.get_terminal_size().columns or 80
+    except OSError:
+        return 80
+
+
 def silence_output() -> None:
     """Send what is still buffered nowhere: the reader has gone, and the interpreter would complain at its exit."""
     nowhere = os.open(os.devnull, os.O_WRONLY)

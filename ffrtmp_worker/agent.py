@@ -248,7 +248,8 @@ class Agent:
         attempt = self._running(message)
         if attempt is None:
             return [_note(message, "warning", "pause_ignored", why="it does not run")]
-        return [_note(message, "info", "attempt_paused"), *attempt.pause(now_s)]
+        # The master gives the slot to another as soon as a beat shows the attempt paused.
+        return [_note(message, "info", "attempt_paused"), *attempt.pause(now_s), *self.session.beat_now(now_s)]
 
     @_hear.register
     def _resume(self, message: ResumeAttempt, now_s: float) -> list[Action]:
@@ -262,6 +263,9 @@ class Agent:
         note = _note(message, "info", "attempt_killed", reason=message.reason)
         held = self._find(message)
         if held is None:
+            # Should its assignment still be on the way, it must not begin any more.
+            if message.attempt >= self._highest.get(message.job_id, (0, b""))[0]:
+                self._remember(message)
             return [note, _ended(message, Outcome.CANCELED)]
         if isinstance(held, Attempt):
             return [note, *held.stop(Ending(Outcome.CANCELED), now_s)]
@@ -300,7 +304,7 @@ class Agent:
             return "a later attempt was begun here"
         if self.stopping:
             return "the worker is stopping"
-        running = sum(not held.is_stopping for held in self._attempts.values())
+        running = sum(not (held.is_stopping or held.paused) for held in self._attempts.values())
         return "no free slot" if running >= self._slots else None
 
     def _remember(self, about: About) -> None:

@@ -144,6 +144,10 @@ class Session:
             return [self._beat(now_s)]
         return []
 
+    def beat_now(self, now_s: float) -> list[Action]:
+        """Say at once what runs, because it has changed."""
+        return [self._beat(now_s)] if self.stage is Stage.READY else []
+
     def wakeup(self) -> float:
         """Return when ``tick`` has something to do next."""
         moments = [self._silent_at()]

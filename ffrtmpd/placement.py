@@ -2,29 +2,16 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import StrEnum
 
 from ffrtmpd.roster import Node
 from ffrtmpd.wire.media import ENCODERS
 from ffrtmpd.wire.messages.jobs import JobSpec
-from ffrtmpd.wire.vocabulary import Codec, Engine, Priority, Queue
+from ffrtmpd.wire.vocabulary import Codec, Engine, Priority, Queue, Why
 
 _QUEUES = list(Queue)
 _PRIORITIES = list(Priority)
 _ANY = "any"
 _GPU = "gpu"
-
-
-class Why(StrEnum):
-    """Why a node does not take a job, or why a job waits."""
-
-    OFFLINE = "offline"
-    DRAINING = "draining"
-    NO_FREE_SLOT = "no_free_slot"
-    NO_ENGINE = "no_engine"
-    NO_ENCODER = "no_encoder"
-    GPU_REQUIRED = "gpu_required"
-    NO_WORKER = "no_worker"
 
 
 def rank_of(queue: Queue, priority: Priority) -> int:

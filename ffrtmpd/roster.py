@@ -19,6 +19,8 @@ class Hold:
 
     Attributes:
         paused: what the master wants; the worker is told again until it shows the same.
+        frozen: the worker has shown it paused, and its slot is free for another.
+        resuming: it shall go on as soon as its node has a slot.
         dropped: the reason for which the master told the node to stop it; it keeps its slot until the node has.
         unseen: beats in a row that did not list it.
         fenced: its output has side effects, so the shorter lease counts.
@@ -32,6 +34,8 @@ class Hold:
     lease_until_s: float
     paused: bool = False
     started: bool = False
+    frozen: bool = False
+    resuming: bool = False
     dropped: str | None = None
     unseen: int = 0
 
@@ -67,6 +71,7 @@ class Node:
     hardware: Hardware | None = None
     slots: int = 0
     draining: bool = False
+    drain_until: float | None = None
     first_seen_at: float | None = None
     last_seen_at: float | None = None
     session: Session | None = None
@@ -75,8 +80,8 @@ class Node:
 
     @property
     def free_slots(self) -> int:
-        """Slots without an attempt; an attempt told to stop keeps its slot until it has."""
-        return max(0, self.slots - len(self.holds))
+        """Slots without an attempt. One told to stop or to pause keeps its slot until the worker shows that it has."""
+        return max(0, self.slots - sum(not hold.frozen for hold in self.holds.values()))
 
     @property
     def status(self) -> NodeStatus:

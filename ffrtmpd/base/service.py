@@ -99,7 +99,7 @@ class CrashReport:
 
     def __init__(self, log: Logger, *foreseen: type[BaseException]) -> None:
         self._log = log
-        self._foreseen = (SystemExit, *foreseen)
+        self._foreseen: tuple[type[BaseException], ...] = (SystemExit, *foreseen)
 
     def __enter__(self) -> None:
         return None

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from typing import Any, Final
 
-from ffrtmpd.broker import attempts, dispatch, jobs, keys, nodes, sessions, submissions
+from ffrtmpd.broker import attempts, dispatch, explain, jobs, keys, nodes, sessions, submissions
 from ffrtmpd.broker.cluster import Cluster, Refusal
 from ffrtmpd.broker.journal import Journal
 from ffrtmpd.broker.settings import BrokerSettings
@@ -32,9 +32,13 @@ _CLIENT: Final[dict[type[Message], Callable[..., Message | None]]] = {
     job_messages.Resume: jobs.resume,
     job_messages.Retry: jobs.retry,
     job_messages.Logs: jobs.logs,
+    job_messages.Explain: explain.explain,
     job_messages.ListScenarios: jobs.list_scenarios,
     node_messages.ListNodes: nodes.list_nodes,
     node_messages.DescribeNode: nodes.describe_node,
+    node_messages.DrainNode: nodes.drain,
+    node_messages.UndrainNode: nodes.undrain,
+    node_messages.RemoveNode: nodes.remove,
     key_messages.Invite: keys.invite,
     key_messages.Enrol: keys.enrol,
     key_messages.ListKeys: keys.list_keys,
@@ -117,6 +121,9 @@ class Broker:
                 cluster.roster.get_or_add(principal.name)
         cluster.journal = Journal(cluster.epoch)
         cluster.queued = dict(cluster.store.ready_classes())
+        cluster.memory_since_s = now.mono_s
+        # Jobs that had to wait for what workers say may begin then.
+        cluster.timers.set(("dispatch", None), now.mono_s + cluster.settings.give_away_s)
         sessions.restore(cluster)
         for seq, due_at in cluster.store.waiting():
             cluster.timers.set(("due", seq), now.mono_s + max(0.0, due_at - now.wall_s))
@@ -271,6 +278,11 @@ class Broker:
                     sessions.silence(cluster, whom)
                 case "lease":
                     sessions.lease_over(cluster, *whom)
+                case "drain":
+                    nodes.drain_over(cluster, whom)
+                case "dispatch":
+                    # Each turn ends with it.
+                    continue
                 case "waiter":
                     jobs.wait_over(cluster, whom)
                 case "fetch":

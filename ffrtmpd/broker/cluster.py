@@ -1,6 +1,7 @@
 """The working memory that all handlers of the broker share, and the few moves that more than one of them makes."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Unpack
@@ -18,7 +19,7 @@ from ffrtmpd.timers import Timers
 from ffrtmpd.wire.codec import Message
 from ffrtmpd.wire.messages.common import Error, Problem
 from ffrtmpd.wire.messages.jobs import JobView, Logs, Progress
-from ffrtmpd.wire.messages.session import Assign, Kill
+from ffrtmpd.wire.messages.session import Assign, Held, Kill, PauseAttempt, ResumeAttempt
 from ffrtmpd.wire.vocabulary import TERMINAL_STATES, ErrorCode, FailureClass, JobState, OutputMode, Phase
 
 MASTER = "master"
@@ -82,6 +83,11 @@ class Cluster:
         self.journal = Journal(0)
         self.queued: dict[str, int] = {}
         self.live: dict[int, Live] = {}
+        self.resuming: dict[int, str] = {}
+        # Jobs with side effects by the number of their runs that were told to stop and may not have yet.
+        self.stopping: Counter[int] = Counter()
+        # From when on memory has seen all that was said; before, a worker may run what is not known here.
+        self.memory_since_s = 0.0
         self.waiters: dict[Peer, Waiter] = {}
         self.fetches: dict[int, Fetch] = {}
         self.now = Now(0.0, 0.0)
@@ -142,6 +148,8 @@ class Cluster:
             self.timers.set(("due", row.seq), self.now.mono_s + max(0.0, row.due_at - self.now.wall_s))
         else:
             self.timers.drop(("due", row.seq))
+        if row.state is not JobState.PAUSED:
+            self.resuming.pop(row.seq, None)
         if row.state in TERMINAL_STATES or row.node_id is None:
             self.live.pop(row.seq, None)
         self.journal.touch(row.seq)
@@ -188,8 +196,8 @@ class Cluster:
         """Return how long a silent node keeps an attempt."""
         return self.settings.give_away_s if fenced else self.settings.lost_after_s
 
-    def hold(self, node: Node, row: JobRow, *, paused: bool = False, started: bool = False) -> Hold:
-        """Count an attempt as held by ``node``, under a full lease."""
+    def hold(self, node: Node, row: JobRow, *, frozen: bool = False, started: bool = False) -> Hold:
+        """Count an attempt as held by ``node``, under a full lease. ``frozen``: the worker shows it paused."""
         fenced = row.spec.output_mode is not OutputMode.FILE
         held = Hold(
             seq=row.seq,
@@ -197,26 +205,75 @@ class Cluster:
             token=row.token or b"",
             fenced=fenced,
             lease_until_s=self.now.mono_s + self.lease_s(fenced),
-            paused=paused,
+            paused=row.state is JobState.PAUSED,
+            frozen=frozen and row.state is JobState.PAUSED,
             started=started,
         )
-        node.holds[row.seq] = held
-        self.timers.set(("lease", (node.node_id, row.seq)), held.lease_until_s)
+        self._put(node, held)
+        if row.resuming:
+            self.resuming[row.seq] = node.node_id
         return held
+
+    def hold_dropped(self, node: Node, row: JobRow, shown: Held, why: str) -> None:
+        """Count a run that holds no job, until it has stopped or the lease that it may have had is over."""
+        fenced = row.spec.output_mode is not OutputMode.FILE
+        held = Hold(
+            seq=row.seq,
+            attempt=shown.attempt,
+            token=shown.token,
+            fenced=fenced,
+            lease_until_s=self.now.mono_s + self.lease_s(fenced),
+            started=shown.started,
+            dropped=why,
+        )
+        self._put(node, held)
+        self._stops(held, 1)
+
+    def _put(self, node: Node, held: Hold) -> None:
+        before = node.holds.get(held.seq)
+        if before is not None and before.dropped is not None:
+            self._stops(before, -1)
+        node.holds[held.seq] = held
+        self.timers.set(("lease", (node.node_id, held.seq)), held.lease_until_s)
+
+    def _stops(self, held: Hold, step: int) -> None:
+        if held.fenced:
+            self.stopping[held.seq] += step
+            if not self.stopping[held.seq]:
+                del self.stopping[held.seq]
 
     def release(self, node: Node, seq: int) -> None:
         """Count an attempt as held no more."""
-        if node.holds.pop(seq, None) is not None:
+        self.resuming.pop(seq, None)
+        held = node.holds.pop(seq, None)
+        if held is not None:
             self.timers.drop(("lease", (node.node_id, seq)))
+            if held.dropped is not None:
+                self._stops(held, -1)
 
     def drop(self, node: Node | None, row: JobRow, why: str) -> None:
         """Tell ``node`` to stop an attempt; its slot stays taken until it has."""
         held = node.holds.get(row.seq) if node else None
         if node is None or held is None or held.attempt != row.attempt:
             return
+        if held.dropped is None:
+            self._stops(held, 1)
         held.dropped = why
         if node.session is not None:
             self.send(node.session.peer, kill(held, row.job_id))
+
+    def go_on(self, node: Node, held: Hold, row: JobRow, *, who: str) -> JobRow:
+        """Let a paused attempt run again; it takes its slot at once."""
+        moved = self.move(row, JobEvent.RESUME, who=who, why="resume asked")
+        held.paused = held.frozen = False
+        self.steer(node, held, row.job_id)
+        return moved
+
+    def steer(self, node: Node, held: Hold, job_id: str) -> None:
+        """Tell the worker whether an attempt shall run or stand still."""
+        if node.session is not None:
+            kind = PauseAttempt if held.paused else ResumeAttempt
+            self.send(node.session.peer, kind(job_id=job_id, attempt=held.attempt, token=held.token))
 
     def assignment(self, row: JobRow) -> Assign:
         """Return the message that gives a job's present attempt to its node."""
@@ -238,6 +295,9 @@ class Cluster:
 
     def requeue(self, row: JobRow, *, why: str, loss: bool) -> JobRow:
         """Give a job that its node will not finish to the next; after too many losses fail it as poison."""
+        if row.resuming:
+            # It was to go on, so it is not held by anybody's wish.
+            row = self.move(row, JobEvent.RESUME, why="resume asked")
         losses = row.losses + (1 if loss else 0)
         if loss and losses >= self.settings.loss_limit:
             return self.move(

@@ -1,11 +1,12 @@
 """Give queued jobs to free slots, in the turn in which either appears."""
 
-from ffrtmpd.broker.cluster import Cluster
+from ffrtmpd.broker.cluster import MASTER, Cluster
 from ffrtmpd.lifecycle import JobEvent
 from ffrtmpd.placement import Need, cannot, preference
 from ffrtmpd.roster import Node
 from ffrtmpd.store import Head
 from ffrtmpd.wire.messages.session import TOKEN_BYTES
+from ffrtmpd.wire.vocabulary import OutputMode
 
 
 def dispatch(cluster: Cluster) -> None:
@@ -14,6 +15,7 @@ def dispatch(cluster: Cluster) -> None:
     Only the heads of the classes that a free node can serve are looked at, so a job that nobody can run costs
     nothing and blocks nothing.
     """
+    _resume(cluster)
     if not cluster.queued:
         return
     free = [node for node in cluster.roster if node.takes_jobs]
@@ -31,6 +33,16 @@ def dispatch(cluster: Cluster) -> None:
             free.remove(node)
 
 
+def _resume(cluster: Cluster) -> None:
+    """Paused jobs that shall go on have first claim on the slots of their nodes."""
+    for seq, node_id in sorted(cluster.resuming.items()):
+        node = cluster.roster.get(node_id)
+        held = node.holds.get(seq) if node else None
+        row = cluster.store.job(seq)
+        if node is not None and held is not None and row is not None and node.free_slots:
+            cluster.go_on(node, held, row, who=MASTER)
+
+
 def _first(cluster: Cluster, free: list[Node], heads: dict[str, Head | None]) -> tuple[str, Head, list[Node]] | None:
     """Return the job that is next among all that a free node can run, with the nodes that can."""
     best: tuple[str, Head, list[Node]] | None = None
@@ -40,11 +52,38 @@ def _first(cluster: Cluster, free: list[Node], heads: dict[str, Head | None]) ->
         if not able:
             continue
         if requires not in heads:
-            heads[requires] = cluster.store.head(requires)
+            heads[requires] = _head(cluster, requires)
         head = heads[requires]
         if head is not None and (best is None or (head.rank, head.seq) < (best[1].rank, best[1].seq)):
             best = (requires, head, able)
     return best
+
+
+def _head(cluster: Cluster, requires: str) -> Head | None:
+    """Return the next job of a class that may begin now; one that may not blocks none behind it."""
+    limit = 1
+    while True:
+        heads = cluster.store.heads(requires, limit)
+        for head in heads:
+            if _may_begin(cluster, head):
+                return head
+        if len(heads) < limit:
+            return None
+        limit *= 4
+
+
+def _may_begin(cluster: Cluster, head: Head) -> bool:
+    """Tell whether no earlier run of the job can still reach its audience."""
+    if head.seq in cluster.stopping:
+        return False
+    if cluster.now.mono_s >= cluster.memory_since_s + cluster.settings.give_away_s:
+        return True
+    # Just started: an earlier run may go on at a node that has not said yet what it runs.
+    row = cluster.store.job(head.seq)
+    if row is None or row.attempt == 0 or row.spec.output_mode is OutputMode.FILE:
+        return True
+    before = cluster.roster.get(cluster.store.node_of_attempt(row.seq, row.attempt))
+    return before is None or before.session is not None
 
 
 def _assign(cluster: Cluster, head: Head, node: Node) -> None:

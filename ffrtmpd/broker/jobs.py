@@ -5,6 +5,7 @@ from ffrtmpd.broker.journal import Waiter
 from ffrtmpd.events import Peer
 from ffrtmpd.lifecycle import IllegalTransition, JobEvent
 from ffrtmpd.principals import Principal
+from ffrtmpd.roster import Hold, Node
 from ffrtmpd.store import JobRow, parse_job_ref
 from ffrtmpd.wire.codec import Message
 from ffrtmpd.wire.messages.jobs import (
@@ -24,7 +25,7 @@ from ffrtmpd.wire.messages.jobs import (
     Status,
     StatusReply,
 )
-from ffrtmpd.wire.messages.session import FetchLog, LogChunk, PauseAttempt, ResumeAttempt
+from ffrtmpd.wire.messages.session import FetchLog, LogChunk
 from ffrtmpd.wire.vocabulary import ErrorCode, JobState, Phase
 
 # More clients than this waiting at once are answered at once, with nothing new.
@@ -157,16 +158,21 @@ def tell_waiters(cluster: Cluster) -> None:
 
 
 def cancel(cluster: Cluster, request: Cancel, by: Principal, peer: Peer) -> Message:
-    """Cancel a job; the node stops its processes and removes what they wrote."""
+    """Cancel a job; the node stops its processes and removes what they wrote.
+
+    One that is being published is past that. Should its node have gone away in between, canceling it is the way not to
+    wait for the node; its output may stand there under its final name.
+    """
     row = find(cluster, request.job)
-    if row.phase is Phase.PUBLISHING:
+    node = cluster.roster.get(row.node_id)
+    if row.phase is Phase.PUBLISHING and node is not None and node.session is not None:
         raise Refusal(
             ErrorCode.CONFLICT,
             f"{row.job_id} has finished and is being published",
             hint="it will be completed in a moment",
         )
     moved = _move(cluster, row, JobEvent.CANCEL, by, "cancel")
-    cluster.drop(cluster.roster.get(row.node_id), row, "canceled")
+    cluster.drop(node, row, "canceled")
     return Acted(request_id=request.request_id, job=cluster.view(moved))
 
 
@@ -180,18 +186,44 @@ def pause(cluster: Cluster, request: Pause, by: Principal, peer: Peer) -> Messag
             hint="try again in a moment",
             retryable=True,
         )
+    if row.resuming:
+        row = _resume_later(cluster, row, wanted=False)
+        return Acted(request_id=request.request_id, job=cluster.view(row))
     waits = row.state in (JobState.PENDING, JobState.QUEUED)
     moved = _move(cluster, row, JobEvent.HOLD if waits else JobEvent.PAUSE, by, "pause")
-    _steer(cluster, row, paused=True)
+    node, held = _held(cluster, row)
+    if node is not None and held is not None:
+        held.paused = True
+        cluster.steer(node, held, row.job_id)
     return Acted(request_id=request.request_id, job=cluster.view(moved))
 
 
 def resume(cluster: Cluster, request: Resume, by: Principal, peer: Peer) -> Message:
-    """Let a paused job go on: its processes, or its place in the queue."""
+    """Let a paused job go on: its processes, or its place in the queue.
+
+    Its slot may have been given to another meanwhile; then it has first claim on the next one of its node.
+    """
     row = find(cluster, request.job)
-    moved = _move(cluster, row, JobEvent.RELEASE if row.node_id is None else JobEvent.RESUME, by, "resume")
-    _steer(cluster, row, paused=False)
-    return Acted(request_id=request.request_id, job=cluster.view(moved))
+    node, held = _held(cluster, row)
+    if row.state is not JobState.PAUSED or node is None or held is None:
+        row = _move(cluster, row, JobEvent.RELEASE if row.node_id is None else JobEvent.RESUME, by, "resume")
+    elif held.frozen and not node.free_slots:
+        if not row.resuming:
+            row = _resume_later(cluster, row, wanted=True)
+    else:
+        row = cluster.go_on(node, held, row, who=by.name)
+    return Acted(request_id=request.request_id, job=cluster.view(row))
+
+
+def _resume_later(cluster: Cluster, row: JobRow, *, wanted: bool) -> JobRow:
+    reason = f"resumes when {row.node_id} has a free slot" if wanted else "pause asked"
+    row = cluster.store.update(row.seq, state=row.state, attempt=row.attempt, resuming=wanted, reason=reason)
+    if wanted and row.node_id is not None:
+        cluster.resuming[row.seq] = row.node_id
+    else:
+        cluster.resuming.pop(row.seq, None)
+    cluster.journal.touch(row.seq)
+    return row
 
 
 def retry(cluster: Cluster, request: Retry, by: Principal, peer: Peer) -> Message:
@@ -216,15 +248,9 @@ def _hint(state: JobState) -> str | None:
     return None
 
 
-def _steer(cluster: Cluster, row: JobRow, *, paused: bool) -> None:
+def _held(cluster: Cluster, row: JobRow) -> tuple[Node | None, Hold | None]:
     node = cluster.roster.get(row.node_id)
-    held = node.holds.get(row.seq) if node else None
-    if node is None or held is None:
-        return
-    held.paused = paused
-    if node.session is not None:
-        kind = PauseAttempt if paused else ResumeAttempt
-        cluster.send(node.session.peer, kind(job_id=row.job_id, attempt=held.attempt, token=held.token))
+    return node, node.holds.get(row.seq) if node else None
 
 
 # ── logs ──────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,13 +1,23 @@
-"""What clients ask about nodes."""
+"""What clients ask about nodes, and how they drain and remove them."""
 
+from ffrtmpd.broker import sessions
 from ffrtmpd.broker.cluster import Cluster, Refusal
 from ffrtmpd.events import Peer
 from ffrtmpd.principals import Principal
 from ffrtmpd.roster import Node
 from ffrtmpd.store import job_id
 from ffrtmpd.wire.codec import Message
-from ffrtmpd.wire.messages.nodes import DescribeNode, ListNodes, NodeList, NodeReply, NodeView
-from ffrtmpd.wire.vocabulary import ErrorCode
+from ffrtmpd.wire.messages.nodes import (
+    DescribeNode,
+    DrainNode,
+    ListNodes,
+    NodeList,
+    NodeReply,
+    NodeView,
+    RemoveNode,
+    UndrainNode,
+)
+from ffrtmpd.wire.vocabulary import ErrorCode, Phase, Role
 
 
 def view(node: Node) -> NodeView:
@@ -20,6 +30,7 @@ def view(node: Node) -> NodeView:
         load=node.load,
         slots=node.slots,
         free_slots=node.free_slots if node.session else 0,
+        drain_until=node.drain_until,
         active_jobs=tuple(job_id(seq) for seq, held in sorted(node.holds.items()) if held.dropped is None),
         last_seen_at=node.last_seen_at,
         connected_at=node.session.connected_at if node.session else None,
@@ -34,7 +45,77 @@ def list_nodes(cluster: Cluster, request: ListNodes, by: Principal, peer: Peer) 
 
 def describe_node(cluster: Cluster, request: DescribeNode, by: Principal, peer: Peer) -> Message:
     """Answer DESCRIBE_NODE."""
-    node = cluster.roster.get(request.node_id)
+    return NodeReply(request_id=request.request_id, node=view(find(cluster, request.node_id)))
+
+
+def find(cluster: Cluster, node_id: str) -> Node:
+    """Return the node of that name.
+
+    Raises:
+        Refusal: no such node.
+    """
+    node = cluster.roster.get(node_id)
     if node is None:
-        raise Refusal(ErrorCode.NOT_FOUND, f"no node {request.node_id!r}", hint="`ffrtmp nodes list` shows them")
+        raise Refusal(ErrorCode.NOT_FOUND, f"no node {node_id!r}", hint="`ffrtmp nodes list` shows them")
+    return node
+
+
+# ── draining ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def drain(cluster: Cluster, request: DrainNode, by: Principal, peer: Peer) -> Message:
+    """Give the node no more jobs. Drained again, the newer deadline counts."""
+    node = find(cluster, request.node_id)
+    node.draining = True
+    node.drain_until = None if request.deadline_s is None else cluster.now.wall_s + request.deadline_s
+    if request.deadline_s is None:
+        cluster.timers.drop(("drain", node.node_id))
+    else:
+        cluster.timers.set(("drain", node.node_id), cluster.now.mono_s + request.deadline_s)
+    sessions.save(cluster, node)
+    cluster.note("info", "node_draining", node=node.node_id, by=by.name, deadline_s=request.deadline_s)
+    return NodeReply(request_id=request.request_id, node=view(node))
+
+
+def undrain(cluster: Cluster, request: UndrainNode, by: Principal, peer: Peer) -> Message:
+    """Let the node take jobs again."""
+    node = find(cluster, request.node_id)
+    if not node.draining:
+        raise Refusal(ErrorCode.CONFLICT, f"{node.node_id} is not draining")
+    node.draining, node.drain_until = False, None
+    cluster.timers.drop(("drain", node.node_id))
+    sessions.save(cluster, node)
+    cluster.note("info", "node_undrained", node=node.node_id, by=by.name)
+    return NodeReply(request_id=request.request_id, node=view(node))
+
+
+def drain_over(cluster: Cluster, node_id: str) -> None:
+    """The deadline of a drain is here: what the node still runs goes to others. What is being published may finish."""
+    node = cluster.roster.get(node_id)
+    if node is None or not node.draining:
+        return
+    for held in list(node.holds.values()):
+        row = cluster.store.job(held.seq)
+        if row is None or row.token != held.token or row.node_id != node_id or row.phase is Phase.PUBLISHING:
+            continue
+        cluster.drop(node, row, "the node is drained")
+        cluster.requeue(row, why=f"{node_id} is drained", loss=False)
+
+
+def remove(cluster: Cluster, request: RemoveNode, by: Principal, peer: Peer) -> Message:
+    """Forget a node, and refuse its key."""
+    node = find(cluster, request.node_id)
+    if node.session is not None or node.holds:
+        raise Refusal(
+            ErrorCode.CONFLICT,
+            f"{node.node_id} is {node.status} and holds {len(node.holds)} jobs",
+            hint="drain it, stop its worker, then remove it",
+        )
+    for principal in cluster.principals.everyone():
+        if principal.name == node.node_id and principal.role is Role.WORKER and principal.revoked_at is None:
+            cluster.principals.put(cluster.store.change_principal(principal.id, revoked_at=cluster.now.wall_s))
+    cluster.store.remove_node(node.node_id)
+    cluster.roster.forget(node.node_id)
+    cluster.timers.drop(("drain", node.node_id))
+    cluster.note("info", "node_removed", node=node.node_id, by=by.name)
     return NodeReply(request_id=request.request_id, node=view(node))

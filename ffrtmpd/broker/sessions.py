@@ -4,7 +4,7 @@ from ffrtmpd.broker.cluster import Cluster, kill
 from ffrtmpd.events import Peer
 from ffrtmpd.principals import Principal
 from ffrtmpd.roster import Candidate, Hold, Node, Session
-from ffrtmpd.store import JobRow, NodeRow, parse_job_ref
+from ffrtmpd.store import JobRow, NodeRow, job_id, parse_job_ref
 from ffrtmpd.wire.messages.common import Problem
 from ffrtmpd.wire.messages.session import (
     TOKEN_BYTES,
@@ -16,10 +16,8 @@ from ffrtmpd.wire.messages.session import (
     Held,
     Hello,
     Kill,
-    PauseAttempt,
     Ready,
     Reset,
-    ResumeAttempt,
     Welcome,
 )
 from ffrtmpd.wire.vocabulary import SUPPORTED_VERSIONS, ErrorCode, JobState, Phase
@@ -38,15 +36,19 @@ def restore(cluster: Cluster) -> None:
                 hardware=row.hardware,
                 slots=row.slots,
                 draining=row.draining,
+                drain_until=row.drain_until,
                 first_seen_at=row.first_seen_at,
                 last_seen_at=row.last_seen_at,
             )
         )
+        if row.drain_until is not None:
+            cluster.timers.set(
+                ("drain", row.node_id), cluster.now.mono_s + max(0.0, row.drain_until - cluster.now.wall_s)
+            )
     for job in cluster.store.held_by_nodes():
         if job.node_id is not None:
             node = cluster.roster.get_or_add(job.node_id)
-            paused = job.state is JobState.PAUSED
-            cluster.hold(node, job, paused=paused, started=job.state is not JobState.ASSIGNED)
+            cluster.hold(node, job, started=job.state is not JobState.ASSIGNED)
 
 
 # ── coming ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -143,6 +145,7 @@ def save(cluster: Cluster, node: Node) -> None:
             hardware=node.hardware,
             slots=node.slots,
             draining=node.draining,
+            drain_until=node.drain_until,
             first_seen_at=node.first_seen_at,
             last_seen_at=node.last_seen_at,
         )
@@ -154,8 +157,8 @@ def _reconcile(cluster: Cluster, node: Node, message: Ready) -> None:
     for held in message.running:
         if adopt(cluster, node, held) is not None:
             shown.add(parse_job_ref(held.job_id) or 0)
-        else:
-            _kill(cluster, node, held)
+        elif (seq := _stop(cluster, node, held)) is not None:
+            shown.add(seq)
     for held in message.finished:
         # Its result is on the way and decides; until then the job is not given away.
         seq = parse_job_ref(held.job_id)
@@ -184,21 +187,29 @@ def adopt(cluster: Cluster, node: Node, held: Held) -> Hold | None:
     row = _owner(cluster, node, held)
     if row is None:
         return None
-    paused = row.state is JobState.PAUSED
-    hold = cluster.hold(node, row, paused=paused, started=held.started)
-    if paused is not held.paused:
-        _send_pause(cluster, node, hold, row.job_id)
+    hold = cluster.hold(node, row, frozen=held.paused, started=held.started)
+    if hold.paused is not held.paused:
+        cluster.steer(node, hold, row.job_id)
     if row.phase is Phase.PUBLISHING:
         _send(cluster, node, Commit(job_id=row.job_id, attempt=row.attempt, token=held.token))
     return hold
 
 
-def _kill(cluster: Cluster, node: Node, held: Held) -> None:
+def _stop(cluster: Cluster, node: Node, held: Held) -> int | None:
+    """Tell the worker to stop a run that holds no job; return the job's number if its end is waited for."""
     _send(
         cluster,
         node,
         Kill(job_id=held.job_id, attempt=held.attempt, token=held.token, reason="another attempt holds the job"),
     )
+    seq = parse_job_ref(held.job_id)
+    row = None if seq is None else cluster.store.job(seq)
+    if row is None or cluster.store.node_of_attempt(row.seq, held.attempt) != node.node_id:
+        return None
+    if row.seq in node.holds and node.holds[row.seq].dropped is None:
+        return None
+    cluster.hold_dropped(node, row, held, "another attempt holds the job")
+    return row.seq
 
 
 # ── beating ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -216,29 +227,31 @@ def heartbeat(cluster: Cluster, message: Heartbeat, node: Node) -> None:
     node.load = message.load
     _send(cluster, node, HeartbeatAck(sent_ms=message.sent_ms))
     shown: dict[int, Held] = {}
+    stopped: set[int | None] = set()
     for held in message.running:
         seq = parse_job_ref(held.job_id)
         hold = None if seq is None else node.holds.get(seq)
         if seq is None or hold is None or hold.attempt != held.attempt or hold.token != held.token:
-            _kill(cluster, node, held)
+            stopped.add(_stop(cluster, node, held))
         else:
             shown[seq] = held
     for hold in list(node.holds.values()):
         held_there = shown.get(hold.seq)
-        if held_there is None:
-            _missed(cluster, node, hold)
-        else:
+        if held_there is not None:
             _renew(cluster, node, hold, held_there)
+        elif hold.seq not in stopped:
+            _missed(cluster, node, hold)
 
 
 def _renew(cluster: Cluster, node: Node, hold: Hold, held: Held) -> None:
     hold.unseen = 0
     hold.started = hold.started or held.started
     hold.lease_until_s = cluster.now.mono_s + cluster.lease_s(hold.fenced)
+    hold.frozen = hold.paused and held.paused
     if hold.dropped is not None:
         _send(cluster, node, kill(hold, held.job_id))
     elif hold.paused is not held.paused:
-        _send_pause(cluster, node, hold, held.job_id)
+        cluster.steer(node, hold, held.job_id)
 
 
 def _missed(cluster: Cluster, node: Node, hold: Hold) -> None:
@@ -246,17 +259,16 @@ def _missed(cluster: Cluster, node: Node, hold: Hold) -> None:
     if hold.unseen < UNSEEN_BEATS:
         return
     row = cluster.store.job(hold.seq)
-    if hold.dropped is not None or row is None or row.token != hold.token or row.node_id != node.node_id:
+    if hold.dropped is not None:
+        # It may not have been seen yet: only its answer, or the end of the lease, says that it does not run.
+        hold.unseen = 0
+        _send(cluster, node, kill(hold, job_id(hold.seq)))
+    elif row is None or row.token != hold.token or row.node_id != node.node_id:
         cluster.release(node, hold.seq)
     elif row.state is JobState.ASSIGNED:
         hold.unseen = 0
         _send(cluster, node, cluster.assignment(row))
     # A processing attempt that a beat omits has finished, and its result is on the way; else its lease ends.
-
-
-def _send_pause(cluster: Cluster, node: Node, hold: Hold, job_id: str) -> None:
-    kind = PauseAttempt if hold.paused else ResumeAttempt
-    _send(cluster, node, kind(job_id=job_id, attempt=hold.attempt, token=hold.token))
 
 
 def _send(cluster: Cluster, node: Node, message: object) -> None:
@@ -270,9 +282,12 @@ def _send(cluster: Cluster, node: Node, message: object) -> None:
 def bye(cluster: Cluster, message: Bye, node: Node) -> None:
     """The worker ends on purpose: what it ran goes to others at once, and counts as no loss."""
     for hold in list(node.holds.values()):
-        cluster.release(node, hold.seq)
         row = cluster.store.job(hold.seq)
-        if row is not None and row.node_id == node.node_id and row.token == hold.token:
+        owns = row is not None and row.node_id == node.node_id and row.token == hold.token
+        if row is not None and owns and row.phase is Phase.PUBLISHING:
+            continue
+        cluster.release(node, hold.seq)
+        if row is not None and owns:
             cluster.requeue(row, why=f"{node.node_id} was stopped", loss=False)
     offline(cluster, node, why="stopped")
 
@@ -306,7 +321,13 @@ def lease_over(cluster: Cluster, node_id: str, seq: int) -> None:
     if cluster.now.mono_s < hold.lease_until_s:
         cluster.timers.set(("lease", (node_id, seq)), hold.lease_until_s)
         return
-    cluster.release(node, seq)
     row = cluster.store.job(seq)
-    if row is not None and row.node_id == node_id and row.token == hold.token and hold.dropped is None:
+    owns = row is not None and row.node_id == node_id and row.token == hold.token and hold.dropped is None
+    if row is not None and owns and row.phase is Phase.PUBLISHING:
+        # It was given leave to publish, and only its node knows whether it has: two may never do.
+        hold.lease_until_s = cluster.now.mono_s + cluster.lease_s(hold.fenced)
+        cluster.timers.set(("lease", (node_id, seq)), hold.lease_until_s)
+        return
+    cluster.release(node, seq)
+    if row is not None and owns:
         cluster.requeue(row, why=f"{node_id} was lost", loss=True)

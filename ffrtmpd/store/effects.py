@@ -35,6 +35,8 @@ def consequences(row: JobRow, event: JobEvent, target: JobState, at: float) -> C
     columns: Columns = {}
     if row.due_at is not None and target is not JobState.PENDING:
         columns["due_at"] = None
+    if row.resuming:
+        columns["resuming"] = False
     if event is JobEvent.ASSIGN:
         columns.update(_NEW_ATTEMPT, attempt=row.attempt + 1)
     elif event is JobEvent.START:

@@ -52,6 +52,7 @@ MIGRATIONS: Final = (
                 exit_code INTEGER,
                 reason TEXT,
                 output TEXT,
+                resuming INTEGER NOT NULL DEFAULT 0,
                 progress_json TEXT,
                 report_json TEXT
             )
@@ -83,6 +84,7 @@ MIGRATIONS: Final = (
                 hardware_json TEXT,
                 slots INTEGER NOT NULL,
                 draining INTEGER NOT NULL,
+                drain_until REAL,
                 first_seen_at REAL,
                 last_seen_at REAL
             )

@@ -36,6 +36,7 @@ class Job(peewee.Model):
     exit_code = peewee.IntegerField(null=True)
     reason = peewee.TextField(null=True)
     output = peewee.TextField(null=True)
+    resuming = peewee.BooleanField(default=False)
     progress_json = peewee.TextField(null=True)
     report_json = peewee.TextField(null=True)
 
@@ -73,6 +74,7 @@ class Node(peewee.Model):
     hardware_json = peewee.TextField(null=True)
     slots = peewee.IntegerField()
     draining = peewee.BooleanField()
+    drain_until = peewee.DoubleField(null=True)
     first_seen_at = peewee.DoubleField(null=True)
     last_seen_at = peewee.DoubleField(null=True)
 

@@ -7,7 +7,7 @@ import peewee
 
 from ffrtmpd.lifecycle import JobEvent
 from ffrtmpd.store.models import Audit, Job
-from ffrtmpd.wire.vocabulary import JobState, Queue
+from ffrtmpd.wire.vocabulary import JobState, Priority, Queue
 
 # A query as Peewee builds it; most of it has no types.
 Query = Any
@@ -42,6 +42,20 @@ def count_of_node(node_id: str, states: Sequence[JobState], queues: Sequence[Que
         Job.node_id == node_id,
         Job.state.in_([state.value for state in states or JobState]),
         Job.queue.in_([queue.value for queue in queues or Queue]),
+    )
+
+
+def waiting_before(queue: Queue, priority: Priority, seq: int, most: int) -> Query:
+    """Return the query for the queued jobs of that queue and priority before ``seq``, as far as ``most``."""
+    return (
+        Job.select(Job.seq)
+        .where(
+            Job.state == JobState.QUEUED.value,
+            Job.queue == queue.value,
+            Job.priority == priority.value,
+            Job.seq < seq,
+        )
+        .limit(most)
     )
 
 

@@ -67,6 +67,7 @@ class JobRow:
 
     The fields are the columns, in order. ``attempt`` counts assignments; ``failures`` those that failed and ``losses``
     those that were lost with their node, both since the submit or the last retry.
+    ``resuming``: paused, and waiting for a slot of its node to go on.
     ``node_id`` is the node that holds the job or, in a terminal state, held it last.
     """
 
@@ -96,6 +97,7 @@ class JobRow:
     exit_code: int | None
     reason: str | None
     output: str | None
+    resuming: bool
     progress_json: str | None
     report_json: str | None
 
@@ -144,6 +146,7 @@ class JobUpdate(TypedDict, total=False):
     exit_code: int | None
     reason: str | None
     output: str | None
+    resuming: bool
     progress: Progress | None
     report: Report | None
 
@@ -183,6 +186,7 @@ class NodeRow:
     hardware: Hardware | None = None
     slots: int = 0
     draining: bool = False
+    drain_until: float | None = None
     first_seen_at: float | None = None
     last_seen_at: float | None = None
 
@@ -202,6 +206,7 @@ def job_row(values: tuple[Any, ...]) -> JobRow:
     taken["priority"] = _PRIORITIES[taken["priority"]]
     taken["state"] = _STATES[taken["state"]]
     taken["phase"] = _PHASES[taken["phase"]]
+    taken["resuming"] = bool(taken["resuming"])
     taken["failure_class"] = _FAILURES[taken["failure_class"]]
     return JobRow(**taken)
 

@@ -111,16 +111,22 @@ def find_principal(known: list[Principal], number: int) -> Principal:
 
 def node_row(values: Row) -> NodeRow:
     """Return the node whose columns are ``values``."""
-    node_id, address, hardware_json, slots, draining, first_seen_at, last_seen_at = values
+    node_id, address, hardware_json, slots, draining, drain_until, first_seen_at, last_seen_at = values
     return NodeRow(
         node_id=node_id,
         address=address,
         hardware=None if hardware_json is None else load(Hardware, hardware_json),
         slots=slots,
         draining=bool(draining),
+        drain_until=drain_until,
         first_seen_at=first_seen_at,
         last_seen_at=last_seen_at,
     )
+
+
+def remove_node(node_id: str) -> Query:
+    """Return the statement that forgets a node."""
+    return models.Node.delete().where(models.Node.node_id == node_id)
 
 
 def save_node(row: NodeRow) -> Query:
@@ -130,6 +136,7 @@ def save_node(row: NodeRow) -> Query:
         "hardware_json": dump(row.hardware),
         "slots": row.slots,
         "draining": row.draining,
+        "drain_until": row.drain_until,
         "first_seen_at": row.first_seen_at,
         "last_seen_at": row.last_seen_at,
     }

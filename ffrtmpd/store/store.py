@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
-from typing import Any, Self, Unpack
+from typing import Any, Final, Self, Unpack
 
 from ffrtmpd.lifecycle import INITIAL, JobEvent, next_state
 from ffrtmpd.principals import Principal
@@ -32,6 +32,10 @@ from ffrtmpd.wire.messages.jobs import AuditEntry
 from ffrtmpd.wire.vocabulary import JobState, Priority, Queue, Role
 
 Cell = tuple[JobState, Queue, Priority]
+# Counting further would hold up the turn, and nobody asks who is in place 1,001.
+PLACES_MAX: Final = 1_000
+_QUEUES: Final = list(Queue)
+_PRIORITIES: Final = list(Priority)
 
 
 class Store:
@@ -277,6 +281,16 @@ class Store:
         total.update(self._moved)
         return {cell: number for cell, number in total.items() if number}
 
+    def place(self, row: JobRow) -> int | None:
+        """Return a queued job's place in the order of work, from 1; None beyond the first ``PLACES_MAX`` of its kind.
+
+        Jobs before it may need another node than it does, so it can be served sooner.
+        """
+        ahead = len(self._ask(queries.waiting_before(row.queue, row.priority, row.seq, PLACES_MAX)))
+        if ahead == PLACES_MAX:
+            return None
+        return 1 + ahead + sum(number for cell, number in self.counts().items() if _goes_before(cell, row))
+
     def history(self, seq: int, limit: int = 1_000) -> list[AuditEntry]:
         """Return the last transitions of a job, oldest first."""
         return [audit_entry(values) for values in reversed(self._ask(queries.history(seq, limit)))]
@@ -334,6 +348,10 @@ class Store:
     def save_node(self, row: NodeRow) -> None:
         """Store a node in place of what was known of it."""
         self._tell(registry.save_node(row))
+
+    def remove_node(self, node_id: str) -> None:
+        """Forget a node; its jobs keep its name."""
+        self._tell(registry.remove_node(node_id))
 
     # ── inside ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -399,6 +417,15 @@ class Store:
         """Run a write made of models and return the id of the row it added, if it added one."""
         sql, parameters = query.bind(self._database.peewee).sql()
         return self._turn.write(sql, parameters).lastrowid or 0
+
+
+def _goes_before(cell: Cell, row: JobRow) -> bool:
+    state, queue, priority = cell
+    before = (_QUEUES.index(queue), _PRIORITIES.index(priority)) < (
+        _QUEUES.index(row.queue),
+        _PRIORITIES.index(row.priority),
+    )
+    return state is JobState.QUEUED and before
 
 
 def _check_assignment(row: JobRow, changes: JobChanges) -> None:

@@ -63,6 +63,18 @@ class NodeStatus(StrEnum):
     DRAINING = "draining"
 
 
+class Why(StrEnum):
+    """Why a node does not take a job, or why a job waits."""
+
+    OFFLINE = "offline"
+    DRAINING = "draining"
+    NO_FREE_SLOT = "no_free_slot"
+    NO_ENGINE = "no_engine"
+    NO_ENCODER = "no_encoder"
+    GPU_REQUIRED = "gpu_required"
+    NO_WORKER = "no_worker"
+
+
 class Role(StrEnum):
     """What a key may do. ``enrol`` is the one-time key of an invitation."""
 

@@ -6,7 +6,9 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
+PER_SECOND: Final = "/s"
 Take = Callable[[], Mapping[str, float]]
 
 
@@ -31,11 +33,14 @@ class Row:
             return (*cells, spread, "", "")
         pairs = list(zip(self.values, self.base, strict=True))
         ratio = statistics.median(value / base for value, base in pairs)
+        if self.unit == PER_SECOND:
+            # A difference of rates tells nothing.
+            return (*cells, spread, f"{ratio:.2f}", "")
         beyond = statistics.median(value - base for value, base in pairs)
         return (*cells, spread, f"{ratio:.2f}", f"{'+' if beyond >= 0 else ''}{_figure(beyond)} {self.unit}")
 
 
-HEADINGS = ("what", "n", "median", "min – max", "ratio", "beyond")
+HEADINGS: Final = ("what", "n", "median", "min – max", "ratio", "beyond")
 
 
 def table(rows: Sequence[Row]) -> str:

@@ -76,6 +76,14 @@ def test_same_number_with_another_token_is_another_assignment() -> None:
     assert len(some(bench.say(assign(token=b"o" * 16)), Spawn)) == 1
 
 
+def test_paused_attempt_is_shown_at_once_and_gives_its_slot_back() -> None:
+    bench = Bench(slots=1).online()
+    bench.say(assign("job-000001"))
+    (beat,) = messages(bench.say(pause()), Heartbeat)
+    assert [(held.job_id, held.paused) for held in beat.running] == [("job-000001", True)]
+    assert len(some(bench.say(assign("job-000002")), Spawn)) == 1
+
+
 def test_assignment_beyond_the_slots_is_refused() -> None:
     bench = Bench(slots=1).online()
     bench.say(assign("job-000001"))

@@ -203,7 +203,7 @@ def test_paused_file_freezes_and_its_watchdog_too() -> None:
     child = bench.child(bench.say(assign()))
     bench.beat(10)
     assert only(bench.say(pause()), PauseChild).child == child
-    assert bench.say(pause())[1:] == []
+    assert not any(isinstance(action, PauseChild) for action in bench.say(pause()))
     assert some(bench.beat(1_000), TerminateChild) == []
     assert only(bench.say(resume()), ResumeChild).child == child
     assert some(bench.beat(1_059), TerminateChild) == []

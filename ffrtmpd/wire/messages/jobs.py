@@ -14,6 +14,7 @@ from ffrtmpd.wire.vocabulary import (
     Phase,
     Priority,
     Queue,
+    Why,
 )
 
 PATH_MAX = 4_096
@@ -289,6 +290,34 @@ class Acted(Reply):
 
     TYPE = "ACTED"
     job: Annotated[JobView, "the job after it"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explain(Request):
+    """Ask why a job is where it is."""
+
+    TYPE = "EXPLAIN"
+    job: Annotated[str, "job id or sequence number", Size(1, 64)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeAnswer:
+    """What one node says to a job."""
+
+    node_id: Annotated[str, "node"]
+    why: Annotated[Why | None, "why it does not take the job now; absent: it would"] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation(Reply):
+    """Why a job is where it is."""
+
+    TYPE = "EXPLANATION"
+    job: Annotated[JobView, "the job"]
+    text: Annotated[str, "in one sentence"]
+    place: Annotated[int | None, "of a queued job in the order of work, from 1; absent beyond a thousand"] = None
+    requires: Annotated[str, "engine, codec and encoder that it needs"]
+    nodes: Annotated[tuple[NodeAnswer, ...], "each node's answer, to a job that waits", Size(0, 4_096)] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

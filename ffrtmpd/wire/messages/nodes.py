@@ -53,6 +53,7 @@ class NodeView:
     load: Annotated[Load | None, "last readings"] = None
     slots: Annotated[int, "jobs it takes at once"] = 0
     free_slots: Annotated[int, "slots without a job"] = 0
+    drain_until: Annotated[float | None, "Unix seconds at which a drain gives its jobs to others"] = None
     active_jobs: Annotated[tuple[str, ...], "job ids"] = ()
     last_seen_at: Annotated[float | None, "Unix seconds"] = None
     connected_at: Annotated[float | None, "Unix seconds of this session's start"] = None
@@ -87,3 +88,30 @@ class NodeReply(Reply):
 
     TYPE = "NODE"
     node: Annotated[NodeView, "the node"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrainNode(Request):
+    """Give a node no more jobs; what it runs may finish, until the deadline if there is one."""
+
+    TYPE = "DRAIN_NODE"
+    node_id: Annotated[str, "node", Size(1, 128)]
+    deadline_s: Annotated[
+        float | None, "seconds after which what it still runs is given to others", Range(0, 30 * 86_400.0)
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UndrainNode(Request):
+    """Let a node take jobs again."""
+
+    TYPE = "UNDRAIN_NODE"
+    node_id: Annotated[str, "node", Size(1, 128)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoveNode(Request):
+    """Forget a node that is offline and holds nothing, and refuse its key from now on."""
+
+    TYPE = "REMOVE_NODE"
+    node_id: Annotated[str, "node", Size(1, 128)]
