@@ -24,7 +24,7 @@ $(BIN)/pip: | check-python
 
 $(VENV)/.installed: setup.py $(BIN)/pip
 	@echo "installing into $(VENV) ..."
-	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[ffmpeg]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check --config-settings editable_mode=compat --editable '.[ffmpeg]'
 	@touch $@
 
 $(BIN)/tox: $(BIN)/pip
