@@ -3,11 +3,11 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 from ffrtmp_worker.attempt import Limits
+from ffrtmpd.base.logs import LogSection
 from ffrtmpd.base.settings import SettingsError, load
 from ffrtmpd.wire.messages.session import SLOTS_MAX
 from ffrtmpd.wire.schema import Range, Size
@@ -22,22 +22,6 @@ Read in this order, later ones winning key by key: /etc/ffrtmp/worker.toml, /etc
 worker.toml in the state folder (written by `ffrtmp-worker join`), the file given with --config, and flags."""
 # A software encoder keeps about eight processors busy.
 CORES_A_SLOT: Final = 8
-
-
-class LogForm(StrEnum):
-    """How a log line looks."""
-
-    LOGFMT = "logfmt"
-    JSON = "json"
-
-
-class LogLevel(StrEnum):
-    """The least level that is written."""
-
-    DEBUG = "debug"
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,14 +88,6 @@ class LimitSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LogSettings:
-    """The worker's own log on standard error."""
-
-    form: Annotated[LogForm, "logfmt or json"] = LogForm.LOGFMT
-    level: Annotated[LogLevel, "least level written: debug, info, warning or error"] = LogLevel.INFO
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """All of it."""
 
@@ -121,7 +97,7 @@ class Settings:
     worker: Annotated[WorkerSettings, "the node"] = field(default_factory=WorkerSettings)
     media: Annotated[MediaSettings, "what jobs may use on this node"] = field(default_factory=MediaSettings)
     limits: Annotated[LimitSettings, "patience and room"] = field(default_factory=LimitSettings)
-    log: Annotated[LogSettings, "the log on standard error"] = field(default_factory=LogSettings)
+    log: Annotated[LogSection, "the log on standard error"] = field(default_factory=LogSection)
 
     @property
     def slots(self) -> int:

@@ -7,10 +7,10 @@ import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final
 
+from ffrtmpd.base.logs import LogSection
 from ffrtmpd.base.settings import SettingsError, load, sample
 from ffrtmpd.broker.settings import BrokerSettings
 from ffrtmpd.wire.schema import Range, Size
@@ -26,22 +26,6 @@ PORT: Final = Range(0, 65_535)
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 _HOST: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?", re.ASCII)
 _ANYWHERE: Final = ("*", "0.0.0.0", "::")  # noqa: S104 - recognised here, bound only when an operator asks for it
-
-
-class LogForm(StrEnum):
-    """How a log line looks."""
-
-    LOGFMT = "logfmt"
-    JSON = "json"
-
-
-class LogLevel(StrEnum):
-    """The least level that is written."""
-
-    DEBUG = "debug"
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,14 +79,6 @@ class RetriesSection:
     back_off_s: Annotated[float, "seconds before the second attempt; doubles each time", Range(0, 3_600)] = 5.0
     back_off_max_s: Annotated[float, "the longest wait between attempts, seconds", Range(0, 86_400)] = 300.0
     loss_limit: Annotated[int, "nodes a job may lose under it before it is failed as poison", Range(1, 1_000)] = 5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogSection:
-    """Log lines, on standard error."""
-
-    form: Annotated[LogForm, "logfmt or json"] = LogForm.LOGFMT
-    level: Annotated[LogLevel, "debug, info, warning or error"] = LogLevel.INFO
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,13 +16,11 @@ import zmq
 
 from ffrtmpd import __version__
 from ffrtmpd.auth import DoorOpen, ZapDoor, prove_closed
-from ffrtmpd.base.logs import Logger
+from ffrtmpd.base.logs import LogForm, Logger, LogLevel
 from ffrtmpd.base.service import Bell, CrashReport, notify
 from ffrtmpd.base.settings import SettingsError
 from ffrtmpd.broker.broker import Broker
 from ffrtmpd.config import (
-    LogForm,
-    LogLevel,
     Places,
     Settings,
     broker_settings,

@@ -5,9 +5,36 @@ import re
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, Final, TextIO
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated, Any, Final, TextIO
 
-LEVELS: Final = ("debug", "info", "warning", "error")
+
+class LogForm(StrEnum):
+    """How a log line looks."""
+
+    LOGFMT = "logfmt"
+    JSON = "json"
+
+
+class LogLevel(StrEnum):
+    """The least level that is written."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogSection:
+    """Log lines, on standard error. A section of the settings of either daemon."""
+
+    form: Annotated[LogForm, "logfmt or json"] = LogForm.LOGFMT
+    level: Annotated[LogLevel, "the least level written: debug, info, warning or error"] = LogLevel.INFO
+
+
+LEVELS: Final = tuple(LogLevel)
 # Anything else is quoted, so that a hostile file name cannot forge a line.
 _BARE: Final = re.compile(r"[A-Za-z0-9_.:/@%+,\-]+\Z")
 
@@ -32,7 +59,7 @@ class Logger:
     ) -> None:
         self._stream = sys.stderr if stream is None else stream
         self._render = _json if form == "json" else _logfmt
-        self._least = LEVELS.index(level)
+        self._least = LEVELS.index(LogLevel(level))
         self._wall = wall
 
     def debug(self, event: str, **fields: Any) -> None:
@@ -53,7 +80,7 @@ class Logger:
 
     def log(self, level: str, event: str, fields: dict[str, Any]) -> None:
         """Log ``event`` at ``level``; fields that are None are left out."""
-        if LEVELS.index(level) < self._least:
+        if LEVELS.index(LogLevel(level)) < self._least:
             return
         present = {key: value for key, value in fields.items() if value is not None}
         line = self._render({"at": stamp(self._wall()), "level": level, "event": event, **present})
