@@ -4,11 +4,11 @@ Everything remote is decoded here, within limits, before any other code sees it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, Final, TypeVar
 
 import msgpack
 
+from ffrtmpd.wire.record import record
 from ffrtmpd.wire.schema import SchemaError, from_plain, to_plain
 from ffrtmpd.wire.vocabulary import SUPPORTED_VERSIONS, ErrorCode
 
@@ -37,7 +37,7 @@ class ProtocolError(Exception):
         self.request_id = request_id
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Message:
     """What every message has: a type name on the wire."""
 

@@ -1,28 +1,28 @@
 """Requests, replies and the error that answers any of them."""
 
-from dataclasses import dataclass
 from typing import Annotated
 
 from ffrtmpd.wire.codec import REQUEST_ID_MAX, Message
+from ffrtmpd.wire.record import record
 from ffrtmpd.wire.schema import Size
 from ffrtmpd.wire.vocabulary import ErrorCode
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Request(Message):
     """What a client asks; answered by one message with the same ``request_id``."""
 
     request_id: Annotated[str, "chosen by the client, repeated in the reply", Size(1, REQUEST_ID_MAX)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Reply(Message):
     """What the master answers."""
 
     request_id: Annotated[str, "of the request that this answers", Size(0, REQUEST_ID_MAX)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Problem:
     """Why something was refused."""
 
@@ -32,7 +32,7 @@ class Problem:
     retryable: Annotated[bool, "the same request may succeed later"] = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Error(Reply):
     """The request was refused and changed nothing."""
 
@@ -40,14 +40,14 @@ class Error(Reply):
     problem: Annotated[Problem, "why"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Ping(Request):
     """Ask who the master is and who it takes the asker for."""
 
     TYPE = "PING"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Pong(Reply):
     """The master as it is now."""
 

@@ -1,9 +1,10 @@
 """What clients say about jobs."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Annotated
 
 from ffrtmpd.wire.messages.common import Problem, Reply, Request
+from ffrtmpd.wire.record import record
 from ffrtmpd.wire.schema import Range, Size
 from ffrtmpd.wire.vocabulary import (
     Codec,
@@ -25,7 +26,7 @@ LOG_MAX = 65_536
 WAIT_MAX_S = 30.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class JobSpec:
     """What a user wants encoded."""
 
@@ -48,7 +49,7 @@ class JobSpec:
     labels: Annotated[dict[str, str], "free names and values", Size(0, 64)] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Submission:
     """One job to add, under a key that makes a retried submit harmless."""
 
@@ -56,7 +57,7 @@ class Submission:
     spec: Annotated[JobSpec, "what to encode"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Submit(Request):
     """Add jobs. Each is taken or refused by itself; those taken are on disk before the reply."""
 
@@ -64,7 +65,7 @@ class Submit(Request):
     jobs: Annotated[tuple[Submission, ...], "the jobs", Size(1, SUBMIT_MAX)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class SubmitResult:
     """What became of one submission: a job, or a problem."""
 
@@ -74,7 +75,7 @@ class SubmitResult:
     problem: Annotated[Problem | None, "why there is no job"] = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Submitted(Reply):
     """One result for each submission, in the same order."""
 
@@ -82,7 +83,7 @@ class Submitted(Reply):
     results: Annotated[tuple[SubmitResult, ...], "results"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Progress:
     """How far an attempt is. What was not measured is absent."""
 
@@ -98,7 +99,7 @@ class Progress:
     eta_s: Annotated[float | None, "seconds to the end, paused time left out"] = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class VideoStream:
     """A video stream as a probe of the file shows it."""
 
@@ -111,7 +112,7 @@ class VideoStream:
     bitrate_bps: Annotated[float | None, "bits per second"] = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class AudioStream:
     """An audio stream as a probe of the file shows it."""
 
@@ -120,7 +121,7 @@ class AudioStream:
     channels: Annotated[int | None, "channels"] = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class MediaInfo:
     """What a probe found in an output."""
 
@@ -132,7 +133,7 @@ class MediaInfo:
     probe: Annotated[str | None, "which program looked: ffprobe or pyav"] = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Report:
     """What an attempt did, as its node tells it."""
 
@@ -146,10 +147,11 @@ class Report:
     paused_s: Annotated[float | None, "seconds of that spent paused"] = None
     cpu_s: Annotated[float | None, "processor seconds of the encoder and its children"] = None
     exit_code: Annotated[int | None, "of the encoder; minus the signal when killed"] = None
+    limits: Annotated[str | None, "limits in force", Size(0, 256)] = None
     log_tail: Annotated[str | None, "last lines of the encoder's log", Size(0, 8_192)] = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class JobView:
     """A job as lists show it. Times are Unix seconds."""
 
@@ -174,7 +176,7 @@ class JobView:
     revision: Annotated[int, "grows with every change of any job"] = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class AuditEntry:
     """One transition of a job."""
 
@@ -187,7 +189,7 @@ class AuditEntry:
     attempt: Annotated[int, "attempt at that time"] = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Status(Request):
     """Ask for everything about one job."""
 
@@ -195,7 +197,7 @@ class Status(Request):
     job: Annotated[str, "job id or sequence number", Size(1, 64)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class StatusReply(Reply):
     """Everything about one job."""
 
@@ -208,7 +210,7 @@ class StatusReply(Reply):
     history: Annotated[tuple[AuditEntry, ...], "transitions, oldest first, the last thousand"] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ListJobs(Request):
     """Ask for a window of the jobs, filtered and sorted by the master."""
 
@@ -221,7 +223,7 @@ class ListJobs(Request):
     oldest_first: Annotated[bool, "by submit order; else newest first"] = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class JobList(Reply):
     """A window of the jobs."""
 
@@ -232,7 +234,7 @@ class JobList(Reply):
     revision: Annotated[int, "give it to CHANGES to hear what happened since"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Changes(Request):
     """Wait for jobs to change: answered as soon as one has, or after ``wait_s`` with none."""
 
@@ -242,7 +244,7 @@ class Changes(Request):
     wait_s: Annotated[float, "seconds to wait", Range(0, WAIT_MAX_S)] = 10.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ChangesReply(Reply):
     """Jobs that changed since the revision asked about."""
 
@@ -252,7 +254,7 @@ class ChangesReply(Reply):
     reset: Annotated[bool, "`since` is too old or of another epoch: read the list anew"] = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Cancel(Request):
     """Cancel a job that is not terminal; its process is stopped and its partial output removed."""
 
@@ -260,7 +262,7 @@ class Cancel(Request):
     job: Annotated[str, "job id or sequence number", Size(1, 64)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Pause(Request):
     """Freeze a running job's processes, or hold one that waits."""
 
@@ -268,7 +270,7 @@ class Pause(Request):
     job: Annotated[str, "job id or sequence number", Size(1, 64)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Resume(Request):
     """Let a paused job go on."""
 
@@ -276,7 +278,7 @@ class Resume(Request):
     job: Annotated[str, "job id or sequence number", Size(1, 64)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Retry(Request):
     """Queue a failed or canceled job anew."""
 
@@ -284,7 +286,7 @@ class Retry(Request):
     job: Annotated[str, "job id or sequence number", Size(1, 64)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Acted(Reply):
     """The change is on disk."""
 
@@ -292,7 +294,7 @@ class Acted(Reply):
     job: Annotated[JobView, "the job after it"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Explain(Request):
     """Ask why a job is where it is."""
 
@@ -300,7 +302,7 @@ class Explain(Request):
     job: Annotated[str, "job id or sequence number", Size(1, 64)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class NodeAnswer:
     """What one node says to a job."""
 
@@ -308,7 +310,7 @@ class NodeAnswer:
     why: Annotated[Why | None, "why it does not take the job now; absent: it would"] = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Explanation(Reply):
     """Why a job is where it is."""
 
@@ -320,7 +322,7 @@ class Explanation(Reply):
     nodes: Annotated[tuple[NodeAnswer, ...], "each node's answer, to a job that waits", Size(0, 4_096)] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Logs(Request):
     """Ask for the encoder's log of a job; the master fetches it from the node."""
 
@@ -331,7 +333,7 @@ class Logs(Request):
     limit: Annotated[int, "bytes at most", Range(1, LOG_MAX)] = LOG_MAX
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class LogsReply(Reply):
     """A piece of a log."""
 
@@ -344,7 +346,7 @@ class LogsReply(Reply):
     end: Annotated[bool, "nothing is behind this piece, and the attempt has ended"] = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ScenarioView:
     """A known scenario."""
 
@@ -357,14 +359,14 @@ class ScenarioView:
     preset: Annotated[str | None, "speed preset"] = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ListScenarios(Request):
     """Ask for the scenarios known by name."""
 
     TYPE = "LIST_SCENARIOS"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ScenarioList(Reply):
     """The scenarios known by name; any other name of the grammar works too."""
 

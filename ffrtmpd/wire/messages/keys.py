@@ -1,17 +1,17 @@
 """What clients say about keys, and how a new key is enrolled."""
 
-from dataclasses import dataclass
 from typing import Annotated
 
 from ffrtmpd.wire.curve import KEY_CHARACTERS
 from ffrtmpd.wire.messages.common import Reply, Request
+from ffrtmpd.wire.record import record
 from ffrtmpd.wire.schema import Range, Size
 from ffrtmpd.wire.vocabulary import Role
 
 HOUR_S = 3_600.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Invite(Request):
     """Ask for a one-time key with which ``name`` can enrol a key of its own."""
 
@@ -21,7 +21,7 @@ class Invite(Request):
     valid_s: Annotated[float, "seconds the invitation is good for", Range(1, 7 * 86_400.0)] = HOUR_S
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Invited(Reply):
     """An invitation."""
 
@@ -30,7 +30,7 @@ class Invited(Reply):
     expires_at: Annotated[float, "Unix seconds"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Enrol(Request):
     """Enrol a public key. Only the one-time key of an invitation may ask, and may ask nothing else."""
 
@@ -38,7 +38,7 @@ class Enrol(Request):
     public: Annotated[str, "public key in Z85", Size(KEY_CHARACTERS, KEY_CHARACTERS)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Enrolled(Reply):
     """The key is known from now on; the invitation is used up."""
 
@@ -50,7 +50,7 @@ class Enrolled(Reply):
     clients_port: Annotated[int, "port on which clients connect"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class KeyView:
     """A key or an open invitation."""
 
@@ -63,7 +63,7 @@ class KeyView:
     revoked_at: Annotated[float | None, "Unix seconds"] = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ListKeys(Request):
     """Ask for all keys."""
 
@@ -71,7 +71,7 @@ class ListKeys(Request):
     revoked: Annotated[bool, "revoked ones too"] = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class KeyList(Reply):
     """All keys."""
 
@@ -79,7 +79,7 @@ class KeyList(Reply):
     keys: Annotated[tuple[KeyView, ...], "keys"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class RevokeKey(Request):
     """Refuse a key from its next message on."""
 
@@ -87,7 +87,7 @@ class RevokeKey(Request):
     name: Annotated[str, "name, or fingerprint", Size(1, 64)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class KeyReply(Reply):
     """The key after the change."""
 

@@ -1,14 +1,14 @@
 """What clients say about nodes."""
 
-from dataclasses import dataclass
 from typing import Annotated
 
 from ffrtmpd.wire.messages.common import Reply, Request
+from ffrtmpd.wire.record import record
 from ffrtmpd.wire.schema import Range, Size
 from ffrtmpd.wire.vocabulary import Engine, NodeStatus
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Gpu:
     """One GPU as its driver names it."""
 
@@ -17,7 +17,7 @@ class Gpu:
     driver: Annotated[str | None, "driver version"] = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Hardware:
     """What a node is made of and what it has proved it can do."""
 
@@ -33,7 +33,7 @@ class Hardware:
     program_version: Annotated[str | None, "version of ffrtmp-worker", Size(0, 64)] = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Load:
     """Readings of a node, sent with each heartbeat. What cannot be read is absent."""
 
@@ -42,7 +42,7 @@ class Load:
     disk_free_bytes: Annotated[int | None, "free in the output folder", Range(0, 2**60)] = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class NodeView:
     """A node as lists show it."""
 
@@ -59,14 +59,14 @@ class NodeView:
     connected_at: Annotated[float | None, "Unix seconds of this session's start"] = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ListNodes(Request):
     """Ask for every node."""
 
     TYPE = "LIST_NODES"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class NodeList(Reply):
     """Every enrolled node, by name."""
 
@@ -74,7 +74,7 @@ class NodeList(Reply):
     nodes: Annotated[tuple[NodeView, ...], "nodes"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class DescribeNode(Request):
     """Ask for one node."""
 
@@ -82,7 +82,7 @@ class DescribeNode(Request):
     node_id: Annotated[str, "node", Size(1, 128)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class NodeReply(Reply):
     """One node."""
 
@@ -90,7 +90,7 @@ class NodeReply(Reply):
     node: Annotated[NodeView, "the node"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class DrainNode(Request):
     """Give a node no more jobs; what it runs may finish, until the deadline if there is one."""
 
@@ -101,7 +101,7 @@ class DrainNode(Request):
     ] = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class UndrainNode(Request):
     """Let a node take jobs again."""
 
@@ -109,7 +109,7 @@ class UndrainNode(Request):
     node_id: Annotated[str, "node", Size(1, 128)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class RemoveNode(Request):
     """Forget a node that is offline and holds nothing, and refuse its key from now on."""
 

@@ -1,12 +1,12 @@
 """What master and worker say to each other. None of these has a request id: each stands for itself."""
 
-from dataclasses import dataclass
 from typing import Annotated
 
 from ffrtmpd.wire.codec import Message
 from ffrtmpd.wire.messages.common import Problem
 from ffrtmpd.wire.messages.jobs import LOG_MAX, PATH_MAX, Progress, Report
 from ffrtmpd.wire.messages.nodes import Hardware, Load
+from ffrtmpd.wire.record import record
 from ffrtmpd.wire.schema import Range, Size
 from ffrtmpd.wire.vocabulary import Codec, Engine, FailureClass, Outcome, OutputMode, Phase, Verdict
 
@@ -17,7 +17,7 @@ TOKEN_BYTES = 16
 # ── parts ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class About(Message):
     """A message about one attempt: only the token given with it may speak for it."""
 
@@ -26,7 +26,7 @@ class About(Message):
     token: Annotated[bytes, "random, given with the assignment", Size(TOKEN_BYTES, TOKEN_BYTES)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Held:
     """An attempt that a worker holds: running, paused, or finished and not yet answered."""
 
@@ -37,7 +37,7 @@ class Held:
     paused: Annotated[bool, "its processes are stopped"] = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Encode:
     """What to encode, resolved by the master from scenario and options."""
 
@@ -52,7 +52,7 @@ class Encode:
 # ── worker to master ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Hello(Message):
     """A worker asks for a session."""
 
@@ -63,7 +63,7 @@ class Hello(Message):
     hardware: Annotated[Hardware, "what it has"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Ready(Message):
     """The worker's inventory. It counts only with the nonce of the WELCOME that it answers."""
 
@@ -73,7 +73,7 @@ class Ready(Message):
     finished: Annotated[tuple[Held, ...], "attempts whose result is not answered yet", Size(0, 4_096)] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Heartbeat(Message):
     """The worker is alive."""
 
@@ -83,7 +83,7 @@ class Heartbeat(Message):
     load: Annotated[Load | None, "readings"] = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Started(About):
     """The encoder has begun."""
 
@@ -93,7 +93,7 @@ class Started(About):
     command: Annotated[tuple[str, ...], "exact command", Size(0, 512)] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ProgressReport(About):
     """How far an attempt is; counts as a heartbeat."""
 
@@ -102,7 +102,7 @@ class ProgressReport(About):
     progress: Annotated[Progress, "figures"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Result(About):
     """An attempt has ended. Sent until a VERDICT or a COMMIT answers it."""
 
@@ -113,7 +113,7 @@ class Result(About):
     reason: Annotated[str | None, "of a failure, in one line", Size(0, 1_024)] = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Committed(About):
     """The output stands under its final name and survives a power cut. Sent until a VERDICT answers it."""
 
@@ -121,7 +121,7 @@ class Committed(About):
     output: Annotated[str, "path or URL", Size(1, PATH_MAX)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class LogChunk(Message):
     """A piece of a log that the master asked for."""
 
@@ -134,7 +134,7 @@ class LogChunk(Message):
     missing: Annotated[bool, "this node has no log of that attempt"] = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Bye(Message):
     """The worker ends; what it still ran is canceled on its side and may be given to others at once."""
 
@@ -144,7 +144,7 @@ class Bye(Message):
 # ── master to worker ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Welcome(Message):
     """A session is offered; the worker answers with READY."""
 
@@ -158,7 +158,7 @@ class Welcome(Message):
     lost_after_s: Annotated[float, "silent for so long, staged attempts are given to others", Range(0, 1e6)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class HeartbeatAck(Message):
     """The master is alive and has heard the beat sent at that time."""
 
@@ -166,7 +166,7 @@ class HeartbeatAck(Message):
     sent_ms: Annotated[int, "of the HEARTBEAT", Range(0, 2**62)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Assign(About):
     """Run this. The same assignment may come twice."""
 
@@ -182,21 +182,21 @@ class Assign(About):
     timeout_s: Annotated[float | None, "seconds the attempt may take"] = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class PauseAttempt(About):
     """Stop the attempt's processes where they are."""
 
     TYPE = "PAUSE_ATTEMPT"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ResumeAttempt(About):
     """Let the attempt's processes go on."""
 
     TYPE = "RESUME_ATTEMPT"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Kill(About):
     """Stop the attempt, remove its partial output and forget it."""
 
@@ -204,14 +204,14 @@ class Kill(About):
     reason: Annotated[str, "why", Size(0, 256)] = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Commit(About):
     """Publish the attempt's output."""
 
     TYPE = "COMMIT"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ResultVerdict(About):
     """The result, or the publication, is on the master's disk, or is nobody's concern any more: forget it."""
 
@@ -219,14 +219,14 @@ class ResultVerdict(About):
     verdict: Annotated[Verdict, "which"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Reset(Message):
     """The master knows no such session: say HELLO again."""
 
     TYPE = "RESET"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Denied(Message):
     """What came last was refused and changed nothing."""
 
@@ -234,7 +234,7 @@ class Denied(Message):
     problem: Annotated[Problem, "why"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class FetchLog(Message):
     """Send a piece of an attempt's log."""
 
