@@ -18,6 +18,8 @@ from ffrtmpd.wire.messages.session import Result
 from ffrtmpd.wire.schema import SchemaError, from_plain, to_plain
 
 SUFFIX: Final = ".result"
+UNFINISHED: Final = ".new"
+BAD: Final = ".bad"
 
 
 class Fate(StrEnum):
@@ -72,7 +74,7 @@ class Spool:
         if entry.partial is not None:
             entry = replace(entry, inode=sync_file(Path(entry.partial)))
         target = self._path(entry.attempt)
-        fresh = target.with_suffix(".new")
+        fresh = target.with_suffix(UNFINISHED)
         with fresh.open("wb") as file:
             file.write(msgpack.packb(to_plain(entry)))
             file.flush()
@@ -85,14 +87,21 @@ class Spool:
         self._path(attempt).unlink(missing_ok=True)
 
     def load(self) -> list[Entry]:
-        """Return every entry; unreadable ones are deleted, since nothing can come of them."""
+        """Return every entry. One that is no entry is put aside as ``.bad``, for somebody to look at.
+
+        Raises:
+            OSError: the disk cannot be read; nothing was changed.
+        """
         found = []
         for path in sorted(self._folder.iterdir()):
-            entry = _read(path) if path.suffix == SUFFIX else None
-            if entry is None:
+            if path.suffix == UNFINISHED:
                 path.unlink(missing_ok=True)
-            else:
-                found.append(entry)
+            elif path.suffix == SUFFIX:
+                entry = _read(path)
+                if entry is None:
+                    path.replace(path.with_suffix(BAD))
+                else:
+                    found.append(entry)
         return found
 
     def _path(self, attempt: tuple[str, int]) -> Path:
@@ -118,8 +127,9 @@ def sync_folder(folder: Path) -> None:
 
 
 def _read(path: Path) -> Entry | None:
-    with contextlib.suppress(OSError, ValueError, msgpack.exceptions.UnpackException, SchemaError):
-        return from_plain(Entry, msgpack.unpackb(path.read_bytes()))
+    packed = path.read_bytes()
+    with contextlib.suppress(ValueError, msgpack.exceptions.UnpackException, SchemaError):
+        return from_plain(Entry, msgpack.unpackb(packed))
     return None
 
 

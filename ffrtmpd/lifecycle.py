@@ -58,9 +58,9 @@ TRANSITIONS: Final[Mapping[tuple[JobState, JobEvent], JobState]] = {
     (JobState.PROCESSING, JobEvent.CANCEL): JobState.CANCELED,
     (JobState.PAUSED, JobEvent.RELEASE): JobState.QUEUED,
     (JobState.PAUSED, JobEvent.RESUME): JobState.PROCESSING,
-    # Its node is lost: the user's wish that it stands still outlives the attempt.
+    # Its attempt is lost or failed: the user's wish that the job stands still outlives it.
     (JobState.PAUSED, JobEvent.REQUEUE): JobState.PAUSED,
-    (JobState.PAUSED, JobEvent.BACK_OFF): JobState.PENDING,
+    (JobState.PAUSED, JobEvent.BACK_OFF): JobState.PAUSED,
     (JobState.PAUSED, JobEvent.FAIL): JobState.FAILED,
     (JobState.PAUSED, JobEvent.CANCEL): JobState.CANCELED,
     (JobState.FAILED, JobEvent.RETRY): JobState.QUEUED,

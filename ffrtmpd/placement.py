@@ -97,5 +97,7 @@ def preference(need: Need, node: Node) -> tuple[bool, float, float, str]:
     """Return a sort key, best node first: GPUs kept for jobs that need them, then the least loaded, then by name."""
     spoils_gpu = node.has_gpu_encoder and not need.wants_hardware
     taken = len(node.holds) / node.slots
-    busy = node.load.cpu_load_percent if node.load and node.load.cpu_load_percent is not None else 0.0
+    measured = node.load.cpu_load_percent if node.load else None
+    # A load that nobody measured may be anything, so it is no reason to be chosen.
+    busy = 100.0 if measured is None else measured
     return (spoils_gpu, taken, busy, node.node_id)

@@ -42,13 +42,14 @@ class Hold:
 
 @dataclass(slots=True, kw_only=True)
 class Session:
-    """A connected worker process that has said READY."""
+    """A connected worker process that has said READY. ``beat_ms``: when its last beat was sent, by its own clock."""
 
     peer: Peer
     user_id: str
     boot_id: str
     connected_at: float
     last_heard_s: float
+    beat_ms: int = -1
 
 
 @dataclass(slots=True, kw_only=True)

@@ -3,10 +3,14 @@
 Only the attempt that holds the job, told by its token and its node, changes anything; all others are stale.
 """
 
+import dataclasses
+
 from ffrtmpd.broker.cluster import Cluster, Live, full
 from ffrtmpd.lifecycle import JobEvent
 from ffrtmpd.roster import Node
-from ffrtmpd.store import JobChanges, JobRow, parse_job_ref
+from ffrtmpd.store import JobChanges, JobRow, JobUpdate, parse_job_ref
+from ffrtmpd.wire.media import PROBED_AS
+from ffrtmpd.wire.messages.jobs import Progress, Report
 from ffrtmpd.wire.messages.session import (
     About,
     Commit,
@@ -59,8 +63,15 @@ def progress(cluster: Cluster, message: ProgressReport, node: Node) -> None:
     if row.state is JobState.ASSIGNED:
         row = _begin(cluster, row, None)
     live = cluster.live.setdefault(row.seq, Live())
-    live.phase, live.progress = message.phase, message.progress
+    live.phase, live.progress = message.phase, _onward(live.progress, message.progress)
     cluster.journal.touch(row.seq)
+
+
+def _onward(before: Progress | None, after: Progress) -> Progress:
+    """Return ``after`` with a percentage that does not go back."""
+    if before is None or before.percent is None or (after.percent is not None and after.percent >= before.percent):
+        return after
+    return dataclasses.replace(after, percent=before.percent)
 
 
 def result(cluster: Cluster, message: Result, node: Node) -> None:
@@ -69,7 +80,12 @@ def result(cluster: Cluster, message: Result, node: Node) -> None:
     if row is None:
         _settled(cluster, message, node)
     elif message.outcome is Outcome.ENCODED:
-        _encoded(cluster, message, node, row)
+        problem = unproven(message.report, row)
+        if problem is None:
+            _encoded(cluster, message, node, row)
+        else:
+            reason = f"{node.node_id} reports another output than was asked for: {problem}"
+            _failed(cluster, dataclasses.replace(message, reason=reason), node, row)
     elif message.outcome is Outcome.FAILED:
         _failed(cluster, message, node, row)
     else:
@@ -86,16 +102,34 @@ def _encoded(cluster: Cluster, message: Result, node: Node, row: JobRow) -> None
         elif row.state is JobState.PAUSED:
             row = cluster.move(row, JobEvent.RESUME, why="it finished before it could be stopped")
         if row.spec.output_mode is not OutputMode.FILE:
-            row = cluster.store.update(row.seq, state=row.state, attempt=row.attempt, report=message.report)
-            _complete(cluster, message, node, row, message.report.output)
+            row = _keep_report(cluster, row, message.report)
+            _complete(cluster, message, node, row)
             return
-        row = cluster.store.update(
-            row.seq, state=row.state, attempt=row.attempt, phase=Phase.PUBLISHING, report=message.report
-        )
+        row = _keep_report(cluster, row, message.report, phase=Phase.PUBLISHING)
         cluster.live.setdefault(row.seq, Live()).phase = Phase.PUBLISHING
         cluster.journal.touch(row.seq)
     if node.session is not None:
         cluster.send(node.session.peer, Commit(job_id=message.job_id, attempt=message.attempt, token=message.token))
+
+
+def unproven(report: Report, row: JobRow) -> str | None:
+    """Return how the probe in ``report`` differs from what was asked; None if it does not, or if it was a push."""
+    if row.spec.output_mode is not OutputMode.FILE:
+        return None
+    video = report.media.video if report.media else None
+    if video is None:
+        return "no picture was probed"
+    wanted = row.encode
+    if (video.codec, video.width, video.height) == (PROBED_AS[wanted.codec], wanted.width, wanted.height):
+        return None
+    return f"{video.codec} {video.width}x{video.height}, not {wanted.codec} {wanted.width}x{wanted.height}"
+
+
+def _keep_report(cluster: Cluster, row: JobRow, report: Report, *, phase: Phase | None = None) -> JobRow:
+    changes: JobUpdate = {"report": report, "exit_code": report.exit_code}
+    if phase is not None:
+        changes["phase"] = phase
+    return cluster.store.update(row.seq, state=row.state, attempt=row.attempt, **changes)
 
 
 def committed(cluster: Cluster, message: Committed, node: Node) -> None:
@@ -104,14 +138,14 @@ def committed(cluster: Cluster, message: Committed, node: Node) -> None:
     if row is None or row.phase is not Phase.PUBLISHING:
         _settled(cluster, message, node)
         return
-    _complete(cluster, message, node, row, message.output)
+    _complete(cluster, message, node, row)
 
 
-def _complete(cluster: Cluster, message: About, node: Node, row: JobRow, output: str | None) -> None:
+def _complete(cluster: Cluster, message: About, node: Node, row: JobRow) -> None:
     live = cluster.live.get(row.seq)
     measured = full(live.progress if live else row.progress)
     cluster.release(node, row.seq)
-    cluster.move(row, JobEvent.COMPLETE, progress=measured, output=output, reason=None, exit_code=0)
+    cluster.move(row, JobEvent.COMPLETE, progress=measured, output=row.report.output if row.report else None)
     _verdict(cluster, message, node, Verdict.RECORDED)
 
 
@@ -128,8 +162,11 @@ def _failed(cluster: Cluster, message: Result, node: Node, row: JobRow) -> None:
         "progress": live.progress if live else row.progress,
     }
     cluster.release(node, row.seq)
+    if row.resuming:
+        row = cluster.move(row, JobEvent.RESUME, why="resume asked")
     if failure is FailureClass.TRANSIENT and failures < row.max_attempts:
-        changes["due_at"] = cluster.now.wall_s + back_off(cluster, failures)
+        if row.state is not JobState.PAUSED:
+            changes["due_at"] = cluster.now.wall_s + back_off(cluster, failures)
         cluster.move(row, JobEvent.BACK_OFF, why=message.reason, **changes)
     else:
         cluster.move(row, JobEvent.FAIL, why=message.reason, **changes)
@@ -179,6 +216,8 @@ def _settled(cluster: Cluster, message: About, node: Node) -> None:
             cluster.release(node, row.seq)
     own = row is not None and row.node_id == node.node_id and row.attempt == message.attempt
     recorded = own and row is not None and row.state in TERMINAL_STATES
+    if own and row is not None and row.state is JobState.CANCELED and isinstance(message, Result) and not row.report:
+        _keep_report(cluster, row, message.report)
     _verdict(cluster, message, node, Verdict.RECORDED if recorded else Verdict.STALE)
 
 

@@ -132,6 +132,7 @@ class Broker:
         """Decide what follows from ``event``."""
         cluster = self._cluster
         cluster.now = now
+        cluster.reasons.clear()
         match event:
             case MessageCame(peer=peer) if peer.side is Side.CLIENTS:
                 self._client_said(event)
@@ -149,6 +150,7 @@ class Broker:
         """End the turn: give jobs to free slots, tell waiting clients what changed."""
         cluster = self._cluster
         cluster.now = now
+        cluster.reasons.clear()
         dispatch.dispatch(cluster)
         jobs.tell_waiters(cluster)
         return self._take()
@@ -178,7 +180,7 @@ class Broker:
                 else _CLIENT[type(request)](cluster, request, by, event.peer)
             )
         except Refusal as refusal:
-            cluster.note(
+            cluster.complain(
                 "info",
                 "refused",
                 type=request.TYPE,
@@ -253,7 +255,7 @@ class Broker:
 
     def _garbage(self, event: GarbageCame) -> None:
         cluster, problem = self._cluster, event.problem
-        cluster.note(
+        cluster.complain(
             "warning",
             "garbage",
             side=event.peer.side,

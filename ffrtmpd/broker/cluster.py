@@ -8,6 +8,7 @@ from typing import Any, Unpack
 
 from ffrtmpd.broker.journal import Journal, Waiter
 from ffrtmpd.broker.settings import BrokerSettings
+from ffrtmpd.broker.strikes import Strikes
 from ffrtmpd.events import Action, Note, Now, Peer, Send
 from ffrtmpd.lifecycle import JobEvent
 from ffrtmpd.placement import Need, why_waiting
@@ -20,9 +21,15 @@ from ffrtmpd.wire.codec import Message
 from ffrtmpd.wire.messages.common import Error, Problem
 from ffrtmpd.wire.messages.jobs import JobView, Logs, Progress
 from ffrtmpd.wire.messages.session import Assign, Held, Kill, PauseAttempt, ResumeAttempt
-from ffrtmpd.wire.vocabulary import TERMINAL_STATES, ErrorCode, FailureClass, JobState, OutputMode, Phase
+from ffrtmpd.wire.vocabulary import TERMINAL_STATES, ErrorCode, FailureClass, JobState, OutputMode, Phase, Role, Why
 
 MASTER = "master"
+
+
+# What brought a job where it is explains it only where it is stuck, waits or ended; the rest is in its history.
+_GIVES_REASON = frozenset(
+    {JobEvent.HOLD, JobEvent.PAUSE, JobEvent.BACK_OFF, JobEvent.REQUEUE, JobEvent.FAIL, JobEvent.CANCEL}
+)
 
 
 class Refusal(Exception):
@@ -38,6 +45,7 @@ class Fetch:
     """A client that waits for a node to send a piece of a log."""
 
     peer: Peer
+    role: Role
     request: Logs
     job_id: str
     attempt: int
@@ -84,12 +92,15 @@ class Cluster:
         self.queued: dict[str, int] = {}
         self.live: dict[int, Live] = {}
         self.resuming: dict[int, str] = {}
+        # Forgotten with each event, since it may change the roster.
+        self.reasons: dict[str, Why | None] = {}
         # Jobs with side effects by the number of their runs that were told to stop and may not have yet.
         self.stopping: Counter[int] = Counter()
         # From when on memory has seen all that was said; before, a worker may run what is not known here.
         self.memory_since_s = 0.0
         self.waiters: dict[Peer, Waiter] = {}
         self.fetches: dict[int, Fetch] = {}
+        self.strikes = Strikes()
         self.now = Now(0.0, 0.0)
         self.out: list[Action] = []
 
@@ -107,6 +118,14 @@ class Cluster:
         """Answer a request with an error."""
         self.send(peer, Error(request_id=request_id, problem=refusal.problem))
 
+    def complain(self, level: str, event: str, *, user: str, **fields: Any) -> None:
+        """Log what a peer did wrong, unless it has filled its share of the log."""
+        loud, silent = self.strikes.count(user, self.now.mono_s)
+        if silent:
+            self.note("warning", "complaints_not_logged", user=user, count=silent)
+        if loud:
+            self.note(level, event, user=user, **fields)
+
     # ── jobs ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def move(
@@ -123,6 +142,7 @@ class Cluster:
         Raises:
             IllegalTransition: the table knows no such move; nothing changed.
         """
+        changes.setdefault("reason", why if event in _GIVES_REASON else None)
         moved = self.store.apply(
             row.seq, event, expect_attempt=row.attempt, at=self.now.wall_s, who=who, why=why, **changes
         )
@@ -165,9 +185,7 @@ class Cluster:
     def view(self, row: JobRow) -> JobView:
         """Return a job as clients see it, with what its node last said."""
         live = self.live.get(row.seq)
-        reason = row.reason
-        if row.state is JobState.QUEUED:
-            reason = why_waiting(Need.parse(row.requires), self.roster)
+        reason = self.why_waiting(row.requires) if row.state is JobState.QUEUED else row.reason
         return JobView(
             job_id=row.job_id,
             scenario=row.scenario,
@@ -176,7 +194,7 @@ class Cluster:
             queue=row.queue,
             priority=row.priority,
             engine=row.spec.engine,
-            progress=live.progress if live and live.progress else row.progress,
+            progress=self._shown(row, live.progress if live and live.progress else row.progress),
             node_id=row.node_id,
             attempt=row.attempt,
             max_attempts=row.max_attempts,
@@ -189,6 +207,19 @@ class Cluster:
             output=row.output or row.spec.output,
             revision=self.journal.of(row.seq),
         )
+
+    def why_waiting(self, requires: str) -> Why | None:
+        """Return why no connected node can run queued jobs of this class; the same question is common in one turn."""
+        if requires not in self.reasons:
+            self.reasons[requires] = why_waiting(Need.parse(requires), self.roster)
+        return self.reasons[requires]
+
+    def _shown(self, row: JobRow, progress: Progress | None) -> Progress | None:
+        """Return ``progress`` without what was true only while the encoder ran and its node was heard."""
+        node = self.roster.get(row.node_id)
+        if progress is None or (row.state is JobState.PROCESSING and node is not None and node.session is not None):
+            return progress
+        return dataclasses.replace(progress, fps=None, speed=None, eta_s=None)
 
     # ── attempts ──────────────────────────────────────────────────────────────────────────────────────────────────
 

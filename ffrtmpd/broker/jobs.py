@@ -1,12 +1,16 @@
 """What clients ask about jobs, and how they steer them."""
 
+from typing import Unpack
+
 from ffrtmpd.broker.cluster import Cluster, Fetch, Refusal
+from ffrtmpd.broker.disclosure import masked, masked_report, masked_spec, masked_view, sees_secrets
 from ffrtmpd.broker.journal import Waiter
+from ffrtmpd.broker.paging import that_fit
 from ffrtmpd.events import Peer
 from ffrtmpd.lifecycle import IllegalTransition, JobEvent
 from ffrtmpd.principals import Principal
 from ffrtmpd.roster import Hold, Node
-from ffrtmpd.store import JobRow, parse_job_ref
+from ffrtmpd.store import JobChanges, JobRow, parse_job_ref
 from ffrtmpd.wire.codec import Message
 from ffrtmpd.wire.messages.jobs import (
     Acted,
@@ -14,6 +18,7 @@ from ffrtmpd.wire.messages.jobs import (
     Changes,
     ChangesReply,
     JobList,
+    JobView,
     ListJobs,
     ListScenarios,
     Logs,
@@ -26,11 +31,13 @@ from ffrtmpd.wire.messages.jobs import (
     StatusReply,
 )
 from ffrtmpd.wire.messages.session import FetchLog, LogChunk
-from ffrtmpd.wire.vocabulary import ErrorCode, JobState, Phase
+from ffrtmpd.wire.vocabulary import ErrorCode, JobState, Phase, Role
 
 # More clients than this waiting at once are answered at once, with nothing new.
 WAITERS_MAX = 4_096
 CHANGES_MAX = 500
+# A transition's reason may have a kilobyte, and an answer has to fit into one message.
+HISTORY_MAX = 200
 
 
 def find(cluster: Cluster, ref: str) -> JobRow:
@@ -49,15 +56,22 @@ def find(cluster: Cluster, ref: str) -> JobRow:
 def status(cluster: Cluster, request: Status, by: Principal, peer: Peer) -> Message:
     """Answer STATUS."""
     row = find(cluster, request.job)
+    whole = sees_secrets(by.role)
     return StatusReply(
         request_id=request.request_id,
-        job=cluster.view(row),
-        spec=row.spec,
+        job=shown(cluster, row, by.role),
+        spec=row.spec if whole else masked_spec(row.spec),
         failure_class=row.failure_class,
         exit_code=row.exit_code,
-        report=row.report,
-        history=tuple(cluster.store.history(row.seq)),
+        report=row.report if whole else masked_report(row.report),
+        history=tuple(cluster.store.history(row.seq, HISTORY_MAX)),
     )
+
+
+def shown(cluster: Cluster, row: JobRow, role: Role) -> JobView:
+    """Return a job as a key of that role sees it."""
+    view = cluster.view(row)
+    return view if sees_secrets(role) else masked_view(view)
 
 
 def list_jobs(cluster: Cluster, request: ListJobs, by: Principal, peer: Peer) -> Message:
@@ -76,12 +90,12 @@ def list_jobs(cluster: Cluster, request: ListJobs, by: Principal, peer: Peer) ->
         after_seq=edge if request.oldest_first else None,
         oldest_first=request.oldest_first,
     )
-    window = rows[: request.limit]
+    views = that_fit(shown(cluster, row, by.role) for row in rows[: request.limit])
     return JobList(
         request_id=request.request_id,
-        jobs=tuple(cluster.view(row) for row in window),
+        jobs=tuple(views),
         total=cluster.store.count(states=request.states, queues=request.queues, node_id=request.node_id),
-        next=str(window[-1].seq) if len(rows) > len(window) else None,
+        next=str(rows[len(views) - 1].seq) if len(rows) > len(views) else None,
         revision=cluster.journal.revision,
     )
 
@@ -103,7 +117,7 @@ def changes(cluster: Cluster, request: Changes, by: Principal, peer: Peer) -> Me
             raise Refusal(ErrorCode.INVALID_ARGUMENT, f"jobs: {ref!r} is not a job id")
         seqs.append(seq)
     until_s = cluster.now.mono_s + request.wait_s
-    waiter = Waiter(peer, by.user_id, request, frozenset(seqs), until_s)
+    waiter = Waiter(peer, by.user_id, by.role, request, frozenset(seqs), until_s)
     found = news(cluster, waiter)
     if found is not None or request.wait_s <= 0 or len(cluster.waiters) >= WAITERS_MAX:
         return found or _nothing(cluster, waiter)
@@ -119,11 +133,12 @@ def news(cluster: Cluster, waiter: Waiter) -> ChangesReply | None:
         return ChangesReply(request_id=request.request_id, jobs=(), revision=cluster.journal.revision, reset=True)
     seqs = cluster.journal.after(request.since, waiter.seqs, CHANGES_MAX)
     rows = [row for seq in seqs if (row := cluster.store.job(seq)) is not None]
-    if not rows:
+    views = that_fit(shown(cluster, row, waiter.role) for row in rows)
+    if not views:
         return None
-    cut = len(seqs) == CHANGES_MAX
-    revision = cluster.journal.of(seqs[-1]) if cut else cluster.journal.revision
-    return ChangesReply(request_id=request.request_id, jobs=tuple(cluster.view(row) for row in rows), revision=revision)
+    cut = len(seqs) == CHANGES_MAX or len(views) < len(rows)
+    revision = views[-1].revision if cut else cluster.journal.revision
+    return ChangesReply(request_id=request.request_id, jobs=tuple(views), revision=revision)
 
 
 def _nothing(cluster: Cluster, waiter: Waiter) -> ChangesReply:
@@ -171,7 +186,10 @@ def cancel(cluster: Cluster, request: Cancel, by: Principal, peer: Peer) -> Mess
             f"{row.job_id} has finished and is being published",
             hint="it will be completed in a moment",
         )
-    moved = _move(cluster, row, JobEvent.CANCEL, by, "cancel")
+    live = cluster.live.get(row.seq)
+    # What was measured until now stays true of what was done.
+    measured: JobChanges = {"progress": live.progress} if live and live.progress else {}
+    moved = _move(cluster, row, JobEvent.CANCEL, by, "cancel", **measured)
     cluster.drop(node, row, "canceled")
     return Acted(request_id=request.request_id, job=cluster.view(moved))
 
@@ -233,9 +251,11 @@ def retry(cluster: Cluster, request: Retry, by: Principal, peer: Peer) -> Messag
     return Acted(request_id=request.request_id, job=cluster.view(moved))
 
 
-def _move(cluster: Cluster, row: JobRow, event: JobEvent, by: Principal, verb: str) -> JobRow:
+def _move(
+    cluster: Cluster, row: JobRow, event: JobEvent, by: Principal, verb: str, **changes: Unpack[JobChanges]
+) -> JobRow:
     try:
-        return cluster.move(row, event, who=by.name, why=f"{verb} asked")
+        return cluster.move(row, event, who=by.name, why=f"{verb} asked", **changes)
     except IllegalTransition:
         raise Refusal(
             ErrorCode.CONFLICT, f"cannot {verb} {row.job_id}: it is {row.state}", hint=_hint(row.state)
@@ -272,7 +292,7 @@ def logs(cluster: Cluster, request: Logs, by: Principal, peer: Peer) -> None:
             retryable=True,
         )
     fetch_id = int.from_bytes(cluster.random_bytes(6))
-    cluster.fetches[fetch_id] = Fetch(peer, request, row.job_id, attempt, node.node_id)
+    cluster.fetches[fetch_id] = Fetch(peer, by.role, request, row.job_id, attempt, node.node_id)
     cluster.timers.set(("fetch", fetch_id), cluster.now.mono_s + cluster.settings.fetch_timeout_s)
     cluster.send(
         node.session.peer,
@@ -297,7 +317,7 @@ def log_came(cluster: Cluster, chunk: LogChunk, node_id: str) -> None:
             request_id=fetch.request.request_id,
             job_id=fetch.job_id,
             attempt=fetch.attempt,
-            text=chunk.text,
+            text=chunk.text if sees_secrets(fetch.role) else masked(chunk.text),
             offset=chunk.offset,
             next_offset=chunk.next_offset,
             end=chunk.end,

@@ -6,6 +6,7 @@ from typing import Final
 
 from ffrtmpd.events import Peer
 from ffrtmpd.wire.messages.jobs import Changes
+from ffrtmpd.wire.vocabulary import Role
 
 # A client that fell behind further than this reads its list anew.
 REMEMBERED: Final = 20_000
@@ -19,6 +20,7 @@ class Waiter:
 
     peer: Peer
     user_id: str
+    role: Role
     request: Changes
     seqs: frozenset[int]
     until_s: float

@@ -2,6 +2,7 @@
 
 from ffrtmpd.broker import sessions
 from ffrtmpd.broker.cluster import Cluster, Refusal
+from ffrtmpd.broker.paging import that_fit
 from ffrtmpd.events import Peer
 from ffrtmpd.principals import Principal
 from ffrtmpd.roster import Node
@@ -38,9 +39,16 @@ def view(node: Node) -> NodeView:
 
 
 def list_nodes(cluster: Cluster, request: ListNodes, by: Principal, peer: Peer) -> Message:
-    """Answer LIST_NODES."""
+    """Answer LIST_NODES with one window and the way to the next."""
     nodes = sorted(cluster.roster, key=lambda node: node.node_id)
-    return NodeList(request_id=request.request_id, nodes=tuple(view(node) for node in nodes))
+    left = [node for node in nodes if request.cursor is None or node.node_id > request.cursor]
+    views = that_fit(view(node) for node in left)
+    return NodeList(
+        request_id=request.request_id,
+        nodes=tuple(views),
+        total=len(nodes),
+        next=views[-1].node_id if len(views) < len(left) else None,
+    )
 
 
 def describe_node(cluster: Cluster, request: DescribeNode, by: Principal, peer: Peer) -> Message:

@@ -48,7 +48,8 @@ def restore(cluster: Cluster) -> None:
     for job in cluster.store.held_by_nodes():
         if job.node_id is not None:
             node = cluster.roster.get_or_add(job.node_id)
-            cluster.hold(node, job, started=job.state is not JobState.ASSIGNED)
+            # The slot of a paused job may have been given to another before the restart.
+            cluster.hold(node, job, frozen=True, started=job.state is not JobState.ASSIGNED)
 
 
 # ── coming ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -66,6 +67,11 @@ def hello(cluster: Cluster, message: Hello, by: Principal, peer: Peer, address: 
         )
         cluster.send(peer, Denied(problem=problem))
         return
+    before = cluster.roster.connected_as(peer)
+    if before is not None:
+        # Whatever were sent to it from now on could be missing from the inventory that it is about to send.
+        cluster.roster.disconnect(before)
+        cluster.timers.drop(("silence", before.node_id))
     settings = cluster.settings
     nonce = cluster.random_bytes(TOKEN_BYTES)
     for known_peer, candidate in list(cluster.roster.candidates.items()):
@@ -167,8 +173,12 @@ def _reconcile(cluster: Cluster, node: Node, message: Ready) -> None:
             adopt(cluster, node, held)
     for seq in [seq for seq in node.holds if seq not in shown]:
         held_here = node.holds[seq]
-        cluster.release(node, seq)
         row = cluster.store.job(seq)
+        if held_here.fenced and row is not None:
+            # Should its assignment still be on the way, the answer to this comes before it can begin.
+            cluster.drop(node, row, "the worker does not run it")
+        else:
+            cluster.release(node, seq)
         if row is not None and row.node_id == node.node_id and row.attempt == held_here.attempt and row.token:
             cluster.requeue(row, why=f"{node.node_id} does not run it any more", loss=held_here.started)
 
@@ -224,6 +234,10 @@ def heard(cluster: Cluster, node: Node) -> None:
 
 def heartbeat(cluster: Cluster, message: Heartbeat, node: Node) -> None:
     """Renew the leases of what the worker shows, repeat what it seems to have missed, stop what it should not run."""
+    if node.session is None or message.sent_ms < node.session.beat_ms:
+        # Overtaken by a later one: what it shows is no longer so.
+        return
+    node.session.beat_ms = message.sent_ms
     node.load = message.load
     _send(cluster, node, HeartbeatAck(sent_ms=message.sent_ms))
     shown: dict[int, Held] = {}
@@ -266,7 +280,9 @@ def _missed(cluster: Cluster, node: Node, hold: Hold) -> None:
     elif row is None or row.token != hold.token or row.node_id != node.node_id:
         cluster.release(node, hold.seq)
     elif row.state is JobState.ASSIGNED:
+        # The worker counts the lease from the assignment that reaches it.
         hold.unseen = 0
+        hold.lease_until_s = cluster.now.mono_s + cluster.lease_s(hold.fenced)
         _send(cluster, node, cluster.assignment(row))
     # A processing attempt that a beat omits has finished, and its result is on the way; else its lease ends.
 

@@ -62,7 +62,8 @@ def _take(cluster: Cluster, submission: Submission, by: Principal) -> SubmitResu
     if new:
         cluster.entered(row)
         cluster.note("info", "job", job=row.job_id, state=row.state, by=by.name, scenario=row.scenario)
-    return SubmitResult(key=submission.key, job_id=row.job_id, state=row.state)
+    reason = cluster.why_waiting(row.requires) if row.state is JobState.QUEUED else None
+    return SubmitResult(key=submission.key, job_id=row.job_id, state=row.state, reason=reason)
 
 
 def _first_state(cluster: Cluster, spec: JobSpec) -> JobState:

@@ -43,7 +43,7 @@ def consequences(row: JobRow, event: JobEvent, target: JobState, at: float) -> C
         columns.update(started_at=at, phase=Phase.ENCODING)
     elif target in TERMINAL_STATES:
         columns.update(finished_at=at, token=None, phase=None)
-    elif target in (JobState.PENDING, JobState.QUEUED) or event in (JobEvent.HOLD, JobEvent.REQUEUE):
+    elif target in (JobState.PENDING, JobState.QUEUED) or event in (JobEvent.HOLD, JobEvent.REQUEUE, JobEvent.BACK_OFF):
         columns.update(_OFF_NODE)
         if event is JobEvent.RETRY:
             columns.update(_NEW_LIFE, finished_at=None)

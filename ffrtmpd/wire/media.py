@@ -42,6 +42,10 @@ ENCODERS: Final[dict[str, Encoder]] = {
 }
 
 
+# What probes call a codec, where that is another word.
+PROBED_AS: Final[dict[Codec, str]] = {Codec.H264: "h264", Codec.H265: "hevc", Codec.AV1: "av1", Codec.VP9: "vp9"}
+
+
 def encoders_for(codec: Codec) -> tuple[Encoder, ...]:
     """Return every known encoder of ``codec``, preferred first."""
     return tuple(encoder for encoder in ENCODERS.values() if encoder.codec is codec)

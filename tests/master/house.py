@@ -12,13 +12,26 @@ from ffrtmpd.scenario import load_scenarios
 from ffrtmpd.store import JobRow, Store, parse_job_ref
 from ffrtmpd.wire.codec import Message
 from ffrtmpd.wire.curve import new_key_pair
+from ffrtmpd.wire.media import PROBED_AS
 from ffrtmpd.wire.messages.common import Error, Problem, Request
-from ffrtmpd.wire.messages.jobs import JobSpec, JobView, Report, Status, StatusReply, Submission, Submit, Submitted
+from ffrtmpd.wire.messages.jobs import (
+    JobSpec,
+    JobView,
+    MediaInfo,
+    Report,
+    Status,
+    StatusReply,
+    Submission,
+    Submit,
+    Submitted,
+    VideoStream,
+)
 from ffrtmpd.wire.messages.nodes import Hardware, Load
 from ffrtmpd.wire.messages.session import (
     Assign,
     Commit,
     Committed,
+    Encode,
     Heartbeat,
     Held,
     Hello,
@@ -153,6 +166,11 @@ class House:
         return worker
 
 
+def as_asked(encode: Encode) -> VideoStream:
+    """Return what a probe shows of an output that is as asked."""
+    return VideoStream(codec=PROBED_AS[encode.codec], width=encode.width, height=encode.height, fps=encode.fps)
+
+
 class Worker:
     """A scripted worker: it says what a test makes it say."""
 
@@ -220,7 +238,10 @@ class Worker:
         failure_class: FailureClass | None = None,
         reason: str | None = None,
     ) -> None:
-        report = Report(encoder="libx264", exit_code=0 if outcome is Outcome.ENCODED else 1)
+        report = Report(encoder="libx264", exit_code=1)
+        if outcome is Outcome.ENCODED:
+            media = MediaInfo(container="mp4", video=as_asked(self.jobs[job_id].encode))
+            report = Report(encoder="libx264", exit_code=0, media=media, output=f"/out/{job_id}.mp4")
         self.say(
             Result(**self._about(job_id), outcome=outcome, report=report, failure_class=failure_class, reason=reason)
         )

@@ -11,7 +11,7 @@ pending: due>queued hold>paused cancel>canceled
 queued: assign>assigned hold>paused cancel>canceled
 assigned: start>processing requeue>queued back_off>pending fail>failed cancel>canceled
 processing: pause>paused complete>completed requeue>queued back_off>pending fail>failed cancel>canceled
-paused: release>queued resume>processing requeue>paused back_off>pending fail>failed cancel>canceled
+paused: release>queued resume>processing requeue>paused back_off>paused fail>failed cancel>canceled
 completed:
 failed: retry>queued
 canceled: retry>queued

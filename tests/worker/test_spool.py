@@ -89,13 +89,14 @@ def test_sealing_again_replaces(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [b"", b"\xc1", b"\x81\xa6result\x01", b"\x93\x01"])
-def test_damaged_entries_are_passed_over_and_deleted(tmp_path: Path, damage: bytes) -> None:
+def test_damaged_entries_are_put_aside_and_unfinished_ones_deleted(tmp_path: Path, damage: bytes) -> None:
     spool = Spool(tmp_path / "spool")
     (tmp_path / "spool" / "x.1.result").write_bytes(damage)
     (tmp_path / "spool" / "y.1.new").write_bytes(b"half")
     spool.seal(entry(tmp_path))
     assert len(spool.load()) == 1
-    assert len(list((tmp_path / "spool").iterdir())) == 1
+    assert sorted(path.suffix for path in (tmp_path / "spool").iterdir()) == [".bad", ".result"]
+    assert len(spool.load()) == 1
 
 
 def test_name_of_a_job_cannot_leave_the_folder(tmp_path: Path) -> None:

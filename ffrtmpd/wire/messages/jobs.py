@@ -24,6 +24,8 @@ SUBMIT_MAX = 1_000
 PAGE_MAX = 1_000
 LOG_MAX = 65_536
 WAIT_MAX_S = 30.0
+# No figure of a job is larger: 2⁵³, up to which a float holds every whole number.
+FIGURE_MAX = float(2**53)
 
 
 @record
@@ -72,6 +74,7 @@ class SubmitResult:
     key: Annotated[str, "of the submission"]
     job_id: Annotated[str | None, "of the job made, now or by an earlier submit with this key"] = None
     state: Annotated[JobState | None, "of that job"] = None
+    reason: Annotated[str | None, "why it waits, if no connected node can run it now"] = None
     problem: Annotated[Problem | None, "why there is no job"] = None
 
 
@@ -87,16 +90,18 @@ class Submitted(Reply):
 class Progress:
     """How far an attempt is. What was not measured is absent."""
 
-    percent: Annotated[float | None, "0 to 100, never going back; 100 only when the job is completed"] = None
-    frame: Annotated[int | None, "frames written"] = None
-    fps: Annotated[float | None, "frames per second over the last seconds"] = None
-    speed: Annotated[float | None, "media seconds per second over the last seconds"] = None
-    bitrate_bps: Annotated[float | None, "bits per second of the output so far"] = None
-    size_bytes: Annotated[int | None, "bytes written"] = None
-    out_time_s: Annotated[float | None, "media seconds written"] = None
-    dropped_frames: Annotated[int | None, "frames dropped"] = None
-    duplicated_frames: Annotated[int | None, "frames duplicated"] = None
-    eta_s: Annotated[float | None, "seconds to the end, paused time left out"] = None
+    percent: Annotated[
+        float | None, "0 to 100, never going back; 100 only when the job is completed", Range(0, 100)
+    ] = None
+    frame: Annotated[int | None, "frames written", Range(0, FIGURE_MAX)] = None
+    fps: Annotated[float | None, "frames per second over the last seconds", Range(0, FIGURE_MAX)] = None
+    speed: Annotated[float | None, "media seconds per second over the last seconds", Range(0, FIGURE_MAX)] = None
+    bitrate_bps: Annotated[float | None, "bits per second of the output so far", Range(0, FIGURE_MAX)] = None
+    size_bytes: Annotated[int | None, "bytes written", Range(0, FIGURE_MAX)] = None
+    out_time_s: Annotated[float | None, "media seconds written", Range(0, FIGURE_MAX)] = None
+    dropped_frames: Annotated[int | None, "frames dropped", Range(0, FIGURE_MAX)] = None
+    duplicated_frames: Annotated[int | None, "frames duplicated", Range(0, FIGURE_MAX)] = None
+    eta_s: Annotated[float | None, "seconds to the end, paused time left out", Range(0, FIGURE_MAX)] = None
 
 
 @record

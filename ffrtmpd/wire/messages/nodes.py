@@ -61,17 +61,20 @@ class NodeView:
 
 @record
 class ListNodes(Request):
-    """Ask for every node."""
+    """Ask for a window of the nodes."""
 
     TYPE = "LIST_NODES"
+    cursor: Annotated[str | None, "`next` of the window before", Size(1, 128)] = None
 
 
 @record
 class NodeList(Reply):
-    """Every enrolled node, by name."""
+    """A window of the enrolled nodes, by name."""
 
     TYPE = "NODE_LIST"
     nodes: Annotated[tuple[NodeView, ...], "nodes"]
+    total: Annotated[int, "nodes there are"] = 0
+    next: Annotated[str | None, "cursor of the next window"] = None
 
 
 @record
