@@ -104,8 +104,15 @@ NODE_COLUMNS: Final = (
 
 def list_nodes(run: Run) -> int:
     """Show every node."""
-    reply = run.ask(ListNodes(request_id=new_id()), NodeList)
-    run.show_list("nodes", reply.nodes, NODE_COLUMNS, name_of=lambda node: node.node_id)
+    nodes: list[NodeView] = []
+    cursor: str | None = None
+    while True:
+        reply = run.ask(ListNodes(request_id=new_id(), cursor=cursor), NodeList)
+        nodes += reply.nodes
+        cursor = reply.next
+        if cursor is None:
+            break
+    run.show_list("nodes", nodes, NODE_COLUMNS, name_of=lambda node: node.node_id)
     return Exit.OK
 
 
@@ -229,7 +236,7 @@ NOUN: Final = Noun(
         ),
         Verb(
             name="remove",
-            help="forget a node that is offline and holds nothing, and refuse its key",
+            help="forget a node that is offline, refuse its key, and give what it holds to others",
             run=remove,
             arguments=(_NODE,),
             examples=(("ffrtmp nodes remove worker-1", "a machine that is gone for good"),),

@@ -23,6 +23,7 @@ class JobEvent(StrEnum):
     REQUEUE = "requeue"
     CANCEL = "cancel"
     RETRY = "retry"
+    ADOPT = "adopt"
 
 
 class IllegalTransition(Exception):
@@ -45,6 +46,8 @@ TRANSITIONS: Final[Mapping[tuple[JobState, JobEvent], JobState]] = {
     (JobState.QUEUED, JobEvent.ASSIGN): JobState.ASSIGNED,
     (JobState.QUEUED, JobEvent.HOLD): JobState.PAUSED,
     (JobState.QUEUED, JobEvent.CANCEL): JobState.CANCELED,
+    # The node taken for lost is back with the run alive, before another has begun.
+    (JobState.QUEUED, JobEvent.ADOPT): JobState.PROCESSING,
     (JobState.ASSIGNED, JobEvent.START): JobState.PROCESSING,
     (JobState.ASSIGNED, JobEvent.REQUEUE): JobState.QUEUED,
     (JobState.ASSIGNED, JobEvent.BACK_OFF): JobState.PENDING,
@@ -77,7 +80,8 @@ def next_state(state: JobState, event: JobEvent, *, on_node: bool | None = None)
     """Return the state that ``event`` leads to.
 
     A paused job is either held, and no node has it, or frozen on its node. The first can only be released, the second
-    only resumed. ``on_node`` tells which; None leaves it open.
+    only resumed. A queued job can be adopted only by a node that has lost it. ``on_node`` tells whether there is such
+    a node; None leaves it open.
 
     Raises:
         IllegalTransition: the table has no such pair, or the paused job is of the other kind.
@@ -87,7 +91,7 @@ def next_state(state: JobState, event: JobEvent, *, on_node: bool | None = None)
         raise IllegalTransition(state, event)
     if on_node is True and event is JobEvent.RELEASE:
         raise IllegalTransition(state, event, " on its node")
-    if on_node is False and event is JobEvent.RESUME:
+    if on_node is False and event in (JobEvent.RESUME, JobEvent.ADOPT):
         raise IllegalTransition(state, event, " and on no node")
     return target
 

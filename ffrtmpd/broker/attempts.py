@@ -212,7 +212,7 @@ def _settled(cluster: Cluster, message: About, node: Node) -> None:
     row = _find(cluster, message)
     if row is not None:
         held = node.holds.get(row.seq)
-        if held is not None and held.attempt == message.attempt:
+        if held is not None and held.attempt == message.attempt and held.token == message.token:
             cluster.release(node, row.seq)
     own = row is not None and row.node_id == node.node_id and row.attempt == message.attempt
     recorded = own and row is not None and row.state in TERMINAL_STATES

@@ -324,8 +324,11 @@ class Cluster:
             timeout_s=spec.timeout_s,
         )
 
-    def requeue(self, row: JobRow, *, why: str, loss: bool) -> JobRow:
-        """Give a job that its node will not finish to the next; after too many losses fail it as poison."""
+    def requeue(self, row: JobRow, *, why: str, loss: bool, adoptable: bool = False) -> JobRow:
+        """Give a job that its node will not finish to the next; after too many losses fail it as poison.
+
+        ``adoptable``: should the node come back with the run alive before another has it, the run is taken up again.
+        """
         if row.resuming:
             # It was to go on, so it is not held by anybody's wish.
             row = self.move(row, JobEvent.RESUME, why="resume asked")
@@ -339,7 +342,9 @@ class Cluster:
                 failure_class=FailureClass.PERMANENT,
                 reason=f"poison: lost {losses} times with its node ({why})",
             )
-        return self.move(row, JobEvent.REQUEUE, why=why, losses=losses, reason=why)
+        if adoptable:
+            return self.move(row, JobEvent.REQUEUE, why=why, losses=losses, lost_node=row.node_id, lost_token=row.token)
+        return self.move(row, JobEvent.REQUEUE, why=why, losses=losses)
 
 
 def kill(held: Hold, job_id: str) -> Kill:

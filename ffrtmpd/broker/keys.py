@@ -1,7 +1,5 @@
 """Keys: inviting, enrolling, listing, revoking. Each change acts at once, here and at the door."""
 
-import re
-
 from ffrtmpd.broker.cluster import Cluster, Refusal
 from ffrtmpd.events import Peer
 from ffrtmpd.principals import REPLAY_S, Principal
@@ -20,9 +18,7 @@ from ffrtmpd.wire.messages.keys import (
     RevokeKey,
 )
 from ffrtmpd.wire.messages.session import Denied
-from ffrtmpd.wire.vocabulary import ErrorCode, Role
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
+from ffrtmpd.wire.vocabulary import NAME, NAME_RULE, ErrorCode, Role
 
 
 def view(principal: Principal) -> KeyView:
@@ -40,11 +36,8 @@ def view(principal: Principal) -> KeyView:
 
 def invite(cluster: Cluster, request: Invite, by: Principal, peer: Peer) -> Message:
     """Make a one-time key and the line that carries it."""
-    if not _NAME.match(request.name):
-        raise Refusal(
-            ErrorCode.INVALID_ARGUMENT,
-            f"name: {request.name!r} is not letters, digits, dot, dash and underscore, at most 64",
-        )
+    if not NAME.fullmatch(request.name):
+        raise Refusal(ErrorCode.INVALID_ARGUMENT, f"name: {request.name!r} is not a name: {NAME_RULE}")
     if request.role is Role.ENROL:
         raise Refusal(ErrorCode.INVALID_ARGUMENT, "role: an invitation gives worker, viewer, operator or admin")
     _refuse_taken(cluster, request.name)

@@ -111,14 +111,17 @@ def drain_over(cluster: Cluster, node_id: str) -> None:
 
 
 def remove(cluster: Cluster, request: RemoveNode, by: Principal, peer: Peer) -> Message:
-    """Forget a node, and refuse its key."""
+    """Forget a node that is offline, and refuse its key. What it still holds goes to others, published or not."""
     node = find(cluster, request.node_id)
-    if node.session is not None or node.holds:
+    if node.session is not None:
         raise Refusal(
-            ErrorCode.CONFLICT,
-            f"{node.node_id} is {node.status} and holds {len(node.holds)} jobs",
-            hint="drain it, stop its worker, then remove it",
+            ErrorCode.CONFLICT, f"{node.node_id} is {node.status}", hint="drain it, stop its worker, then remove it"
         )
+    for held in list(node.holds.values()):
+        cluster.release(node, held.seq)
+        row = cluster.store.job(held.seq)
+        if row is not None and row.token == held.token and row.node_id == node.node_id:
+            cluster.requeue(row, why=f"{node.node_id} was removed", loss=True)
     for principal in cluster.principals.everyone():
         if principal.name == node.node_id and principal.role is Role.WORKER and principal.revoked_at is None:
             cluster.principals.put(cluster.store.change_principal(principal.id, revoked_at=cluster.now.wall_s))

@@ -2,6 +2,7 @@
 
 from ffrtmpd.broker.cluster import Cluster, kill
 from ffrtmpd.events import Peer
+from ffrtmpd.lifecycle import JobEvent
 from ffrtmpd.principals import Principal
 from ffrtmpd.roster import Candidate, Hold, Node, Session
 from ffrtmpd.store import JobRow, NodeRow, job_id, parse_job_ref
@@ -184,12 +185,14 @@ def _reconcile(cluster: Cluster, node: Node, message: Ready) -> None:
 
 
 def _owner(cluster: Cluster, node: Node, held: Held) -> JobRow | None:
-    """Return the job if this very attempt holds it now."""
+    """Return the job if this very attempt holds it, or held it when it was lost and nobody has it since."""
     seq = parse_job_ref(held.job_id)
     row = None if seq is None else cluster.store.job(seq)
-    if row is None or row.node_id != node.node_id or row.attempt != held.attempt or row.token != held.token:
+    if row is None or row.attempt != held.attempt:
         return None
-    return row
+    if row.state is JobState.QUEUED and (row.lost_node, row.lost_token) == (node.node_id, held.token):
+        return cluster.move(row, JobEvent.ADOPT, why=f"{node.node_id} is back with the run alive")
+    return row if (row.node_id, row.token) == (node.node_id, held.token) else None
 
 
 def adopt(cluster: Cluster, node: Node, held: Held) -> Hold | None:
@@ -346,4 +349,5 @@ def lease_over(cluster: Cluster, node_id: str, seq: int) -> None:
         return
     cluster.release(node, seq)
     if row is not None and owns:
-        cluster.requeue(row, why=f"{node_id} was lost", loss=True)
+        # A push has been stopped by the worker itself by now; only what is staged can be taken up again.
+        cluster.requeue(row, why=f"{node_id} was lost", loss=True, adoptable=not hold.fenced)

@@ -37,8 +37,12 @@ def consequences(row: JobRow, event: JobEvent, target: JobState, at: float) -> C
         columns["due_at"] = None
     if row.resuming:
         columns["resuming"] = False
+    if row.lost_token is not None:
+        columns.update(lost_node=None, lost_token=None)
     if event is JobEvent.ASSIGN:
         columns.update(_NEW_ATTEMPT, attempt=row.attempt + 1)
+    elif event is JobEvent.ADOPT:
+        columns.update(node_id=row.lost_node, token=row.lost_token, phase=Phase.ENCODING)
     elif event is JobEvent.START:
         columns.update(started_at=at, phase=Phase.ENCODING)
     elif target in TERMINAL_STATES:

@@ -53,6 +53,8 @@ MIGRATIONS: Final = (
                 reason TEXT,
                 output TEXT,
                 resuming INTEGER NOT NULL DEFAULT 0,
+                lost_node TEXT,
+                lost_token BLOB,
                 progress_json TEXT,
                 report_json TEXT
             )

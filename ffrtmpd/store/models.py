@@ -37,6 +37,8 @@ class Job(peewee.Model):
     reason = peewee.TextField(null=True)
     output = peewee.TextField(null=True)
     resuming = peewee.BooleanField(default=False)
+    lost_node = peewee.TextField(null=True)
+    lost_token = peewee.BlobField(null=True)
     progress_json = peewee.TextField(null=True)
     report_json = peewee.TextField(null=True)
 

@@ -68,6 +68,7 @@ class JobRow:
     The fields are the columns, in order. ``attempt`` counts assignments; ``failures`` those that failed and ``losses``
     those that were lost with their node, both since the submit or the last retry.
     ``resuming``: paused, and waiting for a slot of its node to go on.
+    ``lost_node`` and ``lost_token``: who had the attempt when it was taken for lost, until the next one is assigned.
     ``node_id`` is the node that holds the job or, in a terminal state, held it last.
     """
 
@@ -98,6 +99,8 @@ class JobRow:
     reason: str | None
     output: str | None
     resuming: bool
+    lost_node: str | None
+    lost_token: bytes | None
     progress_json: str | None
     report_json: str | None
 
@@ -147,6 +150,8 @@ class JobUpdate(TypedDict, total=False):
     reason: str | None
     output: str | None
     resuming: bool
+    lost_node: str | None
+    lost_token: bytes | None
     progress: Progress | None
     report: Report | None
 

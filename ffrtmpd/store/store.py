@@ -200,7 +200,7 @@ class Store:
         row = self._need(seq)
         if expect_attempt is not None and expect_attempt != row.attempt:
             raise StaleAttempt(f"{row.job_id} is at attempt {row.attempt}, not {expect_attempt}")
-        on_node = row.node_id is not None if row.state is JobState.PAUSED else None
+        on_node = _has_node(row)
         target = next_state(row.state, event, on_node=on_node)
         if event is JobEvent.ASSIGN:
             _check_assignment(row, changes)
@@ -426,6 +426,16 @@ def _goes_before(cell: Cell, row: JobRow) -> bool:
         _PRIORITIES.index(row.priority),
     )
     return state is JobState.QUEUED and before
+
+
+def _has_node(row: JobRow) -> bool | None:
+    match row.state:
+        case JobState.PAUSED:
+            return row.node_id is not None
+        case JobState.QUEUED:
+            return row.lost_node is not None
+        case _:
+            return None
 
 
 def _check_assignment(row: JobRow, changes: JobChanges) -> None:

@@ -8,7 +8,7 @@ from ffrtmpd.wire.vocabulary import TERMINAL_STATES, JobState
 # Written out by hand, apart from the table under test: a line for each state, `event>state`.
 LEGAL = """
 pending: due>queued hold>paused cancel>canceled
-queued: assign>assigned hold>paused cancel>canceled
+queued: assign>assigned adopt>processing hold>paused cancel>canceled
 assigned: start>processing requeue>queued back_off>pending fail>failed cancel>canceled
 processing: pause>paused complete>completed requeue>queued back_off>pending fail>failed cancel>canceled
 paused: release>queued resume>processing requeue>paused back_off>paused fail>failed cancel>canceled
@@ -35,8 +35,8 @@ def test_every_pair_moves_as_designed_or_raises(state: JobState, event: JobEvent
         assert next_state(state, event) == expected
 
 
-def test_all_eight_states_and_thirteen_events_are_there() -> None:
-    assert len(PAIRS) == 8 * 13
+def test_all_eight_states_and_fourteen_events_are_there() -> None:
+    assert len(PAIRS) == 8 * 14
     assert len(TRANSITIONS) == len(EXPECTED)
 
 

@@ -4,8 +4,8 @@ import dataclasses
 
 from ffrtmpd.events import MessageCame, Peer, Side
 from ffrtmpd.wire.codec import Message
-from ffrtmpd.wire.messages.jobs import JobSpec, Report
-from ffrtmpd.wire.messages.nodes import DescribeNode, Hardware, ListNodes, NodeList, NodeReply, NodeView
+from ffrtmpd.wire.messages.jobs import Cancel, JobSpec, Pause, Report
+from ffrtmpd.wire.messages.nodes import DescribeNode, Hardware, ListNodes, NodeList, NodeReply, NodeView, RemoveNode
 from ffrtmpd.wire.messages.session import (
     Bye,
     Commit,
@@ -150,6 +150,40 @@ def test_lost_node_that_comes_back_in_time_keeps_its_run() -> None:
     assert (house.job(job).state, house.job(job).attempt) == (JobState.COMPLETED, 1)
 
 
+def test_lost_node_that_comes_back_before_another_has_its_job_is_adopted() -> None:
+    house = House()
+    worker, job = running(house)
+    house.wait(70)
+    assert (house.job(job).state, house.job(job).losses) == (JobState.QUEUED, 1)
+    worker.connect(running=(worker.held(job),), boot=False)
+    view = house.job(job)
+    assert (view.state, view.node_id, view.attempt) == (JobState.PROCESSING, "w1", 1)
+    assert worker.got(Kill) == []
+    worker.run(job)
+    assert house.job(job).state is JobState.COMPLETED
+    events = [entry.event for entry in house.status(job).history]
+    assert events == ["submit", "assign", "start", "requeue", "adopt", "complete"]
+
+
+def test_run_of_a_lost_node_is_not_adopted_once_the_job_was_steered() -> None:
+    for verb, state in ((Pause, JobState.PAUSED), (Cancel, JobState.CANCELED)):
+        house = House()
+        worker, job = running(house)
+        house.wait(70)
+        house.ask(verb(request_id="v", job=job))
+        worker.connect(running=(worker.held(job),), boot=False)
+        assert [kill.job_id for kill in worker.got(Kill)] == [job]
+        assert house.job(job).state is state
+
+
+def test_removed_node_gives_what_it_held_to_others() -> None:
+    house = House()
+    worker, job = running(house)
+    worker.lose_connection()
+    house.ask(RemoveNode(request_id="r", node_id="w1"), by="root")
+    assert (house.job(job).state, house.job(job).losses) == (JobState.QUEUED, 1)
+
+
 def test_push_with_side_effects_is_given_away_sooner() -> None:
     house = House()
     worker = house.worker("w1")
@@ -281,6 +315,16 @@ def test_result_with_another_token_is_stale() -> None:
     worker.say(said(job, worker, Result, token=b"x" * 16, outcome=Outcome.ENCODED, report=Report()))
     assert [message.verdict for message in worker.got(ResultVerdict)] == [Verdict.STALE]
     assert house.job(job).state is JobState.PROCESSING
+
+
+def test_result_with_another_token_leaves_the_run_its_hold() -> None:
+    house = House()
+    worker, job = running(house)
+    worker.say(said(job, worker, Result, token=b"x" * 16, outcome=Outcome.CANCELED, report=Report()))
+    worker.beat(worker.held(job))
+    assert worker.got(Kill) == []
+    worker.result(job)
+    assert worker.got(Commit)
 
 
 def test_result_for_no_job_is_stale() -> None:

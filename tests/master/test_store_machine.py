@@ -54,7 +54,11 @@ class StoreMachine(RuleBasedStateMachine):
     def happen(self, data: st.DataObject, event: JobEvent, stale: bool) -> None:
         seq = data.draw(st.sampled_from(sorted(self.rows)))
         before = self.rows[seq]
-        changes: dict[str, Any] = {"node_id": "w1", "token": TOKEN} if event is JobEvent.ASSIGN else {}
+        changes: dict[str, Any] = {}
+        if event is JobEvent.ASSIGN:
+            changes = {"node_id": "w1", "token": TOKEN}
+        elif event is JobEvent.REQUEUE and before.state is not JobState.PAUSED and data.draw(st.booleans()):
+            changes = {"lost_node": before.node_id, "lost_token": before.token}
         self.now += 1.0
         expected = before.attempt + stale
         try:
@@ -62,10 +66,12 @@ class StoreMachine(RuleBasedStateMachine):
         except StaleAttempt:
             assert stale
         except IllegalTransition:
-            wrong_kind = (event is JobEvent.RELEASE and before.node_id is not None) or (
-                event is JobEvent.RESUME and before.node_id is None
-            )
-            assert wrong_kind or (before.state, event) not in TRANSITIONS
+            wrong_kind = {
+                JobEvent.RELEASE: before.node_id is not None,
+                JobEvent.RESUME: before.node_id is None,
+                JobEvent.ADOPT: before.lost_node is None,
+            }
+            assert wrong_kind.get(event) or (before.state, event) not in TRANSITIONS
         else:
             assert after.state is TRANSITIONS[before.state, event]
             self.rows[seq] = after

@@ -1,6 +1,7 @@
 """What is shown was measured, by the attempt that holds the job, and only to those who may see it."""
 
 import dataclasses
+from typing import Any
 
 import pytest
 
@@ -43,8 +44,8 @@ def running(house: House, spec: JobSpec = SPEC) -> tuple[Worker, str]:
     return worker, job
 
 
-def tell(worker: Worker, job: str, **figures: float) -> None:
-    worker.say(ProgressReport(**worker._about(job), progress=Progress(**figures)))  # type: ignore[arg-type]
+def tell(worker: Worker, job: str, **figures: Any) -> None:
+    worker.say(ProgressReport(**worker._about(job), progress=Progress(**figures)))
 
 
 # ── figures ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -91,7 +92,7 @@ def test_what_a_canceled_job_had_measured_stays() -> None:
     tell(worker, job, percent=46.0, frame=100)
     house.ask(Cancel(request_id="c", job=job))
     worker.say(
-        Result(**worker._about(job), outcome=Outcome.CANCELED, report=Report(encoder="libx264", cpu_s=1.5))  # type: ignore[arg-type]
+        Result(**worker._about(job), outcome=Outcome.CANCELED, report=Report(encoder="libx264", cpu_s=1.5))
     )
     status = house.status(job)
     assert status.job.progress is not None
@@ -104,7 +105,7 @@ def test_exit_code_is_the_encoders() -> None:
     house = House()
     worker, job = running(house)
     media = MediaInfo(container="mp4", video=as_asked(worker.jobs[job].encode))
-    worker.say(Result(**worker._about(job), outcome=Outcome.ENCODED, report=Report(media=media, output="/o/a.mp4")))  # type: ignore[arg-type]
+    worker.say(Result(**worker._about(job), outcome=Outcome.ENCODED, report=Report(media=media, output="/o/a.mp4")))
     assert worker.got(Commit)
     worker.committed(job)
     status = house.status(job)
@@ -123,14 +124,14 @@ def test_exit_code_is_the_encoders() -> None:
 def test_output_that_was_not_proved_is_not_published(media: MediaInfo | None) -> None:
     house = House()
     worker, job = running(house)
-    worker.say(Result(**worker._about(job), outcome=Outcome.ENCODED, report=Report(media=media)))  # type: ignore[arg-type]
+    worker.say(Result(**worker._about(job), outcome=Outcome.ENCODED, report=Report(media=media)))
     assert worker.got(Commit) == []
     assert len(worker.got(ResultVerdict)) == 1
     view = house.job(job)
     assert view.state is JobState.PENDING
     assert view.reason is not None
     assert "w1 reports another output" in view.reason
-    worker.say(Committed(**worker._about(job), output="/nowhere.mp4"))  # type: ignore[arg-type]
+    worker.say(Committed(**worker._about(job), output="/nowhere.mp4"))
     assert house.job(job).state is JobState.PENDING
 
 
@@ -196,7 +197,7 @@ def test_viewer_does_not_see_stream_keys_and_an_operator_does() -> None:
     spec = dataclasses.replace(SPEC, output=PUSH, output_mode=OutputMode.RTMP)
     worker, job = running(house, spec)
     report = Report(output=PUSH, command=("ffmpeg", "-f", "flv", PUSH), log_tail=f"opening {PUSH}", exit_code=0)
-    worker.say(Result(**worker._about(job), outcome=Outcome.ENCODED, report=report))  # type: ignore[arg-type]
+    worker.say(Result(**worker._about(job), outcome=Outcome.ENCODED, report=report))
     for by, secret in (("eyes", False), ("ops", True)):
         answers = [
             house.ask(Status(request_id="s", job=job), by=by),

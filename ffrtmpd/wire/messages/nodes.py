@@ -114,7 +114,7 @@ class UndrainNode(Request):
 
 @record
 class RemoveNode(Request):
-    """Forget a node that is offline and holds nothing, and refuse its key from now on."""
+    """Forget a node that is offline and refuse its key from now on; what it still holds goes to others."""
 
     TYPE = "REMOVE_NODE"
     node_id: Annotated[str, "node", Size(1, 128)]
