@@ -5,7 +5,6 @@ and ``key``) and the key files that it names.
 """
 
 import os
-import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,8 +15,8 @@ from ffrtmp_tui.failures import Exit, Failure, usage
 from ffrtmpd.wire.curve import KeyFileError, KeyPair, is_key, make_private_folder, read_key_file
 from ffrtmpd.wire.vocabulary import CLIENTS_PORT
 
+FILE_NAME: Final = "config.toml"
 SYSTEM_FILE: Final = Path("/etc/ffrtmp/client.toml")
-NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 HOW_TO_JOIN: Final = "ask an admin for `ffrtmp keys invite NAME --role ROLE`, then run `ffrtmp join LINE`"
 
 
@@ -61,7 +60,7 @@ def resolve(
     Raises:
         Failure: there is none, or it is incomplete.
     """
-    documents = [_read(config_folder(environ) / "config.toml"), _read(system)]
+    documents = [_read(config_folder(environ) / FILE_NAME), _read(system)]
     name = context or environ.get("FFRTMP_CONTEXT") or _current(documents)
     if name is None:
         raise Failure(Exit.USAGE, "no master is known here", code="no_context", hint=HOW_TO_JOIN)
@@ -99,7 +98,17 @@ def context_names(folder: Path) -> list[str]:
     Raises:
         Failure: its file is damaged.
     """
-    return sorted(_read(folder / "config.toml")[1].get("contexts", {}))
+    return sorted(_read(folder / FILE_NAME)[1].get("contexts", {}))
+
+
+def taken(name: str) -> Failure:
+    """Return the failure of a command that would make a context whose name is taken."""
+    return Failure(
+        Exit.CONFLICT,
+        f"there is a context {name!r} already",
+        code="conflict",
+        hint="choose another with --context NAME",
+    )
 
 
 def add_context(folder: Path, context: Context) -> bool:
@@ -108,15 +117,10 @@ def add_context(folder: Path, context: Context) -> bool:
     Raises:
         Failure: the name is taken, or the file is damaged.
     """
-    path = folder / "config.toml"
+    path = folder / FILE_NAME
     _, document = _read(path)
     if context.name in document.get("contexts", {}):
-        raise Failure(
-            Exit.CONFLICT,
-            f"there is a context {context.name!r} already",
-            code="conflict",
-            hint="choose another with --context NAME",
-        )
+        raise taken(context.name)
     make_private_folder(folder)
     old = path.read_text(encoding="utf-8") if path.exists() else ""
     becomes_current = "current" not in document

@@ -129,8 +129,8 @@ def _play(run: Run, cluster: Any, source: Path | None) -> int:
 
 def _show(run: Run, replies: Sequence[Any], titles: Mapping[str, str], received: Any) -> None:
     """Write the results; ``received`` is what the ingest recorded of the live push, as probed."""
+    from ffrtmp_tui.fit import Column
     from ffrtmp_tui.job_view import video_text
-    from ffrtmp_tui.render import Column
     from ffrtmp_tui.terminal import clean
 
     def probed(reply: Any) -> str | None:
@@ -143,16 +143,18 @@ def _show(run: Run, replies: Sequence[Any], titles: Mapping[str, str], received:
         Column(title="Scenario", name="scenario", get=lambda reply: reply.job.scenario, wide=True),
         Column(title="Queue", name="queue", get=lambda reply: reply.job.queue, wide=True),
         Column(title="Status", name="state", get=lambda reply: reply.job.state),
-        Column(title="Node ID", name="node_id", get=lambda reply: reply.job.node_id),
-        Column(title="Encoder", name="encoder", get=lambda reply: reply.report and reply.report.encoder),
+        Column(title="Node ID", name="node_id", get=lambda reply: reply.job.node_id, rank=2),
+        Column(title="Encoder", name="encoder", get=lambda reply: reply.report and reply.report.encoder, rank=3),
         Column(
             title="Encode Time",
             name="encode_s",
             get=lambda reply: reply.report and reply.report.encode_s,
             show=units.duration_text,
             right=True,
+            short_title="Time",
+            rank=1,
         ),
-        Column(title="Output as Probed", name="video", get=probed),
+        Column(title="Output as Probed", name="video", get=probed, brief=_picture, least=21),
         Column(title="Output", name="output", get=lambda reply: reply.job.output, wide=True),
     )
     run.show_list("jobs", replies, columns, name_of=lambda reply: reply.job.job_id)
@@ -162,6 +164,11 @@ def _show(run: Run, replies: Sequence[Any], titles: Mapping[str, str], received:
             tail = (reply.report.log_tail if reply.report else None) or ""
             for line in tail.splitlines():
                 run.terminal.say("  " + clean(line))
+
+
+def _picture(video: str) -> str:
+    """Return codec, size and rate from what `video_text` says: the rest of it is the same for all jobs of the demo."""
+    return ", ".join(video.split(", ")[:2])
 
 
 def _start_ingest(cluster: Any) -> str | None:
@@ -222,10 +229,13 @@ def _tell_how_to_use(run: Run, cluster: Any, *, temporary: bool) -> None:
     (cluster.folder / "temporary").write_text("yes\n" if temporary else "no\n", encoding="utf-8")
     run.terminal.say(
         f"\nThe cluster goes on. To use it:\n"
-        f"  export FFRTMP_CONFIG_DIR={cluster.client} FFRTMP_MASTER={cluster.master}\n"
+        f"  export FFRTMP_CONFIG_DIR={cluster.client}\n"
+        f"  export FFRTMP_MASTER={cluster.master}\n"
         f"  ffrtmp nodes list\n"
         f"  ffrtmp jobs submit 720p30-h264 --duration 10 --follow\n"
-        f"To look at it: the logs in {cluster.folder / 'logs'}, the outputs in {cluster.folder}/worker-*/output\n"
+        f"To look at it, logs and outputs:\n"
+        f"  {cluster.folder / 'logs'}\n"
+        f"  {cluster.folder}/worker-*/output\n"
         f"To stop it:\n"
         f"  ffrtmp demo --stop {cluster.folder}"
     )

@@ -3,9 +3,10 @@
 from typing import Final
 
 from ffrtmp_tui.failures import Exit
+from ffrtmp_tui.fit import Column
 from ffrtmp_tui.job_view import JOB_COLUMNS
 from ffrtmp_tui.link import new_id
-from ffrtmp_tui.render import Column, table
+from ffrtmp_tui.render import table
 from ffrtmp_tui.run import Run
 from ffrtmp_tui.selection import select_one
 from ffrtmpd.wire.messages.jobs import Explain, Explanation
@@ -48,4 +49,8 @@ def _text(reply: Explanation, run: Run) -> str:
         place = "beyond the first thousand of its kind" if reply.place is None else f"{reply.place}"
         lines.append(f"Place in the order of work: {place}. Needs: engine {engine}, codec {codec}, encoder {encoder}.")
     text = "\n".join(lines) + "\n"
-    return f"{text}\n{table(ANSWERS, reply.nodes, paint=run.terminal.paint)}" if reply.nodes else text
+    if not reply.nodes:
+        return text
+    terminal = run.terminal
+    answers = table(ANSWERS, reply.nodes, room=terminal.room, unicode=terminal.unicode, paint=terminal.paint)
+    return f"{text}\n{answers}"

@@ -3,10 +3,13 @@
 from typing import Final
 
 from ffrtmp_tui import units
-from ffrtmp_tui.render import Column, boxed, no_paint, sheet, table
+from ffrtmp_tui.fit import Column
+from ffrtmp_tui.render import box_table, sheet, table
 from ffrtmp_tui.terminal import Terminal, clean
 from ffrtmpd.wire.messages.jobs import AuditEntry, JobView, MediaInfo, StatusReply
-from ffrtmpd.wire.vocabulary import TERMINAL_STATES
+from ffrtmpd.wire.vocabulary import TERMINAL_STATES, JobState
+
+_NEEDS_REASON: Final = frozenset({JobState.PENDING, JobState.QUEUED, JobState.PAUSED, JobState.FAILED})
 
 
 def percent(job: JobView) -> float | None:
@@ -14,15 +17,36 @@ def percent(job: JobView) -> float | None:
     return None if job.progress is None else job.progress.percent
 
 
+def reason(job: JobView) -> str | None:
+    """Return why a job stands where it is, for a job of which nobody can see that at once."""
+    return job.reason if job.state in _NEEDS_REASON else None
+
+
 JOB_COLUMNS: Final = (
     Column(title="Job ID", name="job_id", get=lambda job: job.job_id),
-    Column(title="Scenario", name="scenario", get=lambda job: job.scenario),
+    Column(title="Scenario", name="scenario", get=lambda job: job.scenario, least=12),
     Column(title="Status", name="state", get=lambda job: job.state),
-    Column(title="Queue", name="queue", get=lambda job: job.queue),
-    Column(title="Priority", name="priority", get=lambda job: job.priority),
-    Column(title="Progress", name="percent", get=percent, show="{:.1f}%".format, right=True),
-    Column(title="Node ID", name="node_id", get=lambda job: job.node_id),
-    Column(title="Created At", name="created_at", get=lambda job: job.created_at, show=units.time_text),
+    Column(title="Queue", name="queue", get=lambda job: job.queue, rank=3),
+    Column(title="Priority", name="priority", get=lambda job: job.priority, short_title="Prio", rank=5),
+    Column(
+        title="Progress",
+        name="percent",
+        get=percent,
+        show="{:.1f}%".format,
+        right=True,
+        short_title="Done",
+        brief="{:.0f}%".format,
+        rank=1,
+    ),
+    Column(title="Node ID", name="node_id", get=lambda job: job.node_id, least=8, rank=2),
+    Column(
+        title="Created At",
+        name="created_at",
+        get=lambda job: job.created_at,
+        show=units.time_text,
+        brief=units.time_brief,
+        rank=4,
+    ),
     Column(title="Phase", name="phase", get=lambda job: job.phase, wide=True),
     Column(
         title="FPS", name="fps", get=lambda job: job.progress and job.progress.fps, show=units.number_text, wide=True
@@ -37,33 +61,31 @@ JOB_COLUMNS: Final = (
     Column(
         title="ETA", name="eta_s", get=lambda job: job.progress and job.progress.eta_s, show=units.clock_text, wide=True
     ),
-    Column(
-        title="Attempt",
-        name="attempt",
-        get=lambda job: f"{job.attempt}/{job.max_attempts}",
-        wide=True,
-    ),
+    Column(title="Attempt", name="", get=lambda job: f"{job.attempt}/{job.max_attempts}", wide=True),
+    Column(title="", name="attempt", get=lambda job: job.attempt),
+    Column(title="", name="max_attempts", get=lambda job: job.max_attempts),
     Column(title="Started At", name="started_at", get=lambda job: job.started_at, show=units.time_text, wide=True),
     Column(title="Finished At", name="finished_at", get=lambda job: job.finished_at, show=units.time_text, wide=True),
     Column(title="Output", name="output", get=lambda job: job.output, wide=True),
-    Column(title="Reason", name="reason", get=lambda job: job.reason, wide=True),
+    Column(title="Reason", name="", get=reason, sparse=True, least=12),
+    Column(title="", name="reason", get=lambda job: job.reason),
 )
 
-_HISTORY: Final = (
-    Column(title="At", name="at", get=lambda entry: entry.at, show=units.time_text),
-    Column(title="From", name="from_state", get=lambda entry: entry.from_state),
+HISTORY: Final = (
+    Column(title="At", name="at", get=lambda entry: entry.at, show=units.time_text, brief=units.moment_brief),
+    Column(title="From", name="from_state", get=lambda entry: entry.from_state, rank=3),
     Column(title="To", name="to_state", get=lambda entry: entry.to_state),
     Column(title="Event", name="event", get=lambda entry: entry.event),
-    Column(title="Who", name="who", get=lambda entry: entry.who),
-    Column(title="Attempt", name="attempt", get=lambda entry: entry.attempt),
-    Column(title="Why", name="why", get=lambda entry: entry.why),
+    Column(title="Who", name="who", get=lambda entry: entry.who, least=8, rank=1),
+    Column(title="Attempt", name="attempt", get=lambda entry: entry.attempt, rank=2),
+    Column(title="Why", name="why", get=lambda entry: entry.why, least=24, fold=True, rank=1),
 )
 
 
 def status_text(reply: StatusReply, terminal: Terminal, *, wide: bool) -> str:
     """Return everything about a job for people; ``wide`` adds its log's last lines to a job that did not fail."""
     box = terminal.out_shows
-    text = sheet(fields(reply), box=box, unicode=terminal.unicode, paint=terminal.paint)
+    text = sheet(fields(reply), box=box, unicode=terminal.unicode, room=terminal.room, paint=terminal.paint)
     report = reply.report
     if report and report.command:
         text += f"\nCommand:\n  {clean(_shell(report.command))}\n"
@@ -78,12 +100,8 @@ def status_text(reply: StatusReply, terminal: Terminal, *, wide: bool) -> str:
 def history_text(history: tuple[AuditEntry, ...], terminal: Terminal) -> str:
     """Return a job's transitions."""
     if not terminal.out_shows:
-        return table(_HISTORY, history)
-    cells = [
-        ["-" if (value := column.get(entry)) is None else clean(column.show(value)) for column in _HISTORY]
-        for entry in history
-    ]
-    return boxed([column.title for column in _HISTORY], cells, unicode=terminal.unicode, paint=no_paint)
+        return table(HISTORY, history)
+    return box_table(HISTORY, history, room=terminal.room, unicode=terminal.unicode)
 
 
 def fields(reply: StatusReply) -> list[tuple[str, str | None]]:
@@ -124,6 +142,7 @@ def fields(reply: StatusReply) -> list[tuple[str, str | None]]:
             ("Encode Time", _seconds(report.encode_s)),
             ("Paused Time", _seconds(report.paused_s) if report.paused_s else None),
             ("CPU Time", _seconds(report.cpu_s)),
+            ("Limits", report.limits),
         ]
     if job.started_at is not None and job.finished_at is not None:
         more.append(("Waited", _seconds(max(0.0, job.started_at - job.created_at))))

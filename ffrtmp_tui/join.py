@@ -7,8 +7,8 @@ from ffrtmp_tui import contexts
 from ffrtmp_tui.command import Argument, Noun, Verb
 from ffrtmp_tui.contexts import Context
 from ffrtmp_tui.failures import Exit, Failure, usage
+from ffrtmp_tui.fit import Column
 from ffrtmp_tui.link import KeyRefused, Link, new_id
-from ffrtmp_tui.render import Column
 from ffrtmp_tui.run import Run
 from ffrtmpd.wire.curve import (
     Invitation,
@@ -16,12 +16,13 @@ from ffrtmpd.wire.curve import (
     KeyPair,
     fingerprint,
     new_key_pair,
+    one_time_pair,
     read_invitation,
     read_key_file,
     write_key_file,
 )
 from ffrtmpd.wire.messages.keys import Enrol, Enrolled
-from ffrtmpd.wire.vocabulary import Role
+from ffrtmpd.wire.vocabulary import NAME, NAME_RULE, Role
 
 JOIN_COLUMNS: Final = (
     Column(title="Context", name="context", get=lambda row: row["context"]),
@@ -45,24 +46,18 @@ def join(run: Run) -> int:
     taken = contexts.context_names(folder)
     # Looked at before the invitation is spent.
     if wanted is not None and wanted in taken:
-        raise Failure(
-            Exit.CONFLICT,
-            f"there is a context {wanted!r} already",
-            code="conflict",
-            hint="choose another with --context NAME",
-        )
-    if wanted is not None and not contexts.NAME.match(wanted):
-        raise usage(f"{wanted!r} is no name for a context", "letters, digits, dots, dashes and underscores")
+        raise contexts.taken(wanted)
+    if wanted is not None and not NAME.fullmatch(wanted):
+        raise usage(f"{wanted!r} is not a name for a context: {NAME_RULE}")
     pending = folder / "keys" / f"joining-{fingerprint(invitation.secret)}.key"
     own = _own_key(pending)
-    enrolled = _enrol(invitation, own)
+    enrolled = _enrol(invitation, own, pending)
     name = wanted or free_name(enrolled.cluster, enrolled.name, taken)
     key = folder / "keys" / f"{name}.key"
     if key.exists():
         key = folder / "keys" / f"{name}-{fingerprint(own.public)}.key"
-    pending.rename(key)
     context = Context(name=name, master=invitation.endpoint, server_key=invitation.server_public, key=key)
-    current = contexts.add_context(folder, context)
+    current = _settle(folder, context, own, pending)
     row = {
         "context": name,
         "current": current,
@@ -75,7 +70,7 @@ def join(run: Run) -> int:
     run.show_one(row, name=name, people=lambda: text, columns=JOIN_COLUMNS, row=row)
     if not current:
         run.terminal.say(
-            f"to use it: --context {name}, FFRTMP_CONTEXT={name}, or `current` in {folder / 'config.toml'}"
+            f"to use it: --context {name}, FFRTMP_CONTEXT={name}, or `current` in {folder / contexts.FILE_NAME}"
         )
     return Exit.OK
 
@@ -103,28 +98,50 @@ def _own_key(path: Path) -> KeyPair:
     except KeyFileError as error:
         raise Failure(Exit.FAILED, str(error), code="key_file") from None
     except OSError as error:
-        raise Failure(Exit.FAILED, f"cannot write {path}: {error.strerror}", code="key_file") from None
+        raise _unwritable(error) from None
     return own
 
 
-def _enrol(invitation: Invitation, own: KeyPair) -> Enrolled:
-    one_time = KeyPair(_public_of(invitation.secret), invitation.secret)
-    with Link(invitation.endpoint, invitation.server_public, one_time) as link:
+def _settle(folder: Path, context: Context, own: KeyPair, pending: Path) -> bool:
+    """Write the key under its own name, then the context; the pending key goes last, so that joining can be repeated.
+
+    Returns:
+        Whether the context became the current one.
+    """
+    try:
+        if not context.key.exists():
+            write_key_file(context.key, own)
+        current = contexts.add_context(folder, context)
+    except OSError as error:
+        context.key.unlink(missing_ok=True)
+        raise _unwritable(error) from None
+    except Failure:
+        context.key.unlink()
+        raise
+    pending.unlink()
+    return current
+
+
+def _unwritable(error: OSError) -> Failure:
+    return Failure(Exit.FAILED, f"cannot write {error.filename}: {error.strerror}", code="key_file")
+
+
+def _enrol(invitation: Invitation, own: KeyPair, pending: Path) -> Enrolled:
+    with Link(invitation.endpoint, invitation.server_public, one_time_pair(invitation)) as link:
         try:
             return link.ask(Enrol(request_id=new_id(), public=own.public), Enrolled)
-        except KeyRefused:
+        except Failure as failure:
+            if not failure.retryable:
+                # Nobody will ever know this key: no secret is left lying about.
+                pending.unlink()
+            if not isinstance(failure, KeyRefused):
+                raise
             raise Failure(
                 Exit.NOT_ALLOWED,
                 "this invitation is not good any more: used, expired or revoked",
                 code="key_refused",
                 hint=f"ask an admin for `ffrtmp keys invite {invitation.name} --role {invitation.role}`",
             ) from None
-
-
-def _public_of(secret: str) -> str:
-    import zmq
-
-    return zmq.curve_public(secret.encode()).decode()
 
 
 NOUN: Final = Noun(

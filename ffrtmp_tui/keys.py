@@ -1,28 +1,47 @@
 """`ffrtmp keys`: who may come in."""
 
-import re
 from typing import Final
 
 from ffrtmp_tui import units
 from ffrtmp_tui.command import Argument, Noun, Verb
 from ffrtmp_tui.failures import Exit
+from ffrtmp_tui.fit import Column
 from ffrtmp_tui.link import new_id
-from ffrtmp_tui.render import Column
 from ffrtmp_tui.run import Run
 from ffrtmpd.wire.messages.keys import HOUR_S, Invite, Invited, KeyList, KeyReply, ListKeys, RevokeKey
-from ffrtmpd.wire.vocabulary import Role
+from ffrtmpd.wire.vocabulary import NAME, NAME_RULE, Role
 
 ROLES: Final = tuple(str(role) for role in Role if role is not Role.ENROL)
-_NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}\Z")
 
 KEY_COLUMNS: Final = (
-    Column(title="Name", name="name", get=lambda key: key.name),
+    Column(title="Name", name="name", get=lambda key: key.name, least=16),
     Column(title="Role", name="role", get=lambda key: key.role),
     Column(title="Kind", name="kind", get=lambda key: "invitation" if key.invitation else "key"),
     Column(title="Fingerprint", name="fingerprint", get=lambda key: key.fingerprint),
-    Column(title="Created At", name="created_at", get=lambda key: key.created_at, show=units.time_text),
-    Column(title="Expires At", name="expires_at", get=lambda key: key.expires_at, show=units.time_text),
-    Column(title="Revoked At", name="revoked_at", get=lambda key: key.revoked_at, show=units.time_text),
+    Column(
+        title="Created At",
+        name="created_at",
+        get=lambda key: key.created_at,
+        show=units.time_text,
+        brief=units.time_brief,
+        rank=3,
+    ),
+    Column(
+        title="Expires At",
+        name="expires_at",
+        get=lambda key: key.expires_at,
+        show=units.time_text,
+        brief=units.time_brief,
+        rank=1,
+    ),
+    Column(
+        title="Revoked At",
+        name="revoked_at",
+        get=lambda key: key.revoked_at,
+        show=units.time_text,
+        brief=units.time_brief,
+        rank=2,
+    ),
 )
 
 
@@ -67,8 +86,8 @@ def revoke(run: Run) -> int:
 
 
 def _name(text: str) -> str:
-    if not _NAME.match(text):
-        raise ValueError(f"{text!r}: a name has 1 to 64 letters, digits, dots, dashes and underscores")
+    if not NAME.fullmatch(text):
+        raise ValueError(f"{text!r} is not a name: {NAME_RULE}")
     return text
 
 

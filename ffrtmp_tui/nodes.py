@@ -5,8 +5,9 @@ from typing import Final
 from ffrtmp_tui import units
 from ffrtmp_tui.command import Argument, Noun, Verb
 from ffrtmp_tui.failures import Exit
+from ffrtmp_tui.fit import Column
 from ffrtmp_tui.link import new_id
-from ffrtmp_tui.render import Column, sheet
+from ffrtmp_tui.render import sheet
 from ffrtmp_tui.run import Run
 from ffrtmp_tui.terminal import Terminal
 from ffrtmpd.wire.media import ENCODERS
@@ -48,31 +49,47 @@ def _joined(names: tuple[str, ...]) -> str:
     return ",".join(names)
 
 
+def _first(names: tuple[str, ...]) -> str:
+    return names[0] if len(names) < 2 else f"{names[0]} +{len(names) - 1}"
+
+
 def _percent(value: float) -> str:
     return f"{value:.1f}%"
 
 
 NODE_COLUMNS: Final = (
     Column(title="Node ID", name="node_id", get=lambda node: node.node_id),
-    Column(title="Address", name="address", get=lambda node: node.address),
-    Column(title="Type", name="type", get=lambda node: node.hardware and node.hardware.kind),
+    Column(title="Address", name="address", get=lambda node: node.address, least=11, rank=6),
+    Column(title="Type", name="type", get=lambda node: node.hardware and node.hardware.kind, rank=8),
     Column(title="Status", name="status", get=lambda node: node.status),
-    Column(title="CPU", name="cpu", get=cpu),
+    Column(title="CPU", name="cpu", get=cpu, least=12, rank=3),
     Column(
         title="CPU Load",
         name="cpu_load_percent",
         get=lambda node: node.load and node.load.cpu_load_percent,
         show=_percent,
         right=True,
+        short_title="Load",
+        rank=2,
     ),
-    Column(title="GPU", name="gpu", get=gpus),
-    Column(title="GPU Capabilities", name="gpu_capabilities", get=gpu_capabilities, show=_joined),
+    Column(title="GPU", name="gpu", get=gpus, least=12, rank=4),
+    Column(
+        title="GPU Capabilities",
+        name="gpu_capabilities",
+        get=gpu_capabilities,
+        show=_joined,
+        short_title="GPU Caps",
+        least=10,
+        rank=7,
+    ),
     Column(
         title="Total RAM",
         name="ram_total_bytes",
         get=lambda node: node.hardware and node.hardware.ram_total_bytes,
         show=units.memory_text,
         right=True,
+        short_title="RAM",
+        rank=5,
     ),
     Column(
         title="Free RAM",
@@ -80,8 +97,16 @@ NODE_COLUMNS: Final = (
         get=lambda node: node.load and node.load.ram_free_bytes,
         show=units.memory_text,
         right=True,
+        short_title="Free",
+        rank=1,
     ),
-    Column(title="Active Job", name="active_jobs", get=lambda node: node.active_jobs or None, show=_joined),
+    Column(
+        title="Active Job",
+        name="active_jobs",
+        get=lambda node: node.active_jobs or None,
+        show=_joined,
+        brief=_first,
+    ),
     Column(title="Slots", name="slots", get=lambda node: node.slots, wide=True, right=True),
     Column(title="Free Slots", name="free_slots", get=lambda node: node.free_slots, wide=True, right=True),
     Column(
@@ -133,7 +158,8 @@ def drain(run: Run) -> int:
     """Give a node no more jobs."""
     node = run.ask(DrainNode(request_id=new_id(), node_id=run.args.node, deadline_s=run.args.deadline), NodeReply).node
     until = "" if node.drain_until is None else f"; what it still runs at {units.time_text(node.drain_until)} moves on"
-    return _acted(run, node, f"is draining with {len(node.active_jobs)} active jobs{until}")
+    count = len(node.active_jobs)
+    return _acted(run, node, f"is draining with {count} active job{'' if count == 1 else 's'}{until}")
 
 
 def undrain(run: Run) -> int:
@@ -180,7 +206,7 @@ def _sheet(node: NodeView, terminal: Terminal) -> str:
         ("Free Disk", None if disk is None else units.size_text(disk)),
         ("Connected At", None if node.connected_at is None else units.time_text(node.connected_at)),
     ]
-    return sheet(pairs, box=terminal.out_shows, unicode=terminal.unicode, paint=terminal.paint)
+    return sheet(pairs, box=terminal.out_shows, unicode=terminal.unicode, room=terminal.room, paint=terminal.paint)
 
 
 def _memory(size_bytes: int | None) -> str | None:

@@ -6,8 +6,9 @@ from typing import Final
 from ffrtmp_tui import units
 from ffrtmp_tui.command import Noun, Verb
 from ffrtmp_tui.failures import Exit
+from ffrtmp_tui.fit import Column
 from ffrtmp_tui.link import new_id
-from ffrtmp_tui.render import Column, sheet
+from ffrtmp_tui.render import sheet
 from ffrtmp_tui.run import Run
 from ffrtmpd.wire.messages.common import Ping, Pong
 from ffrtmpd.wire.schema import to_full
@@ -56,6 +57,7 @@ def ping(run: Run) -> int:
             [(column.title, column.show(column.get(answer))) for column in PING_COLUMNS],
             box=run.terminal.out_shows,
             unicode=run.terminal.unicode,
+            room=run.terminal.room,
         ),
         columns=PING_COLUMNS,
         row=answer,

@@ -2,32 +2,19 @@
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
+from ffrtmp_tui.fit import ABSENT, Column, Shown, fit, fold, lay_out, width
 from ffrtmp_tui.terminal import clean
 from ffrtmpd.wire.schema import to_full
 
 # Grows when a field of the JSON output changes its meaning or goes; new fields may come at any time.
 JSON_VERSION: Final = 1
-ABSENT: Final = "-"
+# A line of a box has two bars and two blanks for each column and one bar more; of a value, this much is never folded.
+BOX_GAP: Final = 3
+VALUE_LEAST: Final = 20
 
 Paint = Callable[[str, str], str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Column:
-    """A column of a list.
-
-    ``name`` is its name in CSV, ``get`` takes the value from a row (None: not known), ``show`` writes it for people.
-    """
-
-    title: str
-    name: str
-    get: Callable[[Any], Any]
-    show: Callable[[Any], str] = str
-    wide: bool = False
-    right: bool = False
 
 
 def no_paint(word: str, text: str) -> str:  # noqa: ARG001
@@ -35,48 +22,79 @@ def no_paint(word: str, text: str) -> str:  # noqa: ARG001
     return text
 
 
-def table(columns: Sequence[Column], rows: Iterable[Any], *, wide: bool = False, paint: Paint = no_paint) -> str:
-    """Return aligned columns, two spaces apart, with their titles above."""
-    shown = [column for column in columns if wide or not column.wide]
-    cells = [[_cell(column, row) for column in shown] for row in rows]
-    widths = [
-        max(len(column.title), *(width(line[at]) for line in cells)) if cells else len(column.title)
-        for at, column in enumerate(shown)
-    ]
-    lines = ["  ".join(_pad(column.title, widths[at], column.right) for at, column in enumerate(shown)).rstrip()]
-    for line in cells:
-        padded = [
-            paint(line[at], _pad(line[at], widths[at], column.right))
-            if line[at] != ABSENT
-            else _pad(ABSENT, widths[at], column.right)
-            for at, column in enumerate(shown)
-        ]
-        lines.append("  ".join(padded).rstrip())
+def table(
+    columns: Sequence[Column],
+    rows: Iterable[Any],
+    *,
+    wide: bool = False,
+    room: int | None = None,
+    unicode: bool = True,
+    paint: Paint = no_paint,
+) -> str:
+    """Return aligned columns, two spaces apart, with their titles above; made to fit into ``room`` cells, if given."""
+    kept = list(rows)
+    shown = lay_out(columns, kept, wide=wide)
+    if room is not None:
+        shown = fit(shown, kept, room, ellipsis=_ellipsis(unicode))
+    widths = [each.room for each in shown]
+
+    def line(cells: Sequence[str], words: Sequence[str] | None) -> str:
+        padded = [_pad(cell, widths[at], shown[at].column.right) for at, cell in enumerate(cells)]
+        if words is not None:
+            padded = [text if word == ABSENT else paint(word, text) for word, text in zip(words, padded, strict=True)]
+        return "  ".join(padded).rstrip()
+
+    lines = [line([each.title for each in shown], None)]
+    for cells in _rows(shown):
+        lines += [line(part, cells) for part in _parts(cells)]
     return "\n".join(lines) + "\n"
+
+
+def box_table(columns: Sequence[Column], rows: Iterable[Any], *, room: int | None = None, unicode: bool = True) -> str:
+    """Return a table drawn with lines, made to fit into ``room`` cells, if given."""
+    kept = list(rows)
+    shown = lay_out(columns, kept)
+    if room is not None:
+        shown = fit(shown, kept, room, gap=BOX_GAP, edge=1, ellipsis=_ellipsis(unicode))
+    return boxed([each.title for each in shown], _rows(shown), unicode=unicode)
 
 
 def boxed(
     titles: Sequence[str], rows: Sequence[Sequence[str]], *, unicode: bool = True, paint: Paint = no_paint
 ) -> str:
-    """Return a table drawn with lines; without ``titles``, rows only."""
-    every = [list(titles), *rows] if titles else list(rows)
-    widths = [max(width(row[at]) for row in every) for at in range(len(every[0]))]
+    """Return a table drawn with lines; a cell may have several."""
+    every = [list(titles), *rows]
+    widths = [max(width(line) for row in every for line in row[at].split("\n")) for at in range(len(titles))]
     top, middle, bottom, bar = _rules(widths, unicode)
 
-    def line(row: Sequence[str], colours: Paint) -> str:
-        return bar + bar.join(f" {colours(cell, _pad(cell, widths[at], False))} " for at, cell in enumerate(row)) + bar
+    def line(part: Sequence[str], words: Sequence[str], colours: Paint) -> str:
+        cells = (f" {colours(words[at], _pad(cell, widths[at], False))} " for at, cell in enumerate(part))
+        return bar + bar.join(cells) + bar
 
-    head = [line(titles, no_paint), middle] if titles else []
-    return "\n".join([top, *head, *(line(row, paint) for row in rows), bottom]) + "\n"
+    lines = [line(part, row, paint) for row in rows for part in _parts(row)]
+    return "\n".join([top, line(titles, titles, no_paint), middle, *lines, bottom]) + "\n"
 
 
-def sheet(fields: Sequence[tuple[str, str | None]], *, box: bool, unicode: bool, paint: Paint = no_paint) -> str:
-    """Return fields one below the other: boxed for a person, ``Name:  value`` otherwise."""
+def sheet(
+    fields: Sequence[tuple[str, str | None]],
+    *,
+    box: bool,
+    unicode: bool,
+    room: int | None = None,
+    paint: Paint = no_paint,
+) -> str:
+    """Return fields one below the other: boxed for a person, ``Name:  value`` otherwise.
+
+    In a box, values are folded so that it fits into ``room`` cells, if given.
+    """
     pairs = [(title, ABSENT if text is None else clean(text)) for title, text in fields]
+    room_of_titles = max(len(title) for title, _ in pairs)
     if box:
+        if room is not None:
+            for_value = max(VALUE_LEAST, room - room_of_titles - 2 * BOX_GAP - 1)
+            pairs = [(title, fold(text, for_value)) for title, text in pairs]
         return boxed(("Field", "Value"), pairs, unicode=unicode, paint=paint)
-    room = max(len(title) for title, _ in pairs) + 1
-    return "".join(f"{title + ':':<{room}}  {paint(text, text)}".rstrip() + "\n" for title, text in pairs)
+    return "".join(f"{title + ':':<{room_of_titles + 1}}  {paint(text, text)}".rstrip() + "\n" for title, text in pairs)
 
 
 def json_text(payload: dict[str, Any]) -> str:
@@ -96,9 +114,10 @@ def csv_text(columns: Sequence[Column], rows: Iterable[Any]) -> str:
 
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([column.name for column in columns])
+    named = [column for column in columns if column.name]
+    writer.writerow([column.name for column in named])
     for row in rows:
-        writer.writerow([_raw(column.get(row)) for column in columns])
+        writer.writerow([_raw(column.get(row)) for column in named])
     return text.getvalue()
 
 
@@ -107,21 +126,21 @@ def plain(row: Any) -> Any:
     return row if isinstance(row, dict) else to_full(row)
 
 
-def width(text: str) -> int:
-    """Return the cells that ``text`` takes on a terminal."""
-    if text.isascii():
-        return len(text)
-    import unicodedata
-
-    return sum(
-        0 if unicodedata.combining(letter) else 2 if unicodedata.east_asian_width(letter) in "WF" else 1
-        for letter in text
-    )
+def _rows(shown: Sequence[Shown]) -> list[tuple[str, ...]]:
+    return list(zip(*(each.cells for each in shown), strict=True))
 
 
-def _cell(column: Column, row: Any) -> str:
-    value = column.get(row)
-    return ABSENT if value is None or value == () else clean(column.show(value))
+def _parts(row: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return the lines of a row, whose cells may have several each."""
+    if not any("\n" in cell for cell in row):
+        return [tuple(row)]
+    from itertools import zip_longest
+
+    return list(zip_longest(*(cell.split("\n") for cell in row), fillvalue=""))
+
+
+def _ellipsis(unicode: bool) -> str:
+    return "…" if unicode else "~"
 
 
 def _raw(value: Any) -> str:

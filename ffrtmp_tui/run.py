@@ -13,8 +13,8 @@ from ffrtmp_tui.terminal import Terminal
 from ffrtmpd.wire.messages.common import Reply, Request
 
 if TYPE_CHECKING:
+    from ffrtmp_tui.fit import Column
     from ffrtmp_tui.link import Link
-    from ffrtmp_tui.render import Column
 
 R = TypeVar("R", bound=Reply)
 
@@ -102,7 +102,11 @@ class Run:
             if text:
                 terminal.write(text)
         else:
-            terminal.write(render.table(columns, rows, wide=form == "wide", paint=terminal.paint))
+            # Who asks for every column gets every one, whatever the terminal makes of it.
+            wide = form == "wide"
+            room = None if wide else terminal.room
+            text = render.table(columns, rows, wide=wide, room=room, unicode=terminal.unicode, paint=terminal.paint)
+            terminal.write(text)
 
     def show_one(
         self,

@@ -5,8 +5,8 @@ from typing import Final
 from ffrtmp_tui import units
 from ffrtmp_tui.command import Noun, Verb
 from ffrtmp_tui.failures import Exit
+from ffrtmp_tui.fit import Column
 from ffrtmp_tui.link import new_id
-from ffrtmp_tui.render import Column
 from ffrtmp_tui.run import Run
 from ffrtmpd.wire.messages.jobs import ListScenarios, ScenarioList
 
@@ -31,7 +31,7 @@ def list_scenarios(run: Run) -> int:
     reply = run.ask(ListScenarios(request_id=new_id()), ScenarioList)
     run.show_list("scenarios", reply.scenarios, SCENARIO_COLUMNS, name_of=lambda scenario: scenario.name)
     if run.form in ("table", "wide"):
-        run.terminal.say("others work too: <resolution>[<fps>]-<codec>, such as 540p50-av1 or 1000x500-h264")
+        run.terminal.say("others work too: <resolution>[<fps>]-<codec>, such as 540p50-av1")
     return Exit.OK
 
 

@@ -8,27 +8,39 @@ import msgpack
 
 from ffrtmp_tui import manifest, units
 from ffrtmp_tui.failures import Exit, Failure, exit_for, usage
-from ffrtmp_tui.link import Refused, new_id
-from ffrtmp_tui.render import Column
+from ffrtmp_tui.fit import Column
+from ffrtmp_tui.link import Refused, Unreachable, new_id
 from ffrtmp_tui.run import Run, names
 from ffrtmp_tui.terminal import clean
 from ffrtmpd.wire.codec import MESSAGE_MAX
 from ffrtmpd.wire.messages.common import Problem
 from ffrtmpd.wire.messages.jobs import SUBMIT_MAX, JobSpec, Submission, Submit, SubmitResult, Submitted
 from ffrtmpd.wire.schema import to_plain
-from ffrtmpd.wire.vocabulary import ErrorCode
+from ffrtmpd.wire.vocabulary import ErrorCode, Why
 
 # Half of what a message may be: the envelope and the repeated names take their share.
 BATCH_BYTES: Final = MESSAGE_MAX // 2
 KEY_LEAST: Final = 8
 KEY_MOST: Final = 128
 
+WAITS: Final[dict[str, str]] = {
+    Why.GPU_REQUIRED: "no connected node has a GPU that encodes it",
+    Why.NO_WORKER: "no connected node can encode it",
+}
+
 RESULT_COLUMNS: Final = (
     Column(title="Manifest", name="where", get=lambda row: row["where"]),
     Column(title="Job ID", name="job_id", get=lambda row: row["job_id"]),
     Column(title="Status", name="state", get=lambda row: row["state"]),
+    Column(title="Waits", name="reason", get=lambda row: row["reason"], sparse=True),
     Column(title="Key", name="key", get=lambda row: row["key"], wide=True),
-    Column(title="Problem", name="problem", get=lambda row: row["problem"] and row["problem"]["message"]),
+    Column(
+        title="Problem",
+        name="problem",
+        get=lambda row: row["problem"] and row["problem"]["message"],
+        least=20,
+        fold=True,
+    ),
 )
 
 
@@ -43,10 +55,12 @@ class Wish:
 
 def submit_jobs(run: Run) -> int:
     """Submit what the arguments say."""
-    wishes = wishes_of(run)
+    # Known before the first request leaves: submitted again under it, what was taken already is not made twice.
+    key = run.args.idempotency_key or new_id()
+    wishes = wishes_of(run, key)
     if run.args.dry_run:
         return _dry_run(run, wishes)
-    results = list(_submit(run, wishes))
+    results = list(_submit(run, wishes, key))
     problems = [exit_for(result.problem.code) for _, result in results if result.problem]
     if len(results) == 1 and results[0][1].problem:
         raise Refused(results[0][1].problem)
@@ -57,6 +71,7 @@ def submit_jobs(run: Run) -> int:
     else:
         for job_id in ids:
             run.terminal.say(f"submitted {job_id}")
+    _say_what_waits(run, [result for _, result in results])
     for wish, result in results:
         if result.problem and (waiting or run.form == "name"):
             run.terminal.say(f"error: {wish.where}: {clean(result.problem.message)}")
@@ -69,8 +84,8 @@ def submit_jobs(run: Run) -> int:
     return code
 
 
-def wishes_of(run: Run) -> list[Wish]:
-    """Return what the arguments ask for.
+def wishes_of(run: Run, key: str) -> list[Wish]:
+    """Return what the arguments ask for; each job has a key that follows from ``key`` unless it has its own.
 
     Raises:
         Failure: they contradict each other, or the one job they describe cannot be.
@@ -78,8 +93,7 @@ def wishes_of(run: Run) -> list[Wish]:
     args = run.args
     if args.scenario and args.scenario_flag:
         raise usage("the scenario is said twice", "say it by position or with --scenario")
-    key = args.idempotency_key
-    if key is not None and not KEY_LEAST <= len(key) <= KEY_MOST:
+    if not KEY_LEAST <= len(key) <= KEY_MOST:
         raise usage(f"an idempotency key has {KEY_LEAST} to {KEY_MOST} characters")
     defaults = _defaults(run)
     if args.file is None:
@@ -89,7 +103,7 @@ def wishes_of(run: Run) -> list[Wish]:
             spec = manifest.spec({}, defaults, now_s=run.wall())
         except ValueError as error:
             raise usage(str(error)) from None
-        return [Wish(where=None, submission=Submission(key=key or new_id(), spec=spec))]
+        return [Wish(where=None, submission=Submission(key=key, spec=spec))]
     entries = manifest.read(args.file, form=args.file_format, stdin=run.stdin)
     return [_wish(entry, defaults, key, number, run.wall()) for number, entry in enumerate(entries, 1)]
 
@@ -137,9 +151,9 @@ def _defaults(run: Run) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _wish(entry: manifest.Entry, defaults: Mapping[str, Any], key: str | None, number: int, now_s: float) -> Wish:
+def _wish(entry: manifest.Entry, defaults: Mapping[str, Any], key: str, number: int, now_s: float) -> Wish:
     # Numbered, so that the same file under the same key makes the same jobs.
-    own_key = entry.key or (f"{key}-{number}" if key else new_id())
+    own_key = entry.key or f"{key}-{number}"
     if not KEY_LEAST <= len(own_key) <= KEY_MOST:
         return _refused(entry, f"idempotency_key: takes {KEY_LEAST} to {KEY_MOST} characters")
     try:
@@ -153,23 +167,47 @@ def _refused(entry: manifest.Entry, message: str) -> Wish:
     return Wish(where=entry.where, problem=Problem(code=ErrorCode.INVALID_ARGUMENT, message=message))
 
 
-def _submit(run: Run, wishes: Sequence[Wish]) -> Iterator[tuple[Wish, SubmitResult]]:
+def _submit(run: Run, wishes: Sequence[Wish], key: str) -> Iterator[tuple[Wish, SubmitResult]]:
     found: list[SubmitResult] = []
+    away: Unreachable | None = None
+    again = f"run it again with --idempotency-key {key}, so that what was taken already is not made twice"
     for batch in batches([wish.submission for wish in wishes if wish.submission]):
-        try:
-            found += run.ask(Submit(request_id=new_id(), jobs=batch), Submitted).results
-        except Failure as failure:
-            if not found:
-                raise
-            # What was taken before must be told all the same.
-            problem = Problem(code=ErrorCode.UNAVAILABLE, message=failure.message, hint=failure.hint)
-            found += [SubmitResult(key=submission.key, problem=problem) for submission in batch]
+        # A master that did not answer is not asked for each of the batches that are left.
+        answer = away or _ask(run, batch)
+        if not isinstance(answer, Failure):
+            found += answer
+            continue
+        if isinstance(answer, Unreachable) and (answer.sent or found):
+            answer.hint, away = again, answer
+        if not found:
+            raise answer
+        # What was taken before must be told all the same.
+        problem = Problem(code=ErrorCode.UNAVAILABLE, message=answer.message, hint=answer.hint)
+        found += [SubmitResult(key=submission.key, problem=problem) for submission in batch]
+    if away is not None:
+        run.terminal.say(f"hint: {again}")
     answers = iter(found)
     for wish in wishes:
         if wish.submission:
             yield wish, next(answers)
         else:
             yield wish, SubmitResult(key="", problem=wish.problem)
+
+
+def _ask(run: Run, batch: tuple[Submission, ...]) -> tuple[SubmitResult, ...] | Failure:
+    try:
+        return run.ask(Submit(request_id=new_id(), jobs=batch), Submitted).results
+    except Failure as failure:
+        return failure
+
+
+def _say_what_waits(run: Run, results: Sequence[SubmitResult]) -> None:
+    """Tell, once for each reason, that no node can run what was submitted."""
+    reasons = [result.reason for result in results if result.reason]
+    for reason in dict.fromkeys(reasons):
+        meaning = f" ({WAITS[reason]})" if reason in WAITS else ""
+        count = f"{reasons.count(reason)} jobs: " if len(results) > 1 else ""
+        run.terminal.say(f"waits: {count}{clean(reason)}{meaning}")
 
 
 def _show(run: Run, results: Sequence[tuple[Wish, SubmitResult]]) -> None:
@@ -231,11 +269,17 @@ def _field(name: str) -> Any:
 _DRY_COLUMNS: Final = (
     Column(title="Manifest", name="where", get=lambda row: row["where"]),
     Column(title="Scenario", name="scenario", get=_field("scenario")),
-    Column(title="Queue", name="queue", get=_field("queue")),
-    Column(title="Priority", name="priority", get=_field("priority")),
+    Column(title="Queue", name="queue", get=_field("queue"), rank=4),
+    Column(title="Priority", name="priority", get=_field("priority"), rank=5),
     Column(title="Duration", name="duration_s", get=_field("duration_s"), show=units.duration_text),
-    Column(title="Bitrate", name="bitrate_bps", get=_field("bitrate_bps"), show=units.bitrate_text),
-    Column(title="Input", name="input", get=_field("input")),
-    Column(title="Output", name="output", get=_field("output")),
-    Column(title="Problem", name="problem", get=lambda row: row["problem"] and row["problem"]["message"]),
+    Column(title="Bitrate", name="bitrate_bps", get=_field("bitrate_bps"), show=units.bitrate_text, rank=3),
+    Column(title="Input", name="input", get=_field("input"), least=12, rank=1),
+    Column(title="Output", name="output", get=_field("output"), least=12, rank=2),
+    Column(
+        title="Problem",
+        name="problem",
+        get=lambda row: row["problem"] and row["problem"]["message"],
+        least=20,
+        fold=True,
+    ),
 )

@@ -40,6 +40,11 @@ class Terminal:
         """The sign of success."""
         return "✓" if self.unicode else "OK:"
 
+    @property
+    def room(self) -> int | None:
+        """The cells of a line of data; None where no person looks: what a program reads is never cut."""
+        return columns() if self.out_shows else None
+
     def write(self, text: str) -> None:
         """Write data."""
         self.out.write(text if text.endswith("\n") else text + "\n")

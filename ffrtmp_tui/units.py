@@ -119,6 +119,16 @@ def time_text(wall_s: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(wall_s))
 
 
+def time_brief(wall_s: float) -> str:
+    """Return Unix seconds as local time without year and seconds, ``11-23 14:02``."""
+    return time.strftime("%m-%d %H:%M", time.localtime(wall_s))
+
+
+def moment_brief(wall_s: float) -> str:
+    """Return Unix seconds as local time without the year, ``11-23 14:02:11``."""
+    return time.strftime("%m-%d %H:%M:%S", time.localtime(wall_s))
+
+
 def number_text(value: float) -> str:
     """Return a number without digits that say nothing: ``30``, ``29.97``."""
     return f"{value:.2f}".rstrip("0").rstrip(".")

@@ -7,7 +7,8 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from ffrtmp_worker.config import Home
-from ffrtmp_worker.link import TRIES_S, EnrolError, Refused, ask_to_enrol
+from ffrtmp_worker.link import EnrolError, Refused, ask_to_enrol
+from ffrtmpd.wire.ask import TRIES_S
 from ffrtmpd.wire.curve import (
     Invitation,
     KeyPair,

@@ -5,7 +5,6 @@ of the file, so that a reader can follow one that still grows.
 """
 
 import contextlib
-import re
 import shlex
 from collections import deque
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from ffrtmpd.wire.messages.session import FetchLog, LogChunk
+from ffrtmpd.wire.vocabulary import NAME
 
 HEAD_MAX: Final = 1 << 20
 TAIL_MAX: Final = 65_536
@@ -20,7 +20,6 @@ TAIL_MAX: Final = 65_536
 TOLD_MAX: Final = 8_192
 KEPT_BYTES: Final = 256 << 20
 CHUNK_MAX: Final = 65_536
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 
 
 class Log:
@@ -163,7 +162,7 @@ class Logbook:
 
     def _path(self, job_id: str, attempt: int) -> Path | None:
         # A job's name comes over the wire and must not lead elsewhere.
-        return self._folder / job_id / f"{attempt}.log" if _NAME.match(job_id) else None
+        return self._folder / job_id / f"{attempt}.log" if NAME.fullmatch(job_id) else None
 
 
 def readable(data: bytes) -> str:

@@ -14,7 +14,7 @@ from ffrtmpd.base.logs import LogSection
 from ffrtmpd.base.settings import SettingsError, load, sample
 from ffrtmpd.broker.settings import BrokerSettings
 from ffrtmpd.wire.schema import Range, Size
-from ffrtmpd.wire.vocabulary import CLIENTS_PORT, HEARTBEAT_S, SILENT_BEATS, WORKERS_PORT
+from ffrtmpd.wire.vocabulary import CLIENTS_PORT, HEARTBEAT_S, NAME, NAME_RULE, SILENT_BEATS, WORKERS_PORT
 
 SYSTEM_FOLDER: Final = Path("/etc/ffrtmp")
 FILE_NAME: Final = "ffrtmpd.toml"
@@ -22,8 +22,6 @@ FOLDER_NAME: Final = "ffrtmpd.d"
 SCENARIOS_NAME: Final = "scenarios.toml"
 HOME_VARIABLE: Final = "FFRTMPD_HOME"
 PORT: Final = Range(0, 65_535)
-# A cluster's name is a file name and a word of the shell too.
-NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 _HOST: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?", re.ASCII)
 _ANYWHERE: Final = ("*", "0.0.0.0", "::")  # noqa: S104 - recognised here, bound only when an operator asks for it
 
@@ -196,7 +194,7 @@ def check_name(name: str, what: str) -> None:
         SettingsError: the message begins with ``what``.
     """
     if not NAME.fullmatch(name):
-        raise SettingsError(f"{what}: {name!r} is not a name: letters, digits, dot, dash and underscore, 64 at most")
+        raise SettingsError(f"{what}: {name!r} is not a name: {NAME_RULE}")
 
 
 def _is_host(host: str) -> bool:

@@ -133,7 +133,9 @@ def _unique(pairs: Iterable[tuple[Any, Any]]) -> dict[Any, Any]:
 
 def _request_id(plain: Mapping[Any, Any]) -> str | None:
     value = plain.get("request_id")
-    return value if isinstance(value, str) and len(value) <= REQUEST_ID_MAX else None
+    # Only what a reply may repeat.
+    fits = isinstance(value, str) and len(value) <= REQUEST_ID_MAX and "\0" not in value
+    return value if fits else None
 
 
 REQUEST_ID_MAX: Final = 64

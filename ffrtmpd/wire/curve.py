@@ -151,6 +151,11 @@ def read_invitation(line: str) -> Invitation:
     return invitation
 
 
+def one_time_pair(invitation: Invitation) -> KeyPair:
+    """Return the key pair with which an invitation asks to enrol."""
+    return KeyPair(zmq.curve_public(invitation.secret.encode()).decode(), invitation.secret)
+
+
 def server_socket(context: zmq.Context[Any], *, secret: str, domain: str) -> zmq.Socket[bytes]:
     """Return a ROUTER that lets in only peers whom the ZAP handler knows in ``domain``.
 

@@ -1,5 +1,6 @@
 """The words of the wire, each spelled once."""
 
+import re
 from enum import StrEnum
 from typing import Final
 
@@ -8,6 +9,10 @@ SUPPORTED_VERSIONS: Final = (PROTOCOL_VERSION,)
 
 WORKERS_PORT: Final = 5570
 CLIENTS_PORT: Final = 5571
+
+# Of clusters, nodes, people, contexts and jobs, for `fullmatch`: each is a file name and a word of the shell too.
+NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+NAME_RULE: Final = "1 to 64 letters, digits, dots, dashes and underscores, the first a letter or a digit"
 
 HEARTBEAT_S: Final = 2.0
 # Three silent intervals: one lost beat is noise, two are a busy machine, three are a fault.

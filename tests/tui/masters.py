@@ -111,6 +111,7 @@ class RealMaster(_InThread):
         try:
             ports = {side: listener.bind(side, "tcp://127.0.0.1:0") for side in Side}
             self.endpoint = f"tcp://127.0.0.1:{ports[Side.CLIENTS]}"
+            self.workers_endpoint = f"tcp://127.0.0.1:{ports[Side.WORKERS]}"
             settings = BrokerSettings(
                 server_public=self.key.public,
                 workers_port=ports[Side.WORKERS],

@@ -1,6 +1,6 @@
 """Replies with every field told, and with none told."""
 
-from ffrtmpd.wire.messages.common import Error, Problem, Request
+from ffrtmpd.wire.messages.common import Error, Pong, Problem, Request
 from ffrtmpd.wire.messages.jobs import (
     AudioStream,
     AuditEntry,
@@ -80,6 +80,7 @@ REPORT = Report(
     encode_s=129.5,
     cpu_s=240.0,
     exit_code=0,
+    limits="cgroup-v2 cpu=4 memory=2GiB, nice=5",
     log_tail="frame=300\nlsize=1240kB\n",
 )
 
@@ -130,5 +131,21 @@ NODE = NodeView(
 BARE_NODE = NodeView(node_id="worker-2", status=NodeStatus.OFFLINE)
 
 
-def error(request: Request, code: ErrorCode, message: str = "no", hint: str | None = None) -> Error:
-    return Error(request_id=request.request_id, problem=Problem(code=code, message=message, hint=hint))
+def error(
+    request: Request, code: ErrorCode, message: str = "no", hint: str | None = None, *, retryable: bool = False
+) -> Error:
+    problem = Problem(code=code, message=message, hint=hint, retryable=retryable)
+    return Error(request_id=request.request_id, problem=problem)
+
+
+def pong(request: Request) -> Pong:
+    return Pong(
+        request_id=request.request_id,
+        version="1.2",
+        cluster="c",
+        epoch=1,
+        uptime_s=1.0,
+        principal="ana",
+        role="viewer",
+        workers_port=1,
+    )

@@ -9,6 +9,7 @@ from ffrtmp_tui.link import Link, new_id
 from ffrtmpd.wire.messages.jobs import JobSpec, Submission, Submit, Submitted
 from tests.tui.commands import Shell
 from tests.tui.masters import RealMaster
+from tests.tui.nodes import Node
 
 pytestmark = pytest.mark.usefixtures("master")
 
@@ -24,6 +25,7 @@ def test_ping_says_who_the_master_and_who_the_asker_is(shell: Shell, master: Rea
 def test_job_is_submitted_listed_shown_and_canceled(shell: Shell) -> None:
     ended = shell("jobs", "submit", "720p30-h264", "--queue", "live", "--duration", "00:01:30", "--label", "show=a")
     assert (ended.code, ended.out) == (0, "✓ Job job-000001 submitted successfully (queued)\n")
+    assert ended.err == "waits: no_worker (no connected node can encode it)\n"
     assert shell("jobs", "list", "-q").out == "job-000001\n"
     told = shell("jobs", "status", "last", "-o", "json").json
     assert told["spec"]["duration_s"] == 90.0
@@ -155,10 +157,10 @@ def test_manifest_is_submitted_with_a_result_for_each_line(shell: Shell) -> None
     ended = shell("jobs", "submit", "-f", "-", "--queue", "batch", stdin=text)
     assert ended.code == 8
     lines = ended.out.splitlines()
-    assert lines[0].split() == ["Manifest", "Job", "ID", "Status", "Problem"]
-    assert lines[1].split() == ["line", "2", "job-000001", "queued", "-"]
+    assert lines[0].split() == ["Manifest", "Job", "ID", "Status", "Waits", "Problem"]
+    assert lines[1].split() == ["line", "2", "job-000001", "queued", "no_worker", "-"]
     assert "did you mean 'live'" in lines[2]
-    assert lines[4].split() == ["line", "5", "job-000002", "queued", "-"]
+    assert lines[4].split() == ["line", "5", "job-000002", "queued", "no_worker", "-"]
     queues = {job["job_id"]: job["queue"] for job in shell("jobs", "list", "-o", "json").json["jobs"]}
     assert queues == {"job-000001": "live", "job-000002": "batch"}
 
@@ -235,36 +237,119 @@ def test_unreachable_master_ends_with_6(shell: Shell) -> None:
     }
 
 
-def test_invited_person_joins_with_a_key_of_their_own(shell: Shell, tmp_path: Path) -> None:
-    invited = shell("keys", "invite", "bob", "--role", "operator", "--valid", "10m")
-    assert "ffrtmp join LINE" in invited.err
-    bob = Shell(tmp_path / "bob")
-    ended = bob("join", invited.out.strip())
-    assert (ended.code, ended.out) == (0, "✓ Joined ffrtmp as bob (operator), context ffrtmp\n")
-    assert bob("ping", "-o", "json").json["principal"] == "bob"
-    assert bob("jobs", "submit", "720p30-h264").code == 0
-    assert sorted(path.name for path in (tmp_path / "bob" / "keys").iterdir()) == ["ffrtmp.key"]
+# ── with a node ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_second_cluster_joined_keeps_the_first_current_and_never_overwrites(shell: Shell, tmp_path: Path) -> None:
-    bob = Shell(tmp_path / "bob")
-    lines = [shell("keys", "invite", f"bob{n}", "--role", "viewer", "-o", "name").out.strip() for n in range(3)]
-    assert bob("join", lines[0]).code == 0
-    second = bob("join", lines[1], "-o", "json").json
-    assert (second["context"], second["current"]) == ("ffrtmp-bob1", False)
-    assert bob("ping", "-o", "json").json["principal"] == "bob0"
-    assert bob("--context", "ffrtmp-bob1", "ping", "-o", "json").json["principal"] == "bob1"
-    assert bob("join", lines[2], "--context", "ffrtmp").code == 5
-    assert bob("join", lines[2], "--context", "mine").code == 0
+def test_job_that_no_node_can_run_is_told_at_submit_and_in_the_list(shell: Shell, master: RealMaster) -> None:
+    with Node(master):
+        ended = shell("jobs", "submit", "720p30-h264", "--require-gpu")
+        assert ended.out == "✓ Job job-000001 submitted successfully (queued)\n"
+        assert ended.err == "waits: gpu_required (no connected node has a GPU that encodes it)\n"
+        told = shell("jobs", "submit", "720p30-h264", "--require-gpu", "-o", "json")
+        assert told.json["jobs"][0]["reason"] == "gpu_required"
+        text = "scenario,require_gpu\n720p30-h264,true\n720p30-h264,false\n480p30-h264,true\n"
+        bulk = shell("jobs", "submit", "-f", "-", "-q", stdin=text)
+        assert bulk.err == "waits: 2 jobs: gpu_required (no connected node has a GPU that encodes it)\n"
+        head, *rows = shell("jobs", "list", "--oldest").out.splitlines()
+        assert head.split()[-1] == "Reason"
+        assert [row.split()[-1] for row in rows] == [
+            "gpu_required",
+            "gpu_required",
+            "gpu_required",
+            "-",
+            "gpu_required",
+        ]
 
 
-def test_used_invitation_and_one_for_a_worker_are_refused_with_the_way_out(shell: Shell, tmp_path: Path) -> None:
-    worker = shell("keys", "invite", "node-2", "-q").out.strip()
-    ended = shell("join", worker)
-    assert ended.code == 2
-    assert "ffrtmp-worker join" in ended.err
-    person = shell("keys", "invite", "cy", "--role", "viewer", "-q").out.strip()
-    shell("keys", "revoke", "cy")
-    ended = Shell(tmp_path / "cy")("join", person)
-    assert ended.code == 4
-    assert "not good any more" in ended.err
+def test_explain_names_the_place_and_what_each_node_says(shell: Shell, master: RealMaster) -> None:
+    with Node(master) as node:
+        shell("jobs", "submit", "720p30-h264")
+        node.run()
+        shell("jobs", "submit", "720p30-h264", "--require-gpu")
+        shell("jobs", "submit", "720p30-h264")
+        assert shell("jobs", "explain", "1").out == "job-000001 is processing: node-1 runs it: encoding.\n"
+        assert shell("jobs", "explain", "2").out == (
+            "job-000002 is queued: it waits: no connected node has a GPU that encodes it.\n"
+            "Place in the order of work: 1. Needs: engine auto, codec h264, encoder gpu.\n"
+            "\n"
+            "Node ID  Answer\n"
+            "node-1   has no GPU that encodes it\n"
+        )
+        assert shell("jobs", "explain", "3").out.endswith("\nnode-1   has no free slot\n")
+        told = shell("jobs", "explain", "last", "-o", "json").json
+        assert (told["job"]["job_id"], told["place"]) == ("job-000003", 2)
+        assert told["nodes"] == [{"node_id": "node-1", "why": "no_free_slot"}]
+        assert shell("jobs", "explain", "9").code == 3
+
+
+def test_resumed_job_whose_slot_was_given_away_waits_for_it_and_says_so(shell: Shell, master: RealMaster) -> None:
+    with Node(master) as node:
+        shell("jobs", "submit", "720p30-h264")
+        first = node.run()
+        assert shell("jobs", "pause", "1").out == "✓ Job job-000001 paused successfully\n"
+        frozen = node.freeze(first)
+        shell("jobs", "submit", "720p30-h264")
+        second = node.run(frozen)
+        waits = "resumes when node-1 has a free slot"
+        ended = shell("jobs", "resume", "1")
+        assert (ended.code, ended.out) == (0, f"✓ Job job-000001 {waits}\n")
+        assert shell("jobs", "explain", "1").out == f"job-000001 is paused: {waits}.\n"
+        job = shell("jobs", "list", "--state", "paused", "-o", "json").json["jobs"][0]
+        assert (job["job_id"], job["reason"]) == ("job-000001", waits)
+        assert shell("jobs", "cancel", "2").code == 0
+        node.stop(second)
+        node.thaw(first)
+        assert shell("jobs", "wait", "1", "--for", "processing", "--timeout", "10s").code == 0
+
+
+def test_drained_node_takes_no_job_until_it_is_undrained(shell: Shell, master: RealMaster) -> None:
+    with Node(master) as node:
+        assert shell("nodes", "drain", "node-1").out == "✓ Node node-1 is draining with 0 active jobs\n"
+        shell("jobs", "submit", "720p30-h264")
+        assert shell("jobs", "explain", "1").out.endswith("\nnode-1   is being drained\n")
+        assert shell("nodes", "list", "-o", "json").json["nodes"][0]["status"] == "draining"
+        assert shell("nodes", "undrain", "node-1").out == "✓ Node node-1 takes jobs again\n"
+        assert node.run().job_id == "job-000001"
+        told = shell("nodes", "drain", "node-1", "--deadline", "30m").out
+        assert told.startswith("✓ Node node-1 is draining with 1 active job; what it still runs at 20")
+        assert shell("nodes", "drain", "node-1", "-q").out == "node-1\n"
+    assert shell("nodes", "drain", "nobody").code == 3
+
+
+def test_node_is_removed_only_when_it_is_gone_and_its_key_with_it(shell: Shell, master: RealMaster) -> None:
+    with Node(master) as node:
+        ended = shell("nodes", "remove", "node-1")
+        assert (ended.code, ended.out) == (5, "")
+        assert "stop its worker" in ended.err
+        node.leave()
+        # Said on another connection: the request can overtake the goodbye.
+        while shell("nodes", "describe", "node-1", "-o", "json").json["node"]["status"] != "offline":
+            pass
+    ended = shell("nodes", "remove", "node-1")
+    assert (ended.code, ended.out) == (0, "✓ Node node-1 removed; its key is refused from now on\n")
+    assert shell("nodes", "list", "-q").out == ""
+    revoked = shell("keys", "list", "--revoked", "-o", "json").json["keys"]
+    assert [key["revoked_at"] is not None for key in revoked if key["name"] == "node-1"] == [True]
+
+
+def test_lists_on_a_narrow_screen_fit_it_and_piped_ones_are_whole(
+    shell: Shell, master: RealMaster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with Node(master) as node:
+        shell("jobs", "submit", "1080p30-h264", "--output", "/srv/" + "long/" * 30 + "a.mp4")
+        node.run()
+        shell("jobs", "submit", "1080p30-h264", "--require-gpu")
+        for words in (
+            "jobs list",
+            "nodes list",
+            "jobs status 1",
+            "jobs status 2",
+            "nodes describe node-1",
+            "keys list",
+        ):
+            shown = shell(*words.split(), screen=True).out.partition("\nCommand:\n")[0]
+            assert max(len(line) for line in shown.splitlines()) <= 80, words
+        assert "Created At           Reason\n" in shell("jobs", "list").out
+        assert "long/" * 30 in shell("jobs", "status", "1").out
+        assert len(shell("jobs", "list", "-o", "wide", screen=True).out.splitlines()[0]) > 80

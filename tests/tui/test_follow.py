@@ -1,11 +1,14 @@
 """Following jobs: deltas as they come, a bar on a screen, plain lines elsewhere, and how it ends."""
 
 import io
+import json
+import re
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from ffrtmp_tui.board import Board, bar, line
+from ffrtmp_tui.link import Link
 from ffrtmp_tui.terminal import Terminal
 from ffrtmpd.wire.messages.common import Reply, Request
 from ffrtmpd.wire.messages.jobs import (
@@ -190,3 +193,138 @@ def test_log_that_the_node_cannot_give_ends_with_1(shell: Shell, scripted: Start
     scripted(lambda request: error(request, ErrorCode.UNAVAILABLE, "the node is away"))
     ended = shell("jobs", "logs", "123")
     assert (ended.code, ended.err) == (1, "error: the node is away\n")
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give up on a silent master after two tries of 0.2 s."""
+    defaults = Link.__init__.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "tries_s", (0.2, 0.2))
+
+
+class AwayNode:
+    """A master whose node gives the first half of a log, is away, and gives the rest; CHANGES are answered at once."""
+
+    def __init__(self, *problems: ErrorCode, state: JobState = JobState.PROCESSING) -> None:
+        self.log = keeper(LOG)
+        self.problems = list(problems)
+        self.view = job(state, revision=1)
+
+    def __call__(self, request: Request) -> Reply | None:
+        if isinstance(request, Status):
+            return status_of(self.view, request)
+        if isinstance(request, Changes):
+            return ChangesReply(request_id=request.request_id, jobs=(), revision=request.since)
+        assert isinstance(request, Logs)
+        if request.offset >= 20 and self.problems:
+            return error(request, self.problems.pop(0), "node-1 is offline", retryable=True)
+        return self.log(request)
+
+
+def test_followed_log_outlasts_a_node_that_is_away_and_says_so_once(shell: Shell, scripted: Start) -> None:
+    master = scripted(AwayNode(ErrorCode.UNAVAILABLE, ErrorCode.TIMEOUT, ErrorCode.UNAVAILABLE))
+    ended = shell("jobs", "logs", "123", "--follow")
+    assert (ended.code, ended.out) == (0, LOG.decode())
+    assert ended.err == "note: node-1 is offline; waiting\n"
+    asked = [request for _, request in master.heard if isinstance(request, Logs)]
+    assert [request.offset for request in asked] == [0, 10, 20, 20, 20, 20, 30]
+    # The first answer says which attempt it was; what is read on belongs to it.
+    assert [request.attempt for request in asked] == [None, *[2] * 6]
+
+
+def test_log_that_nobody_follows_ends_at_the_first_refusal(shell: Shell, scripted: Start) -> None:
+    scripted(AwayNode(ErrorCode.UNAVAILABLE))
+    ended = shell("jobs", "logs", "123")
+    assert (ended.code, ended.out, ended.err) == (1, LOG.decode()[:20], "error: node-1 is offline\n")
+
+
+def test_followed_log_of_an_attempt_that_has_ended_is_not_waited_for_for_ever(
+    shell: Shell, scripted: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ffrtmp_tui.logs.AWAY_S", 0.05)
+    scripted(AwayNode(*[ErrorCode.UNAVAILABLE] * 100_000, state=JobState.COMPLETED))
+    ended = shell("jobs", "logs", "123", "--follow")
+    assert ended.code == 1
+    assert ended.err == "note: node-1 is offline; waiting\nerror: node-1 is offline\n"
+
+
+def test_followed_log_waits_for_a_job_that_has_not_begun(shell: Shell, scripted: Start) -> None:
+    class Queued(AwayNode):
+        def __call__(self, request: Request) -> Reply | None:
+            if isinstance(request, Logs) and self.problems:
+                return error(request, self.problems.pop(0), "job-000123 has no attempt 1 yet")
+            return super().__call__(request)
+
+    scripted(Queued(ErrorCode.NOT_FOUND, ErrorCode.NOT_FOUND, state=JobState.QUEUED))
+    ended = shell("jobs", "logs", "123", "--follow")
+    assert (ended.code, ended.out) == (0, LOG.decode())
+    assert ended.err == "note: job-000123 has no attempt 1 yet; waiting\n"
+
+
+@pytest.mark.usefixtures("hasty")
+def test_followed_log_outlasts_a_lost_reply(shell: Shell, scripted: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    lost: list[Request] = []
+
+    class Deaf(AwayNode):
+        def __call__(self, request: Request) -> Reply | None:
+            if isinstance(request, Logs) and request.offset == 10 and not lost:
+                lost.append(request)
+                return None
+            return super().__call__(request)
+
+    monkeypatch.setattr("ffrtmp_tui.logs.FETCH_S", 0.0)
+    scripted(Deaf())
+    assert shell("jobs", "logs", "123", "--follow").out == LOG.decode()
+
+
+# ── a master that falls silent ────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.usefixtures("hasty")
+def test_submit_that_may_have_arrived_names_the_key_that_makes_it_harmless_to_repeat(
+    shell: Shell, scripted: Start
+) -> None:
+    master = scripted(lambda _: None)
+    ended = shell("jobs", "submit", "720p30-h264", "-o", "json")
+    assert ended.code == 6
+    sent = master.heard[0][1]
+    assert isinstance(sent, Submit)
+    assert f"--idempotency-key {sent.jobs[0].key}," in json.loads(ended.err)["error"]["hint"]
+
+
+@pytest.mark.usefixtures("hasty")
+def test_manifest_cut_short_names_one_key_under_which_it_makes_the_same_jobs_again(
+    shell: Shell, scripted: Start
+) -> None:
+    def first_batch_only(request: Request) -> Reply | None:
+        assert isinstance(request, Submit)
+        if len(master.heard) > 1 and len(keys) == 1_000:
+            return None
+        keys.extend(submission.key for submission in request.jobs)
+        results = tuple(
+            SubmitResult(key=submission.key, job_id=f"job-{at:06d}", state=JobState.QUEUED)
+            for at, submission in enumerate(request.jobs)
+        )
+        return Submitted(request_id=request.request_id, results=results)
+
+    keys: list[str] = []
+    text = "".join('{"scenario": "720p30-h264"}\n' for _ in range(2_100))
+    master = scripted(first_batch_only)
+    ended = shell("jobs", "submit", "-f", "-", "-q", stdin=text)
+    assert (ended.code, len(ended.out.split())) == (8, 1_000)
+    # Two tries of the second batch, and none of the third.
+    assert len(master.heard) == 3
+    told = re.search(r"^hint: run it again with --idempotency-key (\w+),", ended.err, re.MULTILINE)
+    assert told is not None
+    taken = list(keys)
+    keys.append("whole from now on")
+    assert shell("jobs", "submit", "-f", "-", "-q", "--idempotency-key", told[1], stdin=text).code == 0
+    assert keys[1_001:2_001] == taken
+
+
+def test_submit_that_never_left_has_no_such_hint(shell: Shell, scripted: Start) -> None:
+    scripted(lambda _: None)
+    ended = shell("jobs", "submit", "720p30-h264", "--master", "127.0.0.1:1")
+    assert ended.code == 6
+    assert "--idempotency-key" not in ended.err

@@ -4,7 +4,7 @@ import io
 
 from ffrtmp_tui.job_view import JOB_COLUMNS, fields, status_text
 from ffrtmp_tui.nodes import NODE_COLUMNS
-from ffrtmp_tui.render import boxed, csv_text, json_text, jsonl_text, plain, sheet, table, width
+from ffrtmp_tui.render import boxed, csv_text, json_text, jsonl_text, plain, sheet, table
 from ffrtmp_tui.terminal import Terminal, clean, clean_lines
 from ffrtmpd.wire.messages.jobs import Status
 from ffrtmpd.wire.vocabulary import JobState
@@ -50,14 +50,15 @@ def test_nodes_as_a_table_have_every_column_people_know() -> None:
 def test_csv_has_every_column_raw_and_nothing_for_the_unknown() -> None:
     head, done, waiting = csv_text(JOB_COLUMNS, [DONE, job()]).splitlines()
     assert head == (
-        "job_id,scenario,state,queue,priority,percent,node_id,created_at,phase,fps,speed,eta_s,attempt,started_at,"
+        "job_id,scenario,state,queue,priority,percent,node_id,created_at,phase,fps,speed,eta_s,attempt,max_attempts,"
+        "started_at,"
         "finished_at,output,reason"
     )
     assert done == (
-        "job-000124,4K60-h264,completed,live,high,100.0,worker-1,1700000000.0,,71.25,1.18,0.0,1/3,1700000002.0,"
+        "job-000124,4K60-h264,completed,live,high,100.0,worker-1,1700000000.0,,71.25,1.18,0.0,1,3,1700000002.0,"
         "1700000131.5,/srv/out/job-000124.mp4,"
     )
-    assert waiting == "job-000123,720p30-h264,queued,default,medium,,,1700000000.0,,,,,0/3,,,,"
+    assert waiting == "job-000123,720p30-h264,queued,default,medium,,,1700000000.0,,,,,0,3,,,,"
 
 
 def test_json_has_a_version_and_null_for_the_unknown() -> None:
@@ -76,12 +77,6 @@ def test_jsonl_is_one_object_a_line() -> None:
 def test_box_is_drawn_in_both_alphabets() -> None:
     assert boxed(("A", "Bé"), [("1", "x")]) == "┌───┬────┐\n│ A │ Bé │\n├───┼────┤\n│ 1 │ x  │\n└───┴────┘\n"
     assert boxed(("A", "B"), [("1", "x")], unicode=False) == ("+---+---+\n| A | B |\n+---+---+\n| 1 | x |\n+---+---+\n")
-
-
-def test_width_counts_cells_not_letters() -> None:
-    assert width("abc") == 3
-    assert width("日本") == 4
-    assert width("e\u0301") == 1
 
 
 def test_sheet_without_a_screen_is_plain_lines() -> None:
@@ -111,6 +106,7 @@ def test_status_of_a_finished_job_shows_output_timings_command_and_history() -> 
         "File:         mov,mp4, 2.03 Mb/s, probed by ffprobe\n"
         "Encode Time:  2m10s\n"
         "CPU Time:     4m00s\n"
+        "Limits:       cgroup-v2 cpu=4 memory=2GiB, nice=5\n"
         "Waited:       2.00 s\n"
         "Total Time:   2m12s\n"
         "\n"

@@ -109,6 +109,8 @@ def test_refusal_carries_the_request_id_when_it_could_be_read() -> None:
     assert refused(frames("NOPE", {"request_id": "r7"})).request_id == "r7"
     assert refused(frames("SUBMIT", {"request_id": "r7", "jobs": []})).request_id == "r7"
     assert refused(frames("PING", {"request_id": ["r7"]})).request_id is None
+    # A reply could not repeat it.
+    assert refused(frames("PING", {"request_id": "a\0b"})).request_id is None
 
 
 def test_unknown_word_names_the_known_ones_and_the_nearest() -> None:
