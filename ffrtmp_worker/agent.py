@@ -21,6 +21,7 @@ from ffrtmp_worker.events import (
     Published,
     Quit,
     ReadLog,
+    RoomRead,
     Sealed,
     Send,
     StopAsked,
@@ -28,6 +29,7 @@ from ffrtmp_worker.events import (
 )
 from ffrtmp_worker.finished import Finished, Stage
 from ffrtmp_worker.recipe import Recipes
+from ffrtmp_worker.room import short_of_room
 from ffrtmp_worker.spool import Entry, Fate
 from ffrtmpd.wire.codec import Message
 from ffrtmpd.wire.messages.jobs import Report
@@ -181,6 +183,15 @@ class Agent:
         return [] if finished is None else finished.published(event.error, now_s)
 
     @_on.register
+    def _room_read(self, event: RoomRead, now_s: float) -> list[Action]:
+        stopping = {attempt.id: attempt.is_stopping for attempt in self._attempts.values()}
+        actions: list[Action] = []
+        for key, reason in short_of_room(event, stopping, self._limits.min_free_disk_bytes):
+            actions.append(Note("warning", "disk_full", {"job": key[0], "attempt": key[1], "reason": reason}))
+            actions += self._attempts[key].stop(Ending(Outcome.FAILED, FailureClass.TRANSIENT, reason), now_s)
+        return actions
+
+    @_on.register
     def _stop_asked(self, _: StopAsked, now_s: float) -> list[Action]:
         actions: list[Action] = []
         hurry = self.stopping
@@ -209,7 +220,9 @@ class Agent:
 
     @_hear.register
     def _heartbeat_ack(self, message: HeartbeatAck, _: float) -> list[Action]:
-        self.session.acknowledged(message)
+        for key in self.session.acknowledged(message):
+            if key in self._attempts:
+                self._attempts[key].leased_from(message.sent_ms / 1000)
         return []
 
     @_hear.register
@@ -224,11 +237,14 @@ class Agent:
 
     @_hear.register
     def _assign(self, message: Assign, now_s: float) -> list[Action]:
-        if self._find(message) is not None:
+        if (message.job_id, message.attempt) in self._attempts.keys() | self._finished.keys():
+            # The same one; or, after the master was restored from a backup, another with its number, which must wait
+            # until that one has ended here. Beats do not show it, so the master says it again.
             return []
         refusal = self._refusal(message)
         if refusal == "":
-            return []
+            # It has ended here, and whoever assigns it again does not know.
+            return [_ended(message, Outcome.CANCELED)]
         if refusal is not None:
             return [_note(message, "warning", "assignment_refused", reason=refusal), _failed(message, refusal)]
         self._remember(message)
@@ -296,7 +312,7 @@ class Agent:
     # ── the rest ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def _refusal(self, assign: Assign) -> str | None:
-        """Return why not to run it, an empty text for a duplicate to be passed over, None to run it."""
+        """Return why not to run it, an empty text for a duplicate of one that has ended, None to run it."""
         attempt, token = self._highest.get(assign.job_id, (0, b""))
         if assign.attempt == attempt and assign.token == token:
             return ""
@@ -314,10 +330,10 @@ class Agent:
             self._highest.popitem(last=False)
 
     def _fenced_at(self, attempt: Attempt) -> float | None:
-        """Return when a push must end unless another beat is acknowledged, None when nothing is pushed."""
+        """Return when a push must end unless another beat that shows it is acknowledged, None when it pushes nothing."""
         if self.session.fence_s is None or not attempt.reaches_audience:
             return None
-        return max(attempt.leased_at, self.session.vouched_at) + self.session.fence_s
+        return attempt.leased_at + self.session.fence_s
 
     def _fence(self, now_s: float) -> list[Action]:
         actions: list[Action] = []

@@ -36,15 +36,17 @@ COMMAND_WORDS: Final = 512
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How long things may take, in seconds.
+    """How long things may take, in seconds, and what the disk must keep.
 
     ``stall_file_s`` and ``stall_live_s``: without any advance of the output, pauses left out, the encoder is taken
-    for hung. ``push_grace_s``: what a push gets to end cleanly before it is killed.
+    for hung. ``push_grace_s``: what a push gets to end cleanly before it is killed. ``min_free_disk_bytes``: with less
+    free where it writes, an attempt is stopped.
     """
 
     stall_file_s: float = 60.0
     stall_live_s: float = 10.0
     push_grace_s: float = 10.0
+    min_free_disk_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +128,10 @@ class Attempt:
         """Whether it will not go on."""
         return self._ending is not None or self.over
 
+    def leased_from(self, sent_s: float) -> None:
+        """Count its lease from ``sent_s``, unless it counts from a later moment already."""
+        self.leased_at = max(self.leased_at, sent_s)
+
     def held(self) -> Held:
         """Return its line of the inventory."""
         job_id, attempt = self.id
@@ -159,6 +165,7 @@ class Attempt:
     def exited(self, event: ChildExited, now_s: float) -> list[Action]:
         """Go on after the running step has ended."""
         step, self._step, self.child, self._kill_at, self._killed = self._step, None, None, None, False
+        self._report = replace(self._report, limits=event.limits or self._report.limits)
         if step is not None and step.name is StepName.ENCODE:
             self._note_encoder(event, now_s)
         if self._ending is not None:
@@ -166,6 +173,10 @@ class Attempt:
         if self._suspending:
             self._suspending = False
             return self._run(self._recipe.again(), now_s)
+        if step is not None and event.over_limit is not None and event.exit_code != 0:
+            # Transient: nodes differ in their limits, and an encoder's need in the processors it finds.
+            reason = f"{step.name}: {event.over_limit}"
+            return self._end(Ending(Outcome.FAILED, FailureClass.TRANSIENT, reason))
         end = StepEnd(exit_code=event.exit_code, stdout=bytes(self._stdout), log_tail=event.log_tail)
         return [*self._tell_progress(now_s), *self._advance(end, now_s)]
 
@@ -209,7 +220,7 @@ class Attempt:
 
     def fence(self, now_s: float) -> list[Action]:
         """End a push whose lease has run out, at once: another node may push to the same place soon."""
-        if not self.is_stopping and not self._suspending:
+        if not self.is_stopping and not (self._suspending and self.paused):
             reason = "the master was silent for too long: push stopped"
             return self.stop(Ending(Outcome.FAILED, FailureClass.TRANSIENT, reason), now_s, grace_s=0.0)
         # It was asked to end already, and has no time left for it.

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 from ffrtmp_worker.attempt import Limits
+from ffrtmp_worker.cgroups import Bounds
 from ffrtmpd.base.logs import LogSection
 from ffrtmpd.base.settings import SettingsError, load
 from ffrtmpd.wire.messages.session import SLOTS_MAX
@@ -77,8 +78,28 @@ class MediaSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitSettings:
-    """When an encoder is taken for hung, and what is kept."""
+    """What a job may take of the node, when its encoder is taken for hung, and what is kept."""
 
+    cpu_cores: Annotated[
+        float | None, "processors a job may use, such as 1.5; needs a control group; nothing: all", Range(0.01, 65_536)
+    ] = None
+    memory_bytes: Annotated[
+        int | None,
+        "most memory of a job, which fails and is tried again when it needs more; without a control group, of each "
+        "of its processes; nothing: no limit",
+        Range(16 << 20, 2**60),
+    ] = None
+    tasks: Annotated[
+        int | None, "most processes and threads of a job; needs a control group; nothing: no limit", Range(8, 4_194_304)
+    ] = None
+    nice: Annotated[
+        int, "how far jobs give way to other programs, the worker's own word to the master among them", Range(0, 19)
+    ] = 5
+    min_free_disk_bytes: Annotated[
+        int,
+        "room that outputs must leave on their disk: no file is begun and none written on with less",
+        Range(0, 2**60),
+    ] = 512 << 20
     stall_file_s: Annotated[
         float, "seconds without any advance of a file before its encoder is killed", Range(1, 1e6)
     ] = 60.0
@@ -96,7 +117,7 @@ class Settings:
     )
     worker: Annotated[WorkerSettings, "the node"] = field(default_factory=WorkerSettings)
     media: Annotated[MediaSettings, "what jobs may use on this node"] = field(default_factory=MediaSettings)
-    limits: Annotated[LimitSettings, "patience and room"] = field(default_factory=LimitSettings)
+    limits: Annotated[LimitSettings, "what a job may take, patience and room"] = field(default_factory=LimitSettings)
     log: Annotated[LogSection, "the log on standard error"] = field(default_factory=LogSection)
 
     @property
@@ -110,8 +131,17 @@ class Settings:
         """Limits as the agent takes them."""
         limits = self.limits
         return Limits(
-            stall_file_s=limits.stall_file_s, stall_live_s=limits.stall_live_s, push_grace_s=limits.push_grace_s
+            stall_file_s=limits.stall_file_s,
+            stall_live_s=limits.stall_live_s,
+            push_grace_s=limits.push_grace_s,
+            min_free_disk_bytes=limits.min_free_disk_bytes,
         )
+
+    @property
+    def bounds(self) -> Bounds:
+        """Limits of a job as control groups take them."""
+        limits = self.limits
+        return Bounds(cpu_cores=limits.cpu_cores, memory_bytes=limits.memory_bytes, tasks=limits.tasks)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,6 +35,7 @@ from ffrtmp_worker.events import (
     Reconnect,
     Remove,
     ResumeChild,
+    RoomRead,
     Seal,
     Sealed,
     Send,
@@ -43,10 +44,13 @@ from ffrtmp_worker.events import (
     TerminateChild,
     TimeCame,
 )
+from ffrtmp_worker.limits import Limiter
 from ffrtmp_worker.logbook import Log, Logbook
 from ffrtmp_worker.process import EXIT_NOT_FOUND, Child
+from ffrtmp_worker.room import RoomWatch
 from ffrtmp_worker.spool import Spool
 from ffrtmp_worker.staging import PartialNotes, publish
+from ffrtmpd.base import faults
 from ffrtmpd.base.logs import Logger
 from ffrtmpd.base.service import Bell
 from ffrtmpd.wire.catalogue import MASTER_TO_WORKER
@@ -77,6 +81,7 @@ class Daemon:
         endpoint, own, server_public: the master, and who this is.
         work: working folder of children.
         mark: what all children of this worker carry, so that a later life finds them.
+        limiter: puts children under limits; it is closed at the end.
         clock: monotonic seconds.
     """
 
@@ -94,6 +99,7 @@ class Daemon:
         mark: str,
         log: Logger,
         bell: Bell,
+        limiter: Limiter | None = None,
         clock: Callable[[], float] = boot_time_s,
     ) -> None:
         self._agent = agent
@@ -102,6 +108,7 @@ class Daemon:
         self._work, self._mark = str(work), mark
         self._log = log
         self._bell = bell
+        self._limiter = limiter or Limiter()
         self._clock = clock
         self._context: zmq.Context[Any] = zmq.Context()
         self._socket: zmq.Socket[bytes] | None = None
@@ -113,6 +120,7 @@ class Daemon:
         self._events: deque[Event] = deque()
         self._helper = ThreadPoolExecutor(1, thread_name_prefix="disk")
         self._done: queue.SimpleQueue[Event] = queue.SimpleQueue()
+        self._room = RoomWatch()
         self._closed_logs = 0
         self._fault: BaseException | None = None
         self._quit = False
@@ -137,7 +145,7 @@ class Daemon:
         if self._fault is not None:
             raise self._fault
         while not self._done.empty():
-            self._events.append(self._done.get())
+            self._done_on_disk(self._done.get())
         for key in ready:
             watched = self._watched.get(key) if isinstance(key, int) else None
             if watched is not None:
@@ -146,6 +154,9 @@ class Daemon:
         if self._socket is not None and self._socket in ready:
             self._hear(ready[self._socket])
             self._drain()
+        look = self._room.due(self._clock())
+        if look is not None:
+            self._on_disk(look)
 
     def _patience_ms(self) -> int | None:
         wakeup = self._agent.wakeup()
@@ -163,6 +174,7 @@ class Daemon:
     def _close(self) -> None:
         for child in self._children.values():
             child.close()
+        self._limiter.close()
         self._helper.shutdown()
         self._logbook.close_all()
         if self._socket is not None:
@@ -186,13 +198,17 @@ class Daemon:
             except zmq.Again:
                 return
             try:
-                self._events.append(MessageCame(decode(frames, MASTER_TO_WORKER)))
+                message = decode(frames, MASTER_TO_WORKER)
             except ProtocolError as error:
                 self._log.warning("message_not_understood", type=error.type_name, reason=error.message)
+                continue
+            faults.point("receive", message.TYPE)
+            self._events.append(MessageCame(message))
 
     def _send(self, message: Message) -> None:
         if self._socket is None:
             return
+        faults.point("send", message.TYPE)
         try:
             self._socket.send_multipart(encode(message), zmq.DONTWAIT)
         except zmq.Again:
@@ -214,7 +230,7 @@ class Daemon:
             log.begin_step(action.argv)
             if action.partial is not None:
                 self._notes.note(Path(action.partial))
-            child = Child(action.argv, env=action.env, cwd=self._work, mark=self._mark)
+            child = Child(action.argv, env=action.env, cwd=self._work, mark=self._mark, limiter=self._limiter)
         except OSError as error:
             reason = f"{action.argv[0]} cannot be started: {error.strerror or error}"
             self._events.append(ChildExited(child=action.child, exit_code=EXIT_NOT_FOUND, log_tail=reason))
@@ -222,6 +238,8 @@ class Daemon:
         number = action.child
         self._children[number] = child
         self._logs[number] = log
+        if action.partial is not None:
+            self._room.begin(number, action.attempt, action.partial)
         self._watch(child.stdout, lambda: self._read_output(number))
         self._watch(child.stderr, lambda: self._read_log(number))
         self._watch(child.pidfd, lambda: self._reap(number))
@@ -262,8 +280,17 @@ class Daemon:
             self._unwatch(descriptor)
         del self._children[number]
         child.close()
-        tail = self._logs.pop(number).recent()
-        self._events.append(ChildExited(child=number, exit_code=ended.exit_code, cpu_s=ended.cpu_s, log_tail=tail))
+        self._room.end(number)
+        self._events.append(
+            ChildExited(
+                child=number,
+                exit_code=ended.exit_code,
+                cpu_s=ended.cpu_s,
+                log_tail=self._logs.pop(number).recent(),
+                limits=ended.limits,
+                over_limit=ended.over_limit,
+            )
+        )
 
     # ── actions ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -326,6 +353,7 @@ class Daemon:
         entry = action.entry
 
         def give_name() -> None:
+            faults.point("rename")
             partial, media = Path(entry.partial or ""), entry.result.report.media
             publish(partial, Path(entry.final or ""), size_bytes=None if media is None else media.size_bytes)
             self._notes.forget(partial)
@@ -378,6 +406,11 @@ class Daemon:
             self._bell.wake()
 
         self._helper.submit(work).add_done_callback(done)
+
+    def _done_on_disk(self, event: Event) -> None:
+        if isinstance(event, RoomRead):
+            self._room.looked()
+        self._events.append(event)
 
     def _noted(self, what: str, work: Callable[[], object]) -> None:
         error = _error_of(work)

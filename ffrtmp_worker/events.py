@@ -40,13 +40,15 @@ class ChildExited:
     """A child has ended; all it wrote came before.
 
     ``exit_code`` is minus the signal when killed, ``cpu_s`` None when it never ran, ``log_tail`` the last of what it
-    wrote to its standard error.
+    wrote to its standard error. ``limits`` says which limits were in force, ``over_limit`` which of them killed it.
     """
 
     child: ChildId
     exit_code: int
     cpu_s: float | None = None
     log_tail: str = ""
+    limits: str | None = None
+    over_limit: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +68,21 @@ class Published:
 
 
 @dataclass(frozen=True, slots=True)
+class FreeRoom:
+    """What is free on a file system, and the attempts that write there."""
+
+    free_bytes: int
+    attempts: tuple[AttemptId, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RoomRead:
+    """The disks that outputs are written to were looked at."""
+
+    rooms: tuple[FreeRoom, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TimeCame:
     """The moment that ``Agent.wakeup`` named is here, or another reason to look at the clock."""
 
@@ -75,7 +92,7 @@ class StopAsked:
     """Somebody wants the worker to end. The second time it hurries."""
 
 
-Event = LinkUp | MessageCame | ChildOutput | ChildExited | Sealed | Published | TimeCame | StopAsked
+Event = LinkUp | MessageCame | ChildOutput | ChildExited | Sealed | Published | RoomRead | TimeCame | StopAsked
 
 
 # ── actions ───────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -11,6 +11,7 @@ from typing import Final
 
 import psutil
 
+from ffrtmp_worker.room import disk_of
 from ffrtmp_worker.tools import Tools
 from ffrtmpd.wire.messages.nodes import Gpu, Hardware, Load
 from ffrtmpd.wire.vocabulary import Engine
@@ -165,14 +166,8 @@ class LoadMeter:
         return round(min(100.0, max(0.0, 100.0 * (now[0] - last[0]) / total)), 1)
 
     def _disk_free_bytes(self) -> int | None:
-        for folder in (self._output, *self._output.parents):
-            try:
-                return int(psutil.disk_usage(str(folder)).free)
-            except FileNotFoundError:
-                continue
-            except OSError:
-                return None
-        return None
+        disk = disk_of(self._output)
+        return None if disk is None else disk.free_bytes
 
 
 def _cpu_times() -> tuple[float, float]:

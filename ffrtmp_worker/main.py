@@ -14,17 +14,20 @@ from pathlib import Path
 from typing import Any, Final
 
 from ffrtmp_worker.agent import Agent
+from ffrtmp_worker.cgroup_search import find
 from ffrtmp_worker.config import Home, Settings, read_settings
 from ffrtmp_worker.daemon import Daemon
 from ffrtmp_worker.encoders import prove, render_node
 from ffrtmp_worker.enrol import AlreadyJoined, NotAnInvitation, join
 from ffrtmp_worker.ffmpeg import environment
 from ffrtmp_worker.hardware import LoadMeter, read_gpus, read_hardware
+from ffrtmp_worker.limits import Limiter
 from ffrtmp_worker.link import EnrolError, Unreachable
 from ffrtmp_worker.logbook import Logbook
 from ffrtmp_worker.places import FILE_PREFIX, Places
 from ffrtmp_worker.probe import ProbeError, parse_probe, probe_command
-from ffrtmp_worker.process import ToolTimeout, kill_marked, run_tool
+from ffrtmp_worker.process import Child, ToolTimeout, kill_marked, run_tool
+from ffrtmp_worker.room import Room
 from ffrtmp_worker.sources import SourceCache
 from ffrtmp_worker.spool import Spool
 from ffrtmp_worker.staging import PartialNotes
@@ -167,6 +170,10 @@ def _check(options: dict[str, Any]) -> int:
     except ToolError as error:
         fatal = error
         rows.append(("ffmpeg", f"cannot be used: {error}"))
+    limiter, _ = _limiter(settings, f"check-{os.getpid()}")
+    rows.append(("limits", limiter.note))
+    if limiter.problems:
+        rows.append(("no cgroup", _lacking(limiter)))
     places = _places(settings, home)
     rows += [("input", _folder(root, os.R_OK)) for root in places.input_roots]
     rows += [("output", _folder(root, os.W_OK)) for root in places.output_roots]
@@ -216,6 +223,7 @@ def _daemon(settings: Settings, home: Home, own: KeyPair, server_public: str, *,
     # The same folder and key are the same worker; two workers of one machine must not kill each other's children.
     mark = hashlib.sha256(f"{own.public}:{home.state.resolve()}".encode()).hexdigest()[:16]
     orphans = kill_marked(mark)
+    limiter, groups = _limiter(settings, mark)
     tools, hardware = _tools_and_hardware(settings, home)
     spool = Spool(home.spool)
     notes = PartialNotes(home.partials)
@@ -232,6 +240,7 @@ def _daemon(settings: Settings, home: Home, own: KeyPair, server_public: str, *,
         sources=SourceCache(home.sources, settings.media.source_cache_bytes),
         render_node=render_node(),
         environment=environment(os.environ),
+        room=Room(settings.limits.min_free_disk_bytes),
     )
     agent = Agent(
         boot_id=secrets.token_hex(16),
@@ -252,8 +261,11 @@ def _daemon(settings: Settings, home: Home, own: KeyPair, server_public: str, *,
         slots=settings.slots,
         encoders=",".join(hardware.encoders),
         ffmpeg=tools.ffmpeg_version,
+        limits=limiter.note,
+        no_cgroup=_lacking(limiter) or None,
         unanswered=len(entries) or None,
         orphans_killed=orphans or None,
+        groups_removed=groups or None,
         leftovers_removed=len(leftovers) or None,
     )
     return Daemon(
@@ -268,7 +280,23 @@ def _daemon(settings: Settings, home: Home, own: KeyPair, server_public: str, *,
         mark=mark,
         log=log,
         bell=bell,
+        limiter=limiter,
     )
+
+
+def _limiter(settings: Settings, mark: str) -> tuple[Limiter, int]:
+    """Return what puts children under limits, and how many groups of an earlier life were removed."""
+    tried = Child(("sleep", "60"), env=environment(os.environ), cwd="/", mark=mark)
+    try:
+        found = find(prefix=f"ffrtmp-{mark}.", pid=tried.pid, bounds=settings.bounds)
+    finally:
+        tried.close()
+    limiter = Limiter(bounds=settings.bounds, nice=settings.limits.nice, cgroups=found.cgroups, problems=found.problems)
+    return limiter, 0 if found.cgroups is None else found.cgroups.sweep()
+
+
+def _lacking(limiter: Limiter) -> str:
+    return "; ".join(f"{controller}: {why}" for controller, why in limiter.problems.items())
 
 
 def _identity(settings: Settings, home: Home) -> tuple[KeyPair, str]:

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from ffrtmp_worker.limits import Limiter
+
 READ_MAX: Final = 65_536
 # Every descendant inherits it, whatever session or group it moves to.
 MARK: Final = "FFRTMP_CHILD"
@@ -69,10 +71,15 @@ def run_tool(argv: Sequence[str], *, timeout_s: float, env: Mapping[str, str] | 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """How a child ended. ``cpu_s`` counts processor seconds of it and of the children it waited for."""
+    """How a child ended. ``cpu_s`` counts processor seconds of it and of the children it waited for.
+
+    ``limits`` says which limits were in force, ``over_limit`` which of them the kernel killed it for, None for none.
+    """
 
     exit_code: int
     cpu_s: float
+    limits: str
+    over_limit: str | None = None
 
 
 class Child:
@@ -83,12 +90,21 @@ class Child:
         env: its whole environment.
         cwd: its working folder.
         mark: a text that all descendants inherit in their environment, so that none can hide.
+        limiter: puts it under limits, right after its start: setpriv has not yet become the program by then.
 
     Raises:
         OSError: it cannot be started.
     """
 
-    def __init__(self, argv: Sequence[str], *, env: Mapping[str, str], cwd: str, mark: str = "") -> None:
+    def __init__(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        cwd: str,
+        mark: str = "",
+        limiter: Limiter | None = None,
+    ) -> None:
         self.mark = f"{mark}:{secrets.token_hex(8)}"
         wrapper, preexec = _die_with_parent()
         program = shutil.which(argv[0], path=env.get("PATH", os.defpath))
@@ -106,6 +122,7 @@ class Child:
             preexec_fn=preexec,  # noqa: PLW1509 - only where there is no setpriv
         )
         self.pid: Final = self._process.pid
+        self.confined: Final = (limiter or Limiter()).confine(self.pid)
         self.pidfd: Final = os.pidfd_open(self.pid)
         self.stdout: Final = _reader(self._process.stdout)
         self.stderr: Final = _reader(self._process.stderr)
@@ -138,6 +155,8 @@ class Child:
 
     def kill(self) -> None:
         """End every process of the child at once."""
+        if self._ended is None:
+            self.confined.kill()
         self._signal(signal.SIGKILL)
 
     def reap(self) -> Ended | None:
@@ -148,8 +167,13 @@ class Child:
                 return None
             code = os.waitstatus_to_exitcode(status)
             self._process.returncode = code
-            self._ended = Ended(exit_code=code, cpu_s=usage.ru_utime + usage.ru_stime)
             kill_marked(self.mark)
+            self._ended = Ended(
+                exit_code=code,
+                cpu_s=usage.ru_utime + usage.ru_stime,
+                limits=self.confined.note,
+                over_limit=self.confined.end(),
+            )
         return self._ended
 
     def close(self) -> None:

@@ -1,11 +1,11 @@
 """The worker's session with the master: greeting, beats, silence and back-off. Pure."""
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable
 from enum import StrEnum
 from typing import Final
 
-from ffrtmp_worker.events import Action, Note, Reconnect, Send
+from ffrtmp_worker.events import Action, AttemptId, Note, Reconnect, Send
 from ffrtmpd.wire.messages.nodes import Hardware, Load
 from ffrtmpd.wire.messages.session import Heartbeat, HeartbeatAck, Held, Hello, Ready, Welcome
 from ffrtmpd.wire.vocabulary import HEARTBEAT_S, SILENT_BEATS, SUPPORTED_VERSIONS
@@ -64,7 +64,7 @@ class Session:
         self._hello_at: float | None = None
         self._hello_sent_at = float("-inf")
         self._beat_at = 0.0
-        self._beats: deque[int] = deque(maxlen=BEATS_KEPT)
+        self._beats: OrderedDict[int, frozenset[AttemptId]] = OrderedDict()
         self._ready_at = float("-inf")
         self._acknowledged_at = float("-inf")
 
@@ -76,7 +76,7 @@ class Session:
     @property
     def leased_at(self) -> float:
         """From when a lease counts that the master gives now: it cannot have given it before it read READY."""
-        return max(self._acknowledged_at, self._ready_at)
+        return max(self.vouched_at, self._ready_at)
 
     def connect(self, now_s: float, *, busy: bool) -> list[Action]:
         """Begin anew with a fresh socket; ``busy`` shortens the way to the next try."""
@@ -128,10 +128,13 @@ class Session:
             self._hello_at = now_s + self._back_off_s(BACK_OFF_IDLE_S)
         return []
 
-    def acknowledged(self, message: HeartbeatAck) -> None:
-        """Count leases from when the acknowledged beat was sent."""
-        if message.sent_ms in self._beats:
-            self._acknowledged_at = max(self._acknowledged_at, message.sent_ms / 1000)
+    def acknowledged(self, message: HeartbeatAck) -> frozenset[AttemptId]:
+        """Return the attempts that the acknowledged beat showed: their leases count from when it was sent."""
+        shown = self._beats.get(message.sent_ms)
+        if shown is None:
+            return frozenset()
+        self._acknowledged_at = max(self._acknowledged_at, message.sent_ms / 1000)
+        return shown
 
     def tick(self, now_s: float, *, busy: bool) -> list[Action]:
         """Do what is due."""
@@ -180,5 +183,8 @@ class Session:
     def _beat(self, now_s: float) -> Action:
         self._beat_at = now_s + self._heartbeat_s
         sent_ms = int(now_s * 1000)
-        self._beats.append(sent_ms)
-        return Send(Heartbeat(sent_ms=sent_ms, running=self._running(), load=self._load()))
+        running = self._running()
+        self._beats[sent_ms] = frozenset((held.job_id, held.attempt) for held in running)
+        while len(self._beats) > BEATS_KEPT:
+            self._beats.popitem(last=False)
+        return Send(Heartbeat(sent_ms=sent_ms, running=running, load=self._load()))

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +12,7 @@ from ffrtmp_worker.places import FILE_PREFIX, PlaceError, Places
 from ffrtmp_worker.probe import ProbeError, parse_probe, probe_command, worth_counting
 from ffrtmp_worker.progress import Block, ProgressMeter, ProgressReader
 from ffrtmp_worker.recipe import AttemptFailed, Step, StepEnd, StepName
+from ffrtmp_worker.room import Room, expected_bytes
 from ffrtmp_worker.sources import Generated, SourceCache, generated_for, live_graph, needs_loop, source_command
 from ffrtmp_worker.task import Task, TaskError, plan
 from ffrtmp_worker.tools import Tools
@@ -32,7 +33,7 @@ LEFT_LEAST_S: Final = 0.1
 class Workshop:
     """What the attempts of a node share.
 
-    ``encoders`` were proved here; ``environment`` is the whole environment of every child.
+    ``encoders`` were proved here; ``environment`` is the whole environment of every child; ``room`` is that on disk.
     """
 
     tools: Tools
@@ -41,6 +42,7 @@ class Workshop:
     sources: SourceCache
     render_node: str | None
     environment: Mapping[str, str]
+    room: Room = field(default_factory=Room)
 
     def recipe(self, assign: Assign) -> "FfmpegRecipe":
         """Return the steps of an assignment."""
@@ -144,7 +146,9 @@ class FfmpegRecipe:
         return progress
 
     def close(self) -> None:
-        """Let go of the source."""
+        """Let go of the source and of the room on disk."""
+        if self._task is not None and self._task.partial is not None:
+            self._shop.room.release(self._task.partial)
         if self._cached is not None:
             self._shop.sources.release(self._cached)
             self._cached = None
@@ -209,6 +213,8 @@ class FfmpegRecipe:
             loop=self._generated is not None and media is not None and needs_loop(self._assign.duration_s),
             render_node=self._shop.render_node,
         )
+        if self._task.partial is not None:
+            self._shop.room.claim(self._task.partial, expected_bytes(self._task))
         return self._encode(self._task)
 
     def _encode(self, task: Task) -> Step:

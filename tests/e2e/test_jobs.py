@@ -9,45 +9,11 @@ from typing import Any
 
 import pytest
 
-from ffrtmp_worker.probe import parse_probe, probe_command
-from ffrtmp_worker.process import run_tool
 from ffrtmp_worker.tools import find_tools
-from ffrtmpd.wire.messages.jobs import MediaInfo
 from tests.e2e.cluster import Cluster, wait_until
+from tests.e2e.witness import encoder_of, free_port, listens, probe, running_job
 
 pytestmark = pytest.mark.e2e
-
-
-def probe(path: Path) -> MediaInfo:
-    """Look at a file with the tools of this machine, not with what the worker said."""
-    tools = find_tools()
-    return parse_probe(run_tool(probe_command(tools, f"file:{path}"), timeout_s=60).stdout, tools)
-
-
-def running_job(house: Cluster, *arguments: str) -> str:
-    """Submit a job that takes a while and return its id once it encodes."""
-    job_id = house.submit("720p30-h264", "--duration", "600", *arguments)
-
-    def encodes() -> bool:
-        progress = house.job(job_id)["progress"] or {}
-        return (progress.get("frame") or 0) > 0
-
-    wait_until(encodes, dump=house.dump)
-    return job_id
-
-
-def encoder_of(house: Cluster, job_id: str) -> list[int]:
-    """Return the process ids of the encoder that writes this job's partial output."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                line = (entry / "cmdline").read_bytes()
-            except OSError:
-                continue
-            if f"{job_id}.1.partial".encode() in line:
-                found.append(int(entry.name))
-    return found
 
 
 def test_generated_source_becomes_a_file_as_asked(house: Cluster) -> None:
@@ -288,21 +254,6 @@ def test_live_push_arrives_at_an_ingest(house: Cluster, ffmpeg: str, tmp_path: P
     assert media.video is not None
     assert (media.video.codec, media.video.width, media.video.height) == ("h264", 854, 480)
     assert media.video.frames == 90
-
-
-def free_port() -> int:
-    import socket
-
-    with socket.socket() as probe_socket:
-        probe_socket.bind(("127.0.0.1", 0))
-        return int(probe_socket.getsockname()[1])
-
-
-def listens(port: int) -> bool:
-    """Tell from the kernel's table, since the ingest takes but one connection."""
-    line = f"0100007F:{port:04X}"
-    rows = (row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:])
-    return any(row[1] == line and row[3] == "0A" for row in rows)
 
 
 def scenarios() -> list[Any]:

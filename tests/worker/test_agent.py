@@ -56,7 +56,10 @@ def test_assignment_repeated_after_its_verdict_is_not_run_again() -> None:
     bench.encoded()
     bench.do(Sealed(attempt=JOB))
     bench.say(verdict(Verdict.STALE))
-    assert bench.say(assign()) == []
+    actions = bench.say(assign())
+    assert some(actions, Spawn) == []
+    # Whoever assigns it again does not know that it has ended.
+    assert [result.outcome for result in messages(actions, Result)] == [Outcome.CANCELED]
 
 
 def test_earlier_attempt_than_the_highest_seen_is_refused() -> None:
@@ -74,6 +77,18 @@ def test_same_number_with_another_token_is_another_assignment() -> None:
     bench.do(Sealed(attempt=JOB))
     bench.say(verdict(Verdict.STALE))
     assert len(some(bench.say(assign(token=b"o" * 16)), Spawn)) == 1
+
+
+def test_same_number_with_another_token_waits_until_the_first_has_ended() -> None:
+    bench = Bench(slots=2).online()
+    child = bench.child(bench.say(assign()))
+    other = assign(token=b"o" * 16)
+    assert bench.say(other) == []
+    bench.say(kill())
+    bench.exit(child)
+    assert bench.say(other) == []
+    bench.say(verdict(Verdict.STALE))
+    assert len(some(bench.say(other), Spawn)) == 1
 
 
 def test_paused_attempt_is_shown_at_once_and_gives_its_slot_back() -> None:

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from ffrtmp_worker.cgroups import Bounds
 from ffrtmp_worker.config import TITLE, Settings, default_state, read_settings
 from ffrtmpd.base.settings import SettingsError, sample
 
@@ -17,6 +18,16 @@ def test_defaults_need_no_file(tmp_path: Path) -> None:
     assert settings.slots >= 1
     assert home.state == tmp_path / "s"
     assert settings.attempt_limits.stall_file_s == 60
+    assert settings.bounds == Bounds()
+    assert (settings.limits.nice, settings.attempt_limits.min_free_disk_bytes) == (5, 512 << 20)
+
+
+def test_limits_of_a_job_are_read_from_their_section(tmp_path: Path) -> None:
+    config = tmp_path / "c.toml"
+    config.write_text("[limits]\ncpu_cores = 1.5\nmemory_bytes = 2147483648\ntasks = 256\nmin_free_disk_bytes = 7\n")
+    settings, _ = read_settings(state=tmp_path, config=config, system=(), environment={})
+    assert settings.bounds == Bounds(cpu_cores=1.5, memory_bytes=2 << 30, tasks=256)
+    assert settings.attempt_limits.min_free_disk_bytes == 7
 
 
 def test_later_files_win_key_by_key(tmp_path: Path) -> None:
@@ -60,6 +71,8 @@ def test_state_folder_where_none_is_set(environment: dict[str, str], *, root: bo
         ("[worker]\nslots = -1\n", "worker.slots"),
         ("[worker]\nslotz = 1\n", "did you mean worker.slots"),
         ("[media]\ninput_roots = 1\n", "media.input_roots"),
+        ("[limits]\nnice = -5\n", "limits.nice"),
+        ("[limits]\nmemory_bytes = 512\n", "limits.memory_bytes"),
     ],
 )
 def test_wrong_setting_is_named(tmp_path: Path, text: str, says: str) -> None:

@@ -14,6 +14,7 @@ from ffrtmp_worker.attempt import Limits
 from ffrtmp_worker.daemon import Daemon
 from ffrtmp_worker.ffmpeg import environment
 from ffrtmp_worker.hardware import LoadMeter
+from ffrtmp_worker.limits import Limiter
 from ffrtmp_worker.logbook import Logbook
 from ffrtmp_worker.places import Places
 from ffrtmp_worker.process import marked
@@ -111,6 +112,7 @@ def hire(master: ScriptedMaster, tmp_path: Path) -> Iterator[Hire]:
         *,
         recipes: Recipes | None = None,
         limits: Limits | None = None,
+        limiter: Limiter | None = None,
         slots: int = 1,
     ) -> Worker:
         steps = {StepName.ENCODE: WRITE} if code is None else code
@@ -139,6 +141,7 @@ def hire(master: ScriptedMaster, tmp_path: Path) -> Iterator[Hire]:
             mark=mark,
             log=Logger(stream=log, level="debug"),
             bell=bell,
+            limiter=limiter,
         )
         worker = Worker(daemon, bell, threading.Thread(target=daemon.run), log, mark)
         worker.thread.start()

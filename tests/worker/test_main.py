@@ -1,4 +1,5 @@
 import fcntl
+import hashlib
 import json
 import os
 import signal
@@ -11,10 +12,11 @@ import pytest
 
 from ffrtmp_worker.main import main
 from ffrtmpd import __version__
-from ffrtmpd.wire.curve import new_key_pair, write_key_file
+from ffrtmpd.wire.curve import new_key_pair, read_key_file, write_key_file
 from ffrtmpd.wire.messages.session import Bye, Hello
 from tests.worker.masters import ScriptedMaster
 from tests.worker.media import make_source
+from tests.worker.test_cgroups import usable
 
 
 def joined(state: Path, master: ScriptedMaster) -> None:
@@ -137,3 +139,45 @@ def test_probe_of_what_is_no_media_is_one_clear_line(tmp_path: Path, capsys: pyt
     assert main(["probe", str(tmp_path / "x.mp4"), "--state", str(tmp_path / "s")]) == os.EX_DATAERR
     assert main(["probe", str(tmp_path / "none.mp4"), "--state", str(tmp_path / "s")]) == os.EX_CONFIG
     assert capsys.readouterr().err.count("\n") == 2
+
+
+def test_check_tells_the_limits_that_jobs_will_be_under(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "c.toml"
+    config.write_text("[limits]\nmemory_bytes = 1073741824\nnice = 3\n")
+    main(["check", "--state", str(tmp_path / "s"), "--config", str(config)])
+    (limits,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("limits ")]
+    assert "memory=1GiB" in limits
+    assert "nice=3" in limits
+
+
+def test_worker_removes_what_a_killed_life_left_in_its_groups(tmp_path: Path, master: ScriptedMaster) -> None:
+    parents = usable()._parents
+    joined(tmp_path / "s", master)
+    argv = [sys.executable, "-m", "ffrtmp_worker.main", "run", "--state", str(tmp_path / "s")]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+
+    def run() -> list[str]:
+        """Run it until it has greeted, kill it, and return what it said at its start."""
+        with subprocess.Popen(
+            argv, stderr=subprocess.PIPE, text=True, env=env, cwd=Path(__file__).parents[2]
+        ) as worker:
+            master.expect(Hello)
+            worker.kill()
+            assert worker.stderr is not None
+            return worker.stderr.readline().split()
+
+    fields = dict(word.partition("=")[::2] for word in run())
+    assert "groups_removed" not in fields
+    key = read_key_file(tmp_path / "s" / "worker.key").public
+    mark = hashlib.sha256(f"{key}:{(tmp_path / 's').resolve()}".encode()).hexdigest()[:16]
+    left = subprocess.Popen(["sleep", "600"])
+    for parent in set(parents.values()):
+        (parent / f"ffrtmp-{mark}.77").mkdir()
+        (parent / f"ffrtmp-{mark}.77" / "cgroup.procs").write_text(str(left.pid))
+    try:
+        assert "groups_removed=1" in run()
+        assert left.wait(10) == -signal.SIGKILL
+        assert not any((parent / f"ffrtmp-{mark}.77").exists() for parent in parents.values())
+    finally:
+        left.kill()
+        left.wait()
