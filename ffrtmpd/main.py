@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import zmq
 
-from ffrtmpd import __version__
+from ffrtmpd import __version__, backup_command
 from ffrtmpd.auth import DoorOpen, ZapDoor, prove_closed
 from ffrtmpd.base.logs import LogForm, Logger, LogLevel
 from ffrtmpd.base.service import Bell, CrashReport, notify
@@ -38,13 +38,14 @@ from ffrtmpd.events import Side
 from ffrtmpd.initialise import Client, InitError, Step, client_folder, initialise, write_settings
 from ffrtmpd.principals import Principals
 from ffrtmpd.scenario import load_scenarios
-from ffrtmpd.store import Store, StoreError
+from ffrtmpd.store import BackupTargetError, Store, StoreError
 from ffrtmpd.wire.curve import KeyFileError, KeyPair, fingerprint, make_private_folder, read_key_file
 
 EXIT_CODES: Final = {
     PortTaken: os.EX_UNAVAILABLE,
     SettingsError: os.EX_CONFIG,
     KeyFileError: os.EX_CONFIG,
+    BackupTargetError: os.EX_CANTCREAT,
     StoreError: os.EX_CONFIG,
     InitError: os.EX_CONFIG,
     DoorOpen: os.EX_SOFTWARE,
@@ -55,9 +56,10 @@ examples:
   ffrtmpd                            run the master
   ffrtmpd --config /srv/ffrtmpd.toml check-config
   ffrtmpd run --address '*'          listen on every address, once; set listen.address to keep it
+  ffrtmpd backup /backup/master.db   copy the database while the master runs
 
-exit codes: 0 stopped as asked, 2 wrong usage, 69 a port is in use, 78 settings, key or database cannot be used,
-70 a fault of the program itself
+exit codes: 0 stopped as asked, 2 wrong usage, 69 a port is in use, 73 a backup cannot be written there, 78 settings,
+key or database cannot be used, 70 a fault of the program itself
 """
 INIT_EXAMPLES: Final = """\
 examples:
@@ -91,7 +93,7 @@ def parser() -> argparse.ArgumentParser:
         parents=[common, listen, log],
     )
     top.add_argument("--version", action="version", version=f"ffrtmpd {__version__}")
-    commands = top.add_subparsers(dest="command", metavar="run | init | check-config")
+    commands = top.add_subparsers(dest="command", metavar="run | init | check-config | backup")
     commands.add_parser("run", help="run the master (the default)", parents=[common, listen, log])
     commands.add_parser("check-config", help="say whether the settings can be used", parents=[common, listen, log])
     init = commands.add_parser(
@@ -105,13 +107,22 @@ def parser() -> argparse.ArgumentParser:
     init.add_argument("--name", metavar="CLUSTER", help="name of the cluster, and of your context")
     init.add_argument("--admin", metavar="NAME", help="name of the first administrator: you")
     init.add_argument("--client-config", type=Path, metavar="DIR", help="folder of your context (~/.config/ffrtmp)")
+    copy = commands.add_parser(
+        "backup",
+        help="copy the database, also of a running master",
+        epilog=backup_command.EXAMPLES,
+        formatter_class=raw,
+        parents=[common],
+        argument_default=argparse.SUPPRESS,
+    )
+    copy.add_argument("file", type=Path, metavar="FILE", help="the copy; a name that is not taken yet")
     return top
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     options = vars(parser().parse_args(arguments))
-    command = {"init": _init, "check-config": _check_config}.get(options.pop("command") or "run", _run)
+    command = _COMMANDS[options.pop("command") or "run"]
     try:
         return command(options)
     except tuple(EXIT_CODES) as error:
@@ -207,6 +218,15 @@ def _master_key(where: Places) -> KeyPair:
     return read_key_file(where.key_file)
 
 
+# ── backup ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _backup(options: dict[str, Any]) -> int:
+    _, where = _load(options)
+    print(backup_command.run(where.database, options["file"]))
+    return os.EX_OK
+
+
 # ── run ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -296,6 +316,9 @@ class _Announced:
 
     def __exit__(self, *_: object) -> None:
         self._path.unlink(missing_ok=True)
+
+
+_COMMANDS: Final = {"run": _run, "init": _init, "check-config": _check_config, "backup": _backup}
 
 
 if __name__ == "__main__":

@@ -34,12 +34,15 @@ def dispatch(cluster: Cluster) -> None:
 
 
 def _resume(cluster: Cluster) -> None:
-    """Paused jobs that shall go on have first claim on the slots of their nodes."""
+    """Paused jobs that shall go on have first claim on the slots of their nodes.
+
+    A node that is away has to say first what of it stands still: only then are its slots known.
+    """
     for seq, node_id in sorted(cluster.resuming.items()):
         node = cluster.roster.get(node_id)
         held = node.holds.get(seq) if node else None
         row = cluster.store.job(seq)
-        if node is not None and held is not None and row is not None and node.free_slots:
+        if node is not None and node.session is not None and held is not None and row is not None and node.free_slots:
             cluster.go_on(node, held, row, who=MASTER)
 
 

@@ -225,7 +225,7 @@ def resume(cluster: Cluster, request: Resume, by: Principal, peer: Peer) -> Mess
     node, held = _held(cluster, row)
     if row.state is not JobState.PAUSED or node is None or held is None:
         row = _move(cluster, row, JobEvent.RELEASE if row.node_id is None else JobEvent.RESUME, by, "resume")
-    elif held.frozen and not node.free_slots:
+    elif node.session is None or (held.frozen and not node.free_slots):
         if not row.resuming:
             row = _resume_later(cluster, row, wanted=True)
     else:
@@ -234,7 +234,9 @@ def resume(cluster: Cluster, request: Resume, by: Principal, peer: Peer) -> Mess
 
 
 def _resume_later(cluster: Cluster, row: JobRow, *, wanted: bool) -> JobRow:
-    reason = f"resumes when {row.node_id} has a free slot" if wanted else "pause asked"
+    node = cluster.roster.get(row.node_id)
+    until = "is back" if node is None or node.session is None else "has a free slot"
+    reason = f"resumes when {row.node_id} {until}" if wanted else "pause asked"
     row = cluster.store.update(row.seq, state=row.state, attempt=row.attempt, resuming=wanted, reason=reason)
     if wanted and row.node_id is not None:
         cluster.resuming[row.seq] = row.node_id

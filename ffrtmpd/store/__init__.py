@@ -2,6 +2,7 @@
 
 from ffrtmpd.store.backup import backup
 from ffrtmpd.store.errors import (
+    BackupTargetError,
     KeyConflict,
     NameTaken,
     NoSuchJob,
@@ -15,6 +16,7 @@ from ffrtmpd.store.records import Head, JobChanges, JobRow, JobUpdate, NewJob, N
 from ffrtmpd.store.store import Store
 
 __all__ = [
+    "BackupTargetError",
     "Head",
     "JobChanges",
     "JobRow",

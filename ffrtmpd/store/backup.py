@@ -1,11 +1,12 @@
 """A whole copy of a database that may be in use."""
 
+import errno
 import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from ffrtmpd.store.errors import StoreError
+from ffrtmpd.store.errors import BackupTargetError, StoreError
 from ffrtmpd.store.files import BUSY_S
 from ffrtmpd.store.migrations import version_of
 
@@ -16,27 +17,45 @@ def backup(source: Path, target: Path) -> None:
     The master goes on meanwhile; the copy is the database as it was at one moment.
 
     Raises:
-        StoreError: there is no such database, it is damaged, or the copy cannot be written; ``target`` is not made.
+        BackupTargetError: the copy cannot be written; ``target`` is not made.
+        StoreError: there is no such database, or it is damaged; ``target`` is not made.
     """
     if not source.is_file():
         raise StoreError(f"there is no database {source}")
+    if target.is_dir():
+        raise BackupTargetError(f"{target} is a folder: name a new file in it")
     if target.exists():
-        raise StoreError(f"{target} exists: name a new file")
+        raise BackupTargetError(f"{target} exists: name a new file")
     part = target.with_name(f"{target.name}.partial")
     try:
         # Made first, and by us, so that nobody else can read it: SQLite fills an empty file.
         os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600))
+    except FileExistsError:
+        raise BackupTargetError(
+            f"{part} exists: another backup writes it, or was killed; remove it if none runs"
+        ) from None
     except OSError as error:
-        raise StoreError(f"cannot write {part}: {error.strerror}") from None
+        raise BackupTargetError(f"cannot write {part}: {error.strerror}") from None
     try:
         _copy(source, part)
         _sync(part)
         part.rename(target)
         _sync(target.parent)
-    except (OSError, sqlite3.Error) as error:
-        raise StoreError(f"cannot copy {source} to {target}: {error}") from None
+    except OSError as error:
+        raise BackupTargetError(f"cannot write {target}: {error.strerror}") from None
+    except sqlite3.Error as error:
+        raise _translated(error, source, target) from None
     finally:
         part.unlink(missing_ok=True)
+
+
+def _translated(error: sqlite3.Error, source: Path, target: Path) -> StoreError:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code == sqlite3.SQLITE_FULL:
+        return BackupTargetError(f"cannot write {target}: {os.strerror(errno.ENOSPC)}")
+    if code == sqlite3.SQLITE_IOERR:
+        return BackupTargetError(f"cannot write {target}: {error}")
+    return StoreError(f"cannot copy {source}: {error}")
 
 
 def _copy(source: Path, part: Path) -> None:

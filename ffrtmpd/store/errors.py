@@ -9,6 +9,10 @@ class StoreReadOnly(StoreError):
     """The disk takes no writes now. The whole turn is undone; reads go on, and a later turn may succeed."""
 
 
+class BackupTargetError(StoreError):
+    """The copy cannot be written where it was asked for; the message says why. Nothing was left there."""
+
+
 class NoSuchJob(StoreError):
     """There is no job with that number."""
 

@@ -17,6 +17,19 @@ BIN = Path(sys.executable).parent
 PATIENCE_S = 60.0
 # A short pause between two looks: the condition ends the wait, not the pause.
 LOOK_EVERY_S = 0.02
+# Settings of a master whose silences are over in seconds, in the order that it insists on: beats, fence, lease.
+QUICK = """
+[sessions]
+heartbeat_s = 0.2
+lost_after_s = 3.0
+fence_s = 1.0
+kill_grace_s = 0.5
+give_away_s = 3.0
+
+[retries]
+back_off_s = 0.1
+back_off_max_s = 1.0
+"""
 
 
 def wait_until(condition: Callable[[], T | None], *, dump: Callable[[], str], patience_s: float = PATIENCE_S) -> T:
@@ -91,12 +104,19 @@ class Cluster:
             check=False,
         )
 
-    def start_master(self, *arguments: str) -> Program:
-        """Start the master on ports of the system's choice, the same again after a restart."""
+    def configure_master(self, settings: str) -> None:
+        """Replace the master's settings; they hold from its next start."""
+        (self.home / "ffrtmpd.toml").write_text(settings)
+
+    def start_master(self, *arguments: str, fault: str = "") -> Program:
+        """Start the master on ports of the system's choice, the same again after a restart.
+
+        ``fault`` names the point at which it dies, as ``ffrtmpd.base.faults`` tells.
+        """
         ports = ["--workers-port", str(self.port("workers")), "--clients-port", str(self.port("clients"))]
         argv = [str(BIN / "ffrtmpd"), "run", "--home", str(self.home), *ports, *arguments]
         self._endpoints().unlink(missing_ok=True)
-        master = self.master = Program(argv, self.folder / "master.log", self.env)
+        master = self.master = Program(argv, self.folder / "master.log", self._env(fault))
         self._said = wait_until(self._read_endpoints, dump=master.text)
         self._point_client_there()
         return master
@@ -137,12 +157,15 @@ class Cluster:
         media = f'[media]\ninput_roots = ["{self.media}"]\noutput_root = "{self.media}"\n'
         (self.folder / f"{name}.toml").write_text(media + settings)
 
-    def start_worker(self, name: str, *, slots: int = 1) -> Program:
+    def start_worker(self, name: str, *, slots: int = 1, fault: str = "") -> Program:
         argv = [str(BIN / "ffrtmp-worker"), "run", "--state", str(self.state(name)), "--slots", str(slots)]
         argv += ["--config", str(self.folder / f"{name}.toml")]
-        worker = self.workers[name] = Program(argv, self.folder / f"{name}.log", self.env)
+        worker = self.workers[name] = Program(argv, self.folder / f"{name}.log", self._env(fault))
         wait_until(lambda: self.node(name)["status"] in ("active", "busy"), dump=self.dump)
         return worker
+
+    def _env(self, fault: str) -> dict[str, str]:
+        return {**self.env, "FFRTMP_FAULT": fault} if fault else self.env
 
     def state(self, name: str) -> Path:
         return self.folder / name

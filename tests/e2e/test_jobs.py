@@ -70,7 +70,7 @@ def test_status_shows_what_the_file_shows(house: Cluster) -> None:
 
 
 def test_progress_never_goes_back_and_ends_at_a_hundred(house: Cluster) -> None:
-    job = house.submit("1080p30-h264", "--duration", "20", "--preset", "ultrafast")
+    job = house.submit("1080p30-h264", "--duration", "12", "--preset", "ultrafast")
     seen = []
 
     def look() -> bool:
@@ -114,7 +114,7 @@ def test_canceled_job_leaves_no_process_and_no_file(house: Cluster) -> None:
 
 def test_paused_job_uses_no_cpu_and_its_output_is_whole(house: Cluster) -> None:
     output = house.media / "paused.mp4"
-    job = house.submit("720p30-h264", "--duration", "25", "--preset", "medium", "--output", str(output))
+    job = house.submit("720p30-h264", "--duration", "10", "--preset", "medium", "--output", str(output))
     wait_until(lambda: house.job(job)["phase"] == "encoding" and encoder_of(house, job), dump=house.dump)
     house.ok("jobs", "pause", job)
     pids = encoder_of(house, job)
@@ -129,7 +129,7 @@ def test_paused_job_uses_no_cpu_and_its_output_is_whole(house: Cluster) -> None:
     house.wait_for(job, "completed")
     media = probe(output)
     assert media.video is not None
-    assert media.video.frames == 750
+    assert media.video.frames == 300
 
 
 def states_of(pid: int) -> set[str]:
