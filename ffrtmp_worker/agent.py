@@ -330,7 +330,7 @@ class Agent:
             self._highest.popitem(last=False)
 
     def _fenced_at(self, attempt: Attempt) -> float | None:
-        """Return when a push must end unless another beat that shows it is acknowledged, None when it pushes nothing."""
+        """Return when a push must end unless a beat that shows it is acknowledged; None when nothing is pushed."""
         if self.session.fence_s is None or not attempt.reaches_audience:
             return None
         return attempt.leased_at + self.session.fence_s

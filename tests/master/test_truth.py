@@ -91,9 +91,7 @@ def test_what_a_canceled_job_had_measured_stays() -> None:
     worker, job = running(house)
     tell(worker, job, percent=46.0, frame=100)
     house.ask(Cancel(request_id="c", job=job))
-    worker.say(
-        Result(**worker._about(job), outcome=Outcome.CANCELED, report=Report(encoder="libx264", cpu_s=1.5))
-    )
+    worker.say(Result(**worker._about(job), outcome=Outcome.CANCELED, report=Report(encoder="libx264", cpu_s=1.5)))
     status = house.status(job)
     assert status.job.progress is not None
     assert (status.job.progress.percent, status.job.progress.frame) == (46.0, 100)
