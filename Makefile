@@ -4,13 +4,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 INPUT ?=
 FRAMES ?= 1000000
+SEEDS ?= 10000
 
-.PHONY: help demo test bench fuzz docs clean check-python
+.PHONY: help demo test bench simulate fuzz docs clean check-python
 
 help:
 	@echo "make demo [INPUT=clip.mp4]  a master and two workers on this machine encode a few clips"
 	@echo "make test [ARGS=...]        lint, types, import contracts, unit and end-to-end tests"
 	@echo "make bench                  measure against bare baselines"
+	@echo "make simulate [SEEDS=10000] worlds in which much goes wrong, each from its seed"
 	@echo "make fuzz [FRAMES=1000000]  broken messages at both sockets of a real master"
 	@echo "make docs                   fill the generated parts of docs/ and conf/"
 	@echo "make clean                  remove what the targets above have made"
@@ -45,6 +47,10 @@ bench: $(VENV)/.installed
 fuzz: $(VENV)/.installed
 	@$(BIN)/pip install --quiet --disable-pip-version-check hypothesis pytest
 	@$(BIN)/python -m tests.fuzz --frames $(FRAMES)
+
+simulate: $(VENV)/.installed
+	@$(BIN)/pip install --quiet --disable-pip-version-check hypothesis pytest
+	@$(BIN)/python -m tests.simulator --seeds $(SEEDS)
 
 docs: $(VENV)/.installed
 	@$(BIN)/python docs/generate.py

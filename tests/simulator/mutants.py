@@ -1,0 +1,285 @@
+"""Rules of the protocol switched off, one at a time. A simulator that lets one of them pass proves nothing."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, Final
+from unittest.mock import patch
+
+from ffrtmp_worker.agent import Agent
+from ffrtmp_worker.events import Action, Event, MessageCame, Publish
+from ffrtmp_worker.finished import Finished, Stage
+from ffrtmp_worker.spool import Entry, Fate
+from ffrtmpd.broker import attempts, dispatch, sessions, submissions
+from ffrtmpd.broker.cluster import Cluster
+from ffrtmpd.lifecycle import JobEvent
+from ffrtmpd.roster import Node
+from ffrtmpd.store import JobRow, NewJob, effects
+from ffrtmpd.store import store as store_module
+from ffrtmpd.store.effects import Columns
+from ffrtmpd.wire.messages.session import About, Assign
+from ffrtmpd.wire.vocabulary import TERMINAL_STATES, JobState, Outcome, Phase
+from tests.simulator.disk import Disk
+from tests.simulator.master import Master
+from tests.simulator.plan import CrashPoint
+from tests.simulator.referee import Rule
+
+Patch = tuple[Any, str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mutant:
+    """A rule switched off. ``profiles`` are where it matters, ``caught_by`` what it breaks."""
+
+    name: str
+    profiles: tuple[str, ...]
+    caught_by: frozenset[Rule]
+    patches: Callable[[], list[Patch]]
+
+    @contextmanager
+    def alive(self) -> Iterator[None]:
+        """Switch the rule off for a while."""
+        with ExitStack() as stack:
+            for owner, attribute, instead in self.patches():
+                stack.enter_context(patch.object(owner, attribute, instead))
+            yield
+
+
+# ── the master ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _no_fence_check() -> list[Patch]:
+    def holder(cluster: Cluster, message: About, node: Node) -> JobRow | None:
+        row = attempts._find(cluster, message)
+        return None if row is None or row.state in TERMINAL_STATES or row.node_id is None else row
+
+    return [(attempts, "_holder", holder)]
+
+
+def _no_idempotency_key() -> list[Patch]:
+    numbers = count()
+
+    def new_job(**fields: Any) -> NewJob:
+        return NewJob(**{**fields, "key": f"{fields['key']}-{next(numbers)}"})
+
+    return [(submissions, "NewJob", new_job)]
+
+
+def _repeated_attempt() -> list[Patch]:
+    real = effects.consequences
+
+    def consequences(row: JobRow, event: JobEvent, target: JobState, at: float) -> Columns:
+        columns = real(row, event, target, at)
+        if event is JobEvent.ASSIGN:
+            columns["attempt"] = max(row.attempt, 1)
+        return columns
+
+    return [(store_module, "consequences", consequences)]
+
+
+def _reply_before_commit() -> list[Patch]:
+    def conclude(self: Master, actions: list[Any]) -> None:
+        self._perform(actions)
+        self.come_to(CrashPoint.BEFORE_COMMIT, writes=self.writes)
+        self.store.commit()
+
+    return [(Master, "_conclude", conclude)]
+
+
+def _requeue_on_restart() -> list[Patch]:
+    real = sessions.restore
+
+    def restore(cluster: Cluster) -> None:
+        real(cluster)
+        for row in cluster.store.held_by_nodes():
+            cluster.release(cluster.roster.get_or_add(row.node_id or ""), row.seq)
+            cluster.requeue(row, why="the master was restarted", loss=False)
+
+    return [(sessions, "restore", restore)]
+
+
+def _published_is_given_away() -> list[Patch]:
+    real = sessions.lease_over
+
+    def lease_over(cluster: Cluster, node_id: str, seq: int) -> None:
+        node = cluster.roster.get(node_id)
+        held = node.holds.get(seq) if node else None
+        row = cluster.store.job(seq)
+        over = held is not None and cluster.now.mono_s >= held.lease_until_s
+        if node is not None and over and row is not None and row.phase is Phase.PUBLISHING:
+            cluster.release(node, seq)
+            cluster.requeue(row, why=f"{node_id} was lost", loss=True)
+        else:
+            real(cluster, node_id, seq)
+
+    return [(sessions, "lease_over", lease_over)]
+
+
+def _stop_is_not_waited_for() -> list[Patch]:
+    return [(dispatch, "_may_begin", lambda *_: True)]
+
+
+# ── the worker ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _no_resend() -> list[Patch]:
+    real = Finished.resend
+    told: set[tuple[int, Stage]] = set()
+    kept: list[Finished] = []
+
+    def resend(self: Finished, now_s: float) -> list[Action]:
+        # Kept, so that the number of one that is gone is not given to another.
+        kept.append(self)
+        if (id(self), self.stage) in told:
+            return []
+        told.add((id(self), self.stage))
+        return real(self, now_s)
+
+    return [(Finished, "resend", resend), (Finished, "wakeup", lambda _: None)]
+
+
+def _no_spool() -> list[Patch]:
+    real = Disk.recall
+
+    def recall(self: Disk) -> list[tuple[Entry, Fate]]:
+        self.spool.clear()
+        return real(self)
+
+    return [(Disk, "recall", recall)]
+
+
+def _publish_without_commit() -> list[Patch]:
+    real = Finished._answer
+
+    def answer(self: Finished, now_s: float) -> list[Action]:
+        actions = real(self, now_s)
+        if self.outcome is Outcome.ENCODED and self._entry.partial is not None:
+            self.stage = Stage.PUBLISHING
+            actions.append(Publish(self._entry))
+        return actions
+
+    return [(Finished, "_answer", answer)]
+
+
+def _no_fence() -> list[Patch]:
+    return [(Agent, "_fenced_at", lambda *_: None)]
+
+
+def _lease_by_any_traffic() -> list[Patch]:
+    real = Agent.handle
+
+    def handle(self: Agent, event: Event, now_s: float) -> list[Action]:
+        actions = real(self, event, now_s)
+        if isinstance(event, MessageCame):
+            for attempt in self._attempts.values():
+                attempt.leased_from(now_s)
+        return actions
+
+    return [(Agent, "handle", handle)]
+
+
+def _no_assign_dedup() -> list[Patch]:
+    real = Agent.handle
+
+    def handle(self: Agent, event: Event, now_s: float) -> list[Action]:
+        if isinstance(event, MessageCame) and isinstance(event.message, Assign):
+            key = (event.message.job_id, event.message.attempt)
+            self._attempts.pop(key, None)
+            self._finished.pop(key, None)
+            self._highest.pop(key[0], None)
+        return real(self, event, now_s)
+
+    return [(Agent, "handle", handle)]
+
+
+def _highest_attempt_is_forgotten() -> list[Patch]:
+    return [(Agent, "_remember", lambda *_: None)]
+
+
+MUTANTS: Final = (
+    Mutant(
+        name="results are taken from any attempt",
+        profiles=("wire", "harsh"),
+        caught_by=frozenset({Rule.ONE_PUBLISHER, Rule.ONE_PUSH, Rule.LEASED}),
+        patches=_no_fence_check,
+    ),
+    Mutant(
+        name="a submit's key is not looked at",
+        profiles=("harsh",),
+        caught_by=frozenset({Rule.ACKNOWLEDGED_ONCE}),
+        patches=_no_idempotency_key,
+    ),
+    Mutant(
+        name="attempts have the same number",
+        profiles=("calm", "wire"),
+        caught_by=frozenset({Rule.AUDIT_IS_A_PATH, Rule.BEGUN_ONCE}),
+        patches=_repeated_attempt,
+    ),
+    Mutant(
+        name="replies leave before the commit",
+        profiles=("outage", "wire"),
+        caught_by=frozenset({Rule.ACKNOWLEDGED_ONCE, Rule.BEGUN_ONCE, Rule.ONE_PUBLISHER, Rule.AUDIT_IS_A_PATH}),
+        patches=_reply_before_commit,
+    ),
+    Mutant(
+        name="a result is told once",
+        profiles=("outage",),
+        caught_by=frozenset({Rule.NO_WASTE, Rule.ALL_TERMINAL, Rule.NOTHING_LEFT}),
+        patches=_no_resend,
+    ),
+    Mutant(
+        name="a restarted worker knows nothing of its results",
+        profiles=("wire",),
+        caught_by=frozenset({Rule.ONE_PUBLISHER, Rule.NOTHING_LEFT}),
+        patches=_no_spool,
+    ),
+    Mutant(
+        name="a worker publishes without leave",
+        profiles=("wire",),
+        caught_by=frozenset({Rule.ONE_PUBLISHER}),
+        patches=_publish_without_commit,
+    ),
+    Mutant(
+        name="a restarted master queues anew what runs",
+        profiles=("outage",),
+        caught_by=frozenset({Rule.NO_WASTE, Rule.ONE_PUBLISHER, Rule.ONE_PUSH}),
+        patches=_requeue_on_restart,
+    ),
+    Mutant(
+        name="a push is not fenced",
+        profiles=("push",),
+        caught_by=frozenset({Rule.ONE_PUSH}),
+        patches=_no_fence,
+    ),
+    Mutant(
+        name="any traffic renews a lease",
+        profiles=("uplink",),
+        caught_by=frozenset({Rule.ONE_PUSH}),
+        patches=_lease_by_any_traffic,
+    ),
+    Mutant(
+        name="an assignment that comes twice runs twice",
+        profiles=("harsh", "wire"),
+        caught_by=frozenset({Rule.BEGUN_ONCE}),
+        patches=_no_assign_dedup,
+    ),
+    Mutant(
+        name="a worker forgets which attempts it has had",
+        profiles=("harsh",),
+        caught_by=frozenset({Rule.BEGUN_ONCE}),
+        patches=_highest_attempt_is_forgotten,
+    ),
+    Mutant(
+        name="a job that is being published is given away",
+        profiles=("harsh",),
+        caught_by=frozenset({Rule.ONE_PUBLISHER}),
+        patches=_published_is_given_away,
+    ),
+    Mutant(
+        name="a stopped push is not waited for",
+        profiles=("push", "wire"),
+        caught_by=frozenset({Rule.ONE_PUSH}),
+        patches=_stop_is_not_waited_for,
+    ),
+)

@@ -1,0 +1,81 @@
+"""Which beats a lease counts from, and what may begin."""
+
+from ffrtmp_worker.attempt import Limits
+from ffrtmp_worker.events import KillChild, Seal, Sealed, Spawn
+from ffrtmp_worker.recipe import StepName
+from ffrtmpd.wire.messages.session import HeartbeatAck, Result
+from ffrtmpd.wire.vocabulary import FailureClass, Outcome
+from tests.worker.bench import Bench, assign, kill, messages, only, pause, resume, some, verdict
+
+PATIENT = Limits(stall_live_s=1_000.0)
+
+
+def pushing() -> Bench:
+    return Bench(steps=(StepName.ENCODE,), limits=PATIENT, slots=2).online()
+
+
+def test_beat_that_does_not_show_an_attempt_does_not_renew_its_lease() -> None:
+    bench = pushing()
+    bench.at(4)
+    bench.say(HeartbeatAck(sent_ms=2_000))
+    bench.say(assign(live=True))
+    # Sent before the assignment came: the master has renewed nothing for it.
+    bench.say(HeartbeatAck(sent_ms=4_000))
+    assert some(bench.at(11.9), KillChild) == []
+    assert some(bench.at(12), KillChild) != []
+
+
+def test_beat_that_shows_an_attempt_renews_its_lease() -> None:
+    bench = pushing()
+    bench.say(assign(live=True))
+    bench.at(4)
+    bench.say(HeartbeatAck(sent_ms=4_000))
+    assert some(bench.at(13.9), KillChild) == []
+    assert some(bench.at(14), KillChild) != []
+
+
+def test_push_that_was_to_go_on_does_not_begin_again_behind_its_fence() -> None:
+    bench = pushing()
+    child = bench.child(bench.say(assign(live=True)))
+    bench.at(9)
+    bench.say(pause())
+    bench.say(resume())
+    assert only(bench.at(10), KillChild).child == child
+    actions = bench.exit(child, -9)
+    assert some(actions, Spawn) == []
+    result = only(actions, Seal).entry.result
+    assert (result.outcome, result.failure_class) == (Outcome.FAILED, FailureClass.TRANSIENT)
+
+
+def test_paused_push_that_was_fenced_still_goes_on_when_it_is_resumed() -> None:
+    bench = pushing()
+    child = bench.child(bench.say(assign(live=True)))
+    bench.at(9)
+    bench.say(pause())
+    assert only(bench.at(10), KillChild).child == child
+    assert some(bench.exit(child, -9), Spawn) == []
+    assert only(bench.say(resume()), Spawn).argv == ("encode",)
+
+
+def test_assignment_that_was_stopped_before_it_came_does_not_begin() -> None:
+    bench = pushing()
+    assert [result.outcome for result in messages(bench.say(kill()), Result)] == [Outcome.CANCELED]
+    actions = bench.say(assign(live=True))
+    assert some(actions, Spawn) == []
+    assert [result.outcome for result in messages(actions, Result)] == [Outcome.CANCELED]
+
+
+def test_later_attempt_begins_though_an_earlier_one_was_stopped_unseen() -> None:
+    bench = pushing()
+    bench.say(kill())
+    assert some(bench.say(assign(attempt=2, token=b"u" * 16)), Spawn)
+
+
+def test_assignment_of_an_attempt_that_has_ended_is_answered() -> None:
+    bench = pushing()
+    bench.exit(bench.child(bench.say(assign())))
+    bench.do(Sealed(attempt=("job-000001", 1)))
+    bench.say(verdict())
+    actions = bench.say(assign())
+    assert some(actions, Spawn) == []
+    assert [result.outcome for result in messages(actions, Result)] == [Outcome.CANCELED]
