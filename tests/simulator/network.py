@@ -14,11 +14,10 @@ from ffrtmpd.events import Peer, Side
 from ffrtmpd.wire.catalogue import CLIENT_REPLIES, CLIENT_REQUESTS, MASTER_TO_WORKER, WORKER_TO_MASTER
 from ffrtmpd.wire.codec import Message, decode, encode
 from tests.simulator.clockwork import Clockwork
-from tests.simulator.plan import Cut, Plan
+from tests.simulator.plan import OVERTAKEN_S, Cut, Plan
 
 LATENCY_S: Final = 0.02
 SLOW_S: Final = 3.0
-OVERTAKEN_S: Final = 6.0
 # A side that sends nothing learns late that the other is gone.
 NOTICED_S: Final = 8.0
 

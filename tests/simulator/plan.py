@@ -50,6 +50,8 @@ MASTER_POINTS: Final = (
 WORKER_POINTS: Final = (CrashPoint.AT_ONCE, CrashPoint.BEFORE_DEED, CrashPoint.AFTER_DEED)
 
 
+# By how much a message may be late on a harsh wire.
+OVERTAKEN_S: Final = 6.0
 CLIENTS: Final = "clients"
 MASTER: Final = "master"
 
@@ -178,8 +180,9 @@ def plan_of(seed: int, profile: str | None = None) -> Plan:
         mishaps=_mishaps(random, names, faults, gap_s=random.choice((3.0, 6.0, 12.0))),
         chaos_s=_LAST_FAULT_S + 2.0,
         fence_s=7.0,
-        # Just what the settings of a master allow: the fence, the grace of a kill, and one beat.
-        give_away_s=7.0 + 0.5 + 2.0,
+        # Just what the settings of a master allow: the fence, the grace of a kill, and one beat. A lease counts from
+        # what was sent last, so a wire on which messages overtake others needs as much more.
+        give_away_s=7.0 + 0.5 + 2.0 + (OVERTAKEN_S if chosen == "harsh" else 0.0),
         lost_after_s=random.choice((12.0, 20.0)),
         encode_s=(8.0, 20.0, 30.0) if pushes else (0.5, 4.0, 12.0, 25.0),
         onlooker=pushes,
