@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
-from ffrtmpd.wire.vocabulary import FailureClass, OutputMode
+from ffrtmpd.wire.vocabulary import NAME, FailureClass, OutputMode
 
 PARTIAL_SUFFIX: Final = ".partial"
 # What staging adds to a name: dot, job id, dot, attempt, suffix.
@@ -34,7 +34,6 @@ _WORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
 # RFC 3986 without the backslash, quotes and spaces that parsers read in different ways.
 _URL: Final = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+\Z")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
-_JOB_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._\-]{0,63}\Z")
 
 # ffmpeg opens a URL through these and no others, whatever a playlist or a redirect names.
 _PROTOCOLS: Final = {
@@ -114,7 +113,7 @@ class Places:
         """
         if mode is not OutputMode.FILE:
             return self._output_url(text, mode)
-        if not _JOB_ID.match(job_id):
+        if not NAME.fullmatch(job_id):
             raise PlaceError("bad_name", "the job id cannot be part of a file name")
         if text is None:
             text = job_id + suffix

@@ -108,8 +108,7 @@ def _encoded(cluster: Cluster, message: Result, node: Node, row: JobRow) -> None
         row = _keep_report(cluster, row, message.report, phase=Phase.PUBLISHING)
         cluster.live.setdefault(row.seq, Live()).phase = Phase.PUBLISHING
         cluster.journal.touch(row.seq)
-    if node.session is not None:
-        cluster.send(node.session.peer, Commit(job_id=message.job_id, attempt=message.attempt, token=message.token))
+    cluster.tell(node, Commit(job_id=message.job_id, attempt=message.attempt, token=message.token))
 
 
 def unproven(report: Report, row: JobRow) -> str | None:
@@ -222,21 +221,19 @@ def _settled(cluster: Cluster, message: About, node: Node) -> None:
 
 
 def _verdict(cluster: Cluster, message: About, node: Node, verdict: Verdict) -> None:
-    if node.session is not None:
-        cluster.send(
-            node.session.peer,
-            ResultVerdict(job_id=message.job_id, attempt=message.attempt, token=message.token, verdict=verdict),
-        )
+    cluster.tell(
+        node,
+        ResultVerdict(job_id=message.job_id, attempt=message.attempt, token=message.token, verdict=verdict),
+    )
 
 
 def _tell_stale(cluster: Cluster, message: About, node: Node) -> None:
-    if node.session is not None:
-        cluster.send(
-            node.session.peer,
-            Kill(
-                job_id=message.job_id,
-                attempt=message.attempt,
-                token=message.token,
-                reason="another attempt holds the job",
-            ),
-        )
+    cluster.tell(
+        node,
+        Kill(
+            job_id=message.job_id,
+            attempt=message.attempt,
+            token=message.token,
+            reason="another attempt holds the job",
+        ),
+    )

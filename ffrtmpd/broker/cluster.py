@@ -110,6 +110,11 @@ class Cluster:
         """Send once the turn is on disk."""
         self.out.append(Send(peer, message))
 
+    def tell(self, node: Node, message: Message) -> None:
+        """Send to a node, if it is connected; what it misses its beats bring up again."""
+        if node.session is not None:
+            self.send(node.session.peer, message)
+
     def note(self, level: str, event: str, **fields: Any) -> None:
         """Log once the turn is on disk."""
         self.out.append(Note(level, event, fields))
@@ -290,8 +295,7 @@ class Cluster:
         if held.dropped is None:
             self._stops(held, 1)
         held.dropped = why
-        if node.session is not None:
-            self.send(node.session.peer, kill(held, row.job_id))
+        self.tell(node, kill(held, row.job_id))
 
     def go_on(self, node: Node, held: Hold, row: JobRow, *, who: str) -> JobRow:
         """Let a paused attempt run again; it takes its slot at once."""
@@ -302,9 +306,8 @@ class Cluster:
 
     def steer(self, node: Node, held: Hold, job_id: str) -> None:
         """Tell the worker whether an attempt shall run or stand still."""
-        if node.session is not None:
-            kind = PauseAttempt if held.paused else ResumeAttempt
-            self.send(node.session.peer, kind(job_id=job_id, attempt=held.attempt, token=held.token))
+        kind = PauseAttempt if held.paused else ResumeAttempt
+        self.tell(node, kind(job_id=job_id, attempt=held.attempt, token=held.token))
 
     def assignment(self, row: JobRow) -> Assign:
         """Return the message that gives a job's present attempt to its node."""

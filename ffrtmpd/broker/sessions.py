@@ -204,14 +204,13 @@ def adopt(cluster: Cluster, node: Node, held: Held) -> Hold | None:
     if hold.paused is not held.paused:
         cluster.steer(node, hold, row.job_id)
     if row.phase is Phase.PUBLISHING:
-        _send(cluster, node, Commit(job_id=row.job_id, attempt=row.attempt, token=held.token))
+        cluster.tell(node, Commit(job_id=row.job_id, attempt=row.attempt, token=held.token))
     return hold
 
 
 def _stop(cluster: Cluster, node: Node, held: Held) -> int | None:
     """Tell the worker to stop a run that holds no job; return the job's number if its end is waited for."""
-    _send(
-        cluster,
+    cluster.tell(
         node,
         Kill(job_id=held.job_id, attempt=held.attempt, token=held.token, reason="another attempt holds the job"),
     )
@@ -242,7 +241,7 @@ def heartbeat(cluster: Cluster, message: Heartbeat, node: Node) -> None:
         return
     node.session.beat_ms = message.sent_ms
     node.load = message.load
-    _send(cluster, node, HeartbeatAck(sent_ms=message.sent_ms))
+    cluster.tell(node, HeartbeatAck(sent_ms=message.sent_ms))
     shown: dict[int, Held] = {}
     stopped: set[int | None] = set()
     for held in message.running:
@@ -266,7 +265,7 @@ def _renew(cluster: Cluster, node: Node, hold: Hold, held: Held) -> None:
     hold.lease_until_s = cluster.now.mono_s + cluster.lease_s(hold.fenced)
     hold.frozen = hold.paused and held.paused
     if hold.dropped is not None:
-        _send(cluster, node, kill(hold, held.job_id))
+        cluster.tell(node, kill(hold, held.job_id))
     elif hold.paused is not held.paused:
         cluster.steer(node, hold, held.job_id)
 
@@ -279,20 +278,15 @@ def _missed(cluster: Cluster, node: Node, hold: Hold) -> None:
     if hold.dropped is not None:
         # It may not have been seen yet: only its answer, or the end of the lease, says that it does not run.
         hold.unseen = 0
-        _send(cluster, node, kill(hold, job_id(hold.seq)))
+        cluster.tell(node, kill(hold, job_id(hold.seq)))
     elif row is None or row.token != hold.token or row.node_id != node.node_id:
         cluster.release(node, hold.seq)
     elif row.state is JobState.ASSIGNED:
         # The worker counts the lease from the assignment that reaches it.
         hold.unseen = 0
         hold.lease_until_s = cluster.now.mono_s + cluster.lease_s(hold.fenced)
-        _send(cluster, node, cluster.assignment(row))
+        cluster.tell(node, cluster.assignment(row))
     # A processing attempt that a beat omits has finished, and its result is on the way; else its lease ends.
-
-
-def _send(cluster: Cluster, node: Node, message: object) -> None:
-    if node.session is not None:
-        cluster.send(node.session.peer, message)  # type: ignore[arg-type]
 
 
 # ── going ─────────────────────────────────────────────────────────────────────────────────────────────────────────
