@@ -4,6 +4,7 @@ from typing import Final
 
 from ffrtmp_tui import units
 from ffrtmp_tui.fit import Column
+from ffrtmp_tui.measures_view import measured
 from ffrtmp_tui.render import box_table, sheet, table
 from ffrtmp_tui.terminal import Terminal, clean
 from ffrtmpd.wire.messages.jobs import AuditEntry, JobView, MediaInfo, StatusReply
@@ -66,6 +67,12 @@ JOB_COLUMNS: Final = (
     Column(title="", name="max_attempts", get=lambda job: job.max_attempts),
     Column(title="Started At", name="started_at", get=lambda job: job.started_at, show=units.time_text, wide=True),
     Column(title="Finished At", name="finished_at", get=lambda job: job.finished_at, show=units.time_text, wide=True),
+    Column(title="VMAF", name="vmaf", get=lambda job: job.vmaf, show="{:.1f}".format, right=True, wide=True),
+    Column(title="QoE", name="qoe", get=lambda job: job.qoe, show="{:.2f}".format, right=True, wide=True),
+    Column(
+        title="Energy", name="energy_j", get=lambda job: job.energy_j, show=units.joules_text, right=True, wide=True
+    ),
+    Column(title="SLA", name="sla", get=lambda job: job.sla, wide=True),
     Column(title="Output", name="output", get=lambda job: job.output, wide=True),
     Column(title="Reason", name="", get=reason, sparse=True, least=12),
     Column(title="", name="reason", get=lambda job: job.reason),
@@ -143,9 +150,11 @@ def fields(reply: StatusReply) -> list[tuple[str, str | None]]:
             ("Paused Time", _seconds(report.paused_s) if report.paused_s else None),
             ("CPU Time", _seconds(report.cpu_s)),
             ("Limits", report.limits),
+            *measured(report),
         ]
     if job.started_at is not None and job.finished_at is not None:
-        more.append(("Waited", _seconds(max(0.0, job.started_at - job.created_at))))
+        more.append(("Waited", _seconds(job.waited_s)))
+        more.append(("SLA", None if job.sla is None else str(job.sla)))
         more.append(("Total Time", _seconds(max(0.0, job.finished_at - job.created_at))))
     return shown + [(title, text) for title, text in more if text is not None]
 

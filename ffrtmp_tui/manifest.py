@@ -157,6 +157,9 @@ _FROM_TEXT: Final[dict[str, Callable[[str], Any]]] = {
     "bitrate_bps": units.bitrate,
     "max_attempts": _whole,
     "require_gpu": _truth,
+    "vmaf_floor": units.number,
+    "psnr": _truth,
+    "ssim": _truth,
     "labels": _labels,
 }
 

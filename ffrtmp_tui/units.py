@@ -61,6 +61,17 @@ def moment(text: str, now_s: float) -> float:
         raise ValueError(f"{text!r} is no time: write 2026-05-01T22:00, +10m or Unix seconds") from None
 
 
+def number(text: str) -> float:
+    """Return a number.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if _NUMBER.match(text.strip()):
+        return float(text)
+    raise ValueError(f"{text!r} is no number")
+
+
 def label(text: str) -> tuple[str, str]:
     """Return name and value from ``name=value``.
 
@@ -112,6 +123,14 @@ def size_text(size_bytes: float) -> str:
 def memory_text(size_bytes: float) -> str:
     """Return ``62.8 GiB``; memory is counted in powers of two."""
     return f"{size_bytes / 2**30:.1f} GiB"
+
+
+def joules_text(joules: float) -> str:
+    """Return ``41.2 kJ``."""
+    for factor, unit in ((1e6, "MJ"), (1e3, "kJ")):
+        if joules >= factor:
+            return f"{joules / factor:.1f} {unit}"
+    return f"{joules:.1f} J"
 
 
 def time_text(wall_s: float) -> str:

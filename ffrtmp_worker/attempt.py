@@ -18,12 +18,13 @@ from ffrtmp_worker.events import (
     Spawn,
     TerminateChild,
 )
+from ffrtmp_worker.measures import Spent, conclude
 from ffrtmp_worker.recipe import AttemptFailed, Recipe, Step, StepEnd, StepName
 from ffrtmp_worker.spool import Entry
 from ffrtmp_worker.stopwatch import Stopwatch
 from ffrtmpd.wire.messages.jobs import Progress, Report
 from ffrtmpd.wire.messages.session import Assign, Held, ProgressReport, Result, Started
-from ffrtmpd.wire.vocabulary import FailureClass, Outcome
+from ffrtmpd.wire.vocabulary import FailureClass, Outcome, Phase
 
 PROGRESS_EVERY_S: Final = 0.5
 # Output that is thrown away need not be whole: an encoder that will not end is waited for no longer than this.
@@ -101,12 +102,14 @@ class Attempt:
         self._killed = False
         self._stdout = bytearray()
         self._progress: Progress | None = None
+        self._told = Progress()
         self._progress_due_at = now_s
         self._mark: tuple[int | None, float | None, int | None] = (None, None, None)
         self._advanced_s = 0.0
         self._encode_began_at: float | None = None
         self._paused_before_s = 0.0
         self._report = Report()
+        self._spent = Spent()
 
     @property
     def paused(self) -> bool:
@@ -166,8 +169,10 @@ class Attempt:
         """Go on after the running step has ended."""
         step, self._step, self.child, self._kill_at, self._killed = self._step, None, None, None, False
         self._report = replace(self._report, limits=event.limits or self._report.limits)
-        if step is not None and step.name is StepName.ENCODE:
-            self._note_encoder(event, now_s)
+        if step is not None:
+            self._spent.add(event.joules, scoring=step.name is StepName.SCORE)
+            if step.name is StepName.ENCODE:
+                self._note_encoder(event, now_s)
         if self._ending is not None:
             return self._end(self._ending)
         if self._suspending:
@@ -177,7 +182,13 @@ class Attempt:
             # Transient: nodes differ in their limits, and an encoder's need in the processors it finds.
             reason = f"{step.name}: {event.over_limit}"
             return self._end(Ending(Outcome.FAILED, FailureClass.TRANSIENT, reason))
-        end = StepEnd(exit_code=event.exit_code, stdout=bytes(self._stdout), log_tail=event.log_tail)
+        end = StepEnd(
+            exit_code=event.exit_code,
+            stdout=bytes(self._stdout),
+            log_tail=event.log_tail,
+            seconds=self._watch.ran_s(now_s) - self._step_began_s,
+            cpu_s=event.cpu_s,
+        )
         return [*self._tell_progress(now_s), *self._advance(end, now_s)]
 
     def pause(self, now_s: float) -> list[Action]:
@@ -280,7 +291,7 @@ class Attempt:
         partial = self._recipe.partial if encodes else None
         spawn = Spawn(child=self.child, attempt=self.id, argv=step.argv, env=dict(step.env), partial=partial)
         if not encodes:
-            return [spawn]
+            return [spawn, *self._tell_phase()] if step.name is StepName.SCORE else [spawn]
         self._recipe.begun(now_s, self._watch.paused_s(now_s))
         if self._encode_began_at is None:
             self._encode_began_at, self._paused_before_s = now_s, self._watch.paused_s(now_s)
@@ -312,10 +323,16 @@ class Attempt:
     def _tell_progress(self, now_s: float) -> list[Action]:
         if self._progress is None:
             return []
-        progress, self._progress = self._progress, None
+        self._told, self._progress = self._progress, None
         self._progress_due_at = now_s + PROGRESS_EVERY_S
+        return [Send(self._progress_report(Phase.ENCODING))]
+
+    def _tell_phase(self) -> list[Action]:
+        return [Send(self._progress_report(Phase.SCORING))]
+
+    def _progress_report(self, phase: Phase) -> ProgressReport:
         job_id, attempt = self.id
-        return [Send(ProgressReport(job_id=job_id, attempt=attempt, token=self.token, progress=progress))]
+        return ProgressReport(job_id=job_id, attempt=attempt, token=self.token, phase=phase, progress=self._told)
 
     def _note_encoder(self, event: ChildExited, now_s: float) -> None:
         before = self._report
@@ -345,12 +362,19 @@ class Attempt:
             return [note, *removed]
         # The log of a success is asked for by nobody; it stays on the node for those who do.
         tail = None if ending.outcome is Outcome.ENCODED else self._report.log_tail
+        report = replace(
+            self._report,
+            media=self._recipe.media,
+            quality=self._recipe.quality,
+            provenance=self._recipe.provenance,
+            log_tail=tail,
+        )
         result = Result(
             job_id=job_id,
             attempt=attempt,
             token=self.token,
             outcome=ending.outcome,
-            report=replace(self._report, media=self._recipe.media, log_tail=tail),
+            report=conclude(report, self._spent),
             failure_class=ending.failure_class,
             reason=None if ending.reason is None else ending.reason[:REASON_CHARACTERS],
         )

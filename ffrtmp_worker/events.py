@@ -36,11 +36,25 @@ class ChildOutput:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Joules:
+    """Energy of one child: marginal joules of its processes, and its share of what the node takes when idle.
+
+    ``scope`` says what the meter covers, ``method`` how it was read, as in the report's energy.
+    """
+
+    marginal_j: float
+    idle_share_j: float | None
+    scope: str
+    method: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ChildExited:
     """A child has ended; all it wrote came before.
 
     ``exit_code`` is minus the signal when killed, ``cpu_s`` None when it never ran, ``log_tail`` the last of what it
     wrote to its standard error. ``limits`` says which limits were in force, ``over_limit`` which of them killed it.
+    ``joules`` is None where no meter was read.
     """
 
     child: ChildId
@@ -49,6 +63,7 @@ class ChildExited:
     log_tail: str = ""
     limits: str | None = None
     over_limit: str | None = None
+    joules: Joules | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,17 +6,20 @@ from enum import StrEnum
 from typing import Protocol
 
 from ffrtmpd.wire.messages.jobs import MediaInfo, Progress
+from ffrtmpd.wire.messages.measures import Provenance, Quality
 from ffrtmpd.wire.messages.session import Assign
 from ffrtmpd.wire.vocabulary import Engine, FailureClass
 
 
 class StepName(StrEnum):
-    """The steps of an attempt in their order; the first two are left out where nothing needs them."""
+    """The steps of an attempt in their order; all but the encode are left out where nothing needs them."""
 
     SOURCE = "source"
     PROBE = "probe"
     ENCODE = "encode"
     CHECK = "check"
+    SCORE = "score"
+    HASH = "hash"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,11 +34,16 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepEnd:
-    """How a step ended. ``stdout`` is empty for the encode, whose output is progress."""
+    """How a step ended. ``stdout`` is empty for the encode, whose output is progress.
+
+    ``cpu_s`` is as in ``ChildExited``.
+    """
 
     exit_code: int
     stdout: bytes
     log_tail: str
+    seconds: float = 0.0
+    cpu_s: float | None = None
 
 
 class AttemptFailed(Exception):
@@ -77,6 +85,14 @@ class Recipe(Protocol):
     @property
     def media(self) -> MediaInfo | None:
         """The output as probed, None until then."""
+
+    @property
+    def quality(self) -> Quality | None:
+        """The output's scores, None while it has none and none were asked for."""
+
+    @property
+    def provenance(self) -> Provenance | None:
+        """What went in and came out, None until known."""
 
     def advance(self, end: StepEnd | None) -> Step | None:
         """Return the step after the one that ended so, the first for None, and None after the last.

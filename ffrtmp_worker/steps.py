@@ -18,6 +18,7 @@ from ffrtmp_worker.task import Task, TaskError, plan
 from ffrtmp_worker.tools import Tools
 from ffrtmp_worker.verify import verify
 from ffrtmpd.wire.messages.jobs import MediaInfo, Progress
+from ffrtmpd.wire.messages.measures import Provenance, Quality
 from ffrtmpd.wire.messages.session import Assign
 from ffrtmpd.wire.vocabulary import Engine, FailureClass, OutputMode
 
@@ -104,6 +105,16 @@ class FfmpegRecipe:
     def media(self) -> MediaInfo | None:
         """The output as probed."""
         return self._media
+
+    @property
+    def quality(self) -> Quality | None:
+        """The output's scores."""
+        return None
+
+    @property
+    def provenance(self) -> Provenance | None:
+        """What went in and came out."""
+        return None
 
     def advance(self, end: StepEnd | None) -> Step | None:
         """Return the next step."""

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final
 from ffrtmpd.base.logs import LogSection
 from ffrtmpd.base.settings import SettingsError, load, sample
 from ffrtmpd.broker.settings import BrokerSettings
+from ffrtmpd.sla import SlaSettings
 from ffrtmpd.wire.schema import Range, Size
 from ffrtmpd.wire.vocabulary import CLIENTS_PORT, HEARTBEAT_S, NAME, NAME_RULE, SILENT_BEATS, WORKERS_PORT
 
@@ -80,6 +81,17 @@ class RetriesSection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SlaSection:
+    """What is promised; every finished job is judged by it."""
+
+    wait_s: Annotated[float, "seconds that a job may wait for its node", Range(0, 1e9)] = 30.0
+    process_s: Annotated[float, "seconds that a job may be worked on, pauses left out", Range(0, 1e9)] = 600.0
+    exempt: Annotated[
+        tuple[str, ...], "words in a scenario's name, in lower case, that take its jobs out of the count", Size(0, 64)
+    ] = ("test", "debug", "benchmark")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ScenariosSection:
     """Scenarios of your own."""
 
@@ -103,6 +115,9 @@ class Settings:
     ] = field(default_factory=SessionsSection)
     retries: Annotated[RetriesSection, "what happens after a failure that may pass"] = field(
         default_factory=RetriesSection
+    )
+    sla: Annotated[SlaSection, "what is promised; every finished job is judged by it"] = field(
+        default_factory=SlaSection
     )
     log: Annotated[LogSection, "log lines, on standard error"] = field(default_factory=LogSection)
     scenarios: Annotated[ScenariosSection, "scenarios of your own"] = field(default_factory=ScenariosSection)
@@ -280,6 +295,7 @@ def broker_settings(
         back_off_s=settings.retries.back_off_s,
         back_off_max_s=settings.retries.back_off_max_s,
         loss_limit=settings.retries.loss_limit,
+        sla=SlaSettings(wait_s=settings.sla.wait_s, process_s=settings.sla.process_s, exempt=settings.sla.exempt),
     )
 
 

@@ -15,16 +15,28 @@ from ffrtmpd.placement import Need, why_waiting
 from ffrtmpd.principals import Principals
 from ffrtmpd.roster import Hold, Node, Roster
 from ffrtmpd.scenario import Scenarios
+from ffrtmpd.sla import judge
 from ffrtmpd.store import JobChanges, JobRow, Store
 from ffrtmpd.timers import Timers
 from ffrtmpd.wire.codec import Message
 from ffrtmpd.wire.messages.common import Error, Problem
-from ffrtmpd.wire.messages.jobs import JobView, Logs, Progress
+from ffrtmpd.wire.messages.jobs import JobSpec, JobView, Logs, Progress
 from ffrtmpd.wire.messages.session import Assign, Held, Kill, PauseAttempt, ResumeAttempt
-from ffrtmpd.wire.vocabulary import TERMINAL_STATES, ErrorCode, FailureClass, JobState, OutputMode, Phase, Role, Why
+from ffrtmpd.wire.vocabulary import (
+    TERMINAL_STATES,
+    ErrorCode,
+    FailureClass,
+    JobState,
+    OutputMode,
+    Phase,
+    Role,
+    VmafMode,
+    Why,
+)
 
 MASTER = "master"
 
+_WAITS = frozenset({JobState.QUEUED, JobState.ASSIGNED})
 
 # What brought a job where it is explains it only where it is stuck, waits or ended; the rest is in its history.
 _GIVES_REASON = frozenset(
@@ -190,6 +202,7 @@ class Cluster:
     def view(self, row: JobRow) -> JobView:
         """Return a job as clients see it, with what its node last said."""
         live = self.live.get(row.seq)
+        now_s = max(self.now.wall_s, row.state_at)
         reason = self.why_waiting(row.requires) if row.state is JobState.QUEUED else row.reason
         return JobView(
             job_id=row.job_id,
@@ -210,6 +223,12 @@ class Cluster:
             due_at=row.due_at,
             reason=reason,
             output=row.output or row.spec.output,
+            waited_s=row.waited_s + (now_s - row.state_at if row.state in _WAITS else 0.0),
+            processed_s=row.processed_s + (now_s - row.state_at if row.state is JobState.PROCESSING else 0.0),
+            vmaf=row.vmaf,
+            qoe=row.qoe,
+            energy_j=row.energy_j,
+            sla=judge(row, self.settings.sla, loss_limit=self.settings.loss_limit),
             revision=self.journal.of(row.seq),
         )
 
@@ -325,6 +344,10 @@ class Cluster:
             engine=spec.engine,
             require_gpu=spec.require_gpu,
             timeout_s=spec.timeout_s,
+            vmaf=vmaf_of(spec),
+            vmaf_floor=spec.vmaf_floor,
+            psnr=spec.psnr,
+            ssim=spec.ssim,
         )
 
     def requeue(self, row: JobRow, *, why: str, loss: bool, adoptable: bool = False) -> JobRow:
@@ -353,6 +376,11 @@ class Cluster:
 def kill(held: Hold, job_id: str) -> Kill:
     """Return the message that stops a held attempt."""
     return Kill(job_id=job_id, attempt=held.attempt, token=held.token, reason=held.dropped or "")
+
+
+def vmaf_of(spec: JobSpec) -> VmafMode:
+    """Return how much of a job's output is scored: a floor needs a score."""
+    return VmafMode.FULL if spec.vmaf is VmafMode.OFF and spec.vmaf_floor is not None else spec.vmaf
 
 
 def full(progress: Progress | None) -> Progress:

@@ -1,7 +1,8 @@
 """What the broker is told at start."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from ffrtmpd.sla import SlaSettings
 from ffrtmpd.wire.vocabulary import CLIENTS_PORT, HEARTBEAT_S, SILENT_BEATS, WORKERS_PORT
 
 
@@ -19,6 +20,7 @@ class BrokerSettings:
         back_off_max_s: the longest wait between attempts.
         loss_limit: losses with a node after which a job is failed as poison.
         fetch_timeout_s: how long a node may take to answer for a log.
+        sla: what is promised.
     """
 
     cluster: str = "ffrtmp"
@@ -35,6 +37,7 @@ class BrokerSettings:
     back_off_max_s: float = 300.0
     loss_limit: int = 5
     fetch_timeout_s: float = 5.0
+    sla: SlaSettings = field(default_factory=SlaSettings)
 
     @property
     def silent_s(self) -> float:

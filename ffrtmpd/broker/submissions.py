@@ -17,7 +17,7 @@ from ffrtmpd.wire.messages.common import Problem
 from ffrtmpd.wire.messages.jobs import JobSpec, Submission, Submit, SubmitResult, Submitted
 from ffrtmpd.wire.messages.session import Encode
 from ffrtmpd.wire.schema import to_plain
-from ffrtmpd.wire.vocabulary import ErrorCode, JobState, OutputMode
+from ffrtmpd.wire.vocabulary import ErrorCode, JobState, OutputMode, VmafMode
 
 _URL_SCHEMES = {
     OutputMode.RTMP: ("rtmp://", "rtmps://"),
@@ -77,6 +77,10 @@ def digest_of(spec: JobSpec) -> bytes:
     return hashlib.sha256(msgpack.packb(plain)).digest()
 
 
+def _is_scored(spec: JobSpec) -> bool:
+    return spec.vmaf is not VmafMode.OFF or spec.vmaf_floor is not None or spec.psnr or spec.ssim
+
+
 def resolve(cluster: Cluster, spec: JobSpec) -> Encode:
     """Return what to encode, or refuse a spec that no node could ever run.
 
@@ -106,6 +110,12 @@ def resolve(cluster: Cluster, spec: JobSpec) -> Encode:
             ErrorCode.INVALID_ARGUMENT,
             "the output is a URL, and the output mode is file",
             hint="choose output mode rtmp, srt or stream",
+        )
+    if spec.output_mode is not OutputMode.FILE and _is_scored(spec):
+        raise Refusal(
+            ErrorCode.INVALID_ARGUMENT,
+            "a push is not scored: nothing of it is kept that could be compared with its source",
+            hint="leave vmaf, vmaf_floor, psnr and ssim out, or choose output mode file",
         )
     try:
         return cluster.scenarios.resolve(spec)

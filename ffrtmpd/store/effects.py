@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from ffrtmpd.lifecycle import JobEvent
 from ffrtmpd.store.records import JobChanges, JobRow, dump
+from ffrtmpd.wire.messages.jobs import Report
 from ffrtmpd.wire.vocabulary import TERMINAL_STATES, JobState, Phase
 
 Columns = dict[str, Any]
@@ -14,10 +15,11 @@ _CHANGEABLE: Final = frozenset(JobChanges.__annotations__)
 _AS_JSON: Final = {"progress": "progress_json", "report": "report_json"}
 
 _OFF_NODE: Final[Columns] = {"node_id": None, "token": None, "phase": None, "progress_json": None}
+_NO_REPORT: Final[Columns] = {"report_json": None, "vmaf": None, "qoe": None, "energy_j": None}
 _NEW_ATTEMPT: Final[Columns] = {
+    **_NO_REPORT,
     "phase": None,
     "progress_json": None,
-    "report_json": None,
     "exit_code": None,
     "failure_class": None,
 }
@@ -27,12 +29,22 @@ _NEW_LIFE: Final[Columns] = {
     "output": None,
     "failures": 0,
     "losses": 0,
+    "waited_s": 0.0,
+    "processed_s": 0.0,
 }
+# What counts as waiting and as work, so that what was promised can be judged.
+_WAITS: Final = frozenset({JobState.QUEUED, JobState.ASSIGNED})
 
 
 def consequences(row: JobRow, event: JobEvent, target: JobState, at: float) -> Columns:
     """Return what follows from ``event`` by itself when it takes ``row`` to ``target`` at ``at`` (Unix seconds)."""
-    columns: Columns = {}
+    columns: Columns = {"state_at": at}
+    # The wall clock may have been set back.
+    spent_s = max(0.0, at - row.state_at)
+    if row.state in _WAITS:
+        columns["waited_s"] = row.waited_s + spent_s
+    elif row.state is JobState.PROCESSING:
+        columns["processed_s"] = row.processed_s + spent_s
     if row.due_at is not None and target is not JobState.PENDING:
         columns["due_at"] = None
     if row.resuming:
@@ -63,4 +75,18 @@ def columns_of(changes: Mapping[str, Any]) -> Columns:
     unknown = changes.keys() - _CHANGEABLE
     if unknown:
         raise TypeError(f"a job has no changeable {', '.join(sorted(unknown))}")
-    return {_AS_JSON.get(name, name): dump(value) if name in _AS_JSON else value for name, value in changes.items()}
+    columns = {_AS_JSON.get(name, name): dump(value) if name in _AS_JSON else value for name, value in changes.items()}
+    if "report" in changes:
+        columns.update(_figures(changes["report"]))
+    return columns
+
+
+def _figures(report: Report | None) -> Columns:
+    """Return the figures of a report that lists show."""
+    if report is None:
+        return _NO_REPORT
+    return {
+        "vmaf": report.quality and report.quality.vmaf,
+        "qoe": report.experience and report.experience.score,
+        "energy_j": report.energy and report.energy.joules,
+    }

@@ -11,14 +11,14 @@ from ffrtmpd.store.records import JOB_COLUMNS
 _COLUMNS: Final = ", ".join(JOB_COLUMNS)
 _NEW_COLUMNS: Final = (
     "key, digest, spec_json, encode_json, requires, rank, queue, priority, scenario, state, max_attempts, "
-    "created_at, due_at, reason, attempt, losses, failures"
+    "created_at, due_at, reason, state_at, attempt, losses, failures"
 )
 
 # Every name put into these texts is a constant of this program.
 GET_JOB: Final = f"SELECT {_COLUMNS} FROM jobs WHERE seq = ?"  # noqa: S608
 GET_JOB_BY_KEY: Final = f"SELECT {_COLUMNS} FROM jobs WHERE key = ?"  # noqa: S608
 ADD_JOB: Final = (
-    f"INSERT INTO jobs ({_NEW_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0) "  # noqa: S608
+    f"INSERT INTO jobs ({_NEW_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, 0) "  # noqa: S608
     f"ON CONFLICT (key) DO NOTHING RETURNING {_COLUMNS}"
 )
 ADD_AUDIT: Final = (

@@ -56,7 +56,13 @@ MIGRATIONS: Final = (
                 lost_node TEXT,
                 lost_token BLOB,
                 progress_json TEXT,
-                report_json TEXT
+                report_json TEXT,
+                state_at REAL NOT NULL,
+                waited_s REAL NOT NULL DEFAULT 0,
+                processed_s REAL NOT NULL DEFAULT 0,
+                vmaf REAL,
+                qoe REAL,
+                energy_j REAL
             )
             """,
             # The order of work: the head of a class is the first entry of its part of this index.

@@ -41,6 +41,12 @@ class Job(peewee.Model):
     lost_token = peewee.BlobField(null=True)
     progress_json = peewee.TextField(null=True)
     report_json = peewee.TextField(null=True)
+    state_at = peewee.DoubleField()
+    waited_s = peewee.DoubleField(default=0)
+    processed_s = peewee.DoubleField(default=0)
+    vmaf = peewee.DoubleField(null=True)
+    qoe = peewee.DoubleField(null=True)
+    energy_j = peewee.DoubleField(null=True)
 
     class Meta:
         """Where it is stored."""

@@ -70,6 +70,9 @@ class JobRow:
     ``resuming``: paused, and waiting for a slot of its node to go on.
     ``lost_node`` and ``lost_token``: who had the attempt when it was taken for lost, until the next one is assigned.
     ``node_id`` is the node that holds the job or, in a terminal state, held it last.
+    ``state_at``: when it came into its state. ``waited_s`` and ``processed_s``: seconds in queued and assigned, and in
+    processing, before that, since the submit or the last retry. ``vmaf``, ``qoe`` and ``energy_j`` stand in the report
+    too; here lists find them.
     """
 
     seq: int
@@ -103,6 +106,12 @@ class JobRow:
     lost_token: bytes | None
     progress_json: str | None
     report_json: str | None
+    state_at: float
+    waited_s: float
+    processed_s: float
+    vmaf: float | None
+    qoe: float | None
+    energy_j: float | None
 
     @property
     def job_id(self) -> str:

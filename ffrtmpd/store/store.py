@@ -135,6 +135,7 @@ class Store:
             at,
             job.due_at if job.state is JobState.PENDING else None,
             job.reason,
+            at,
         )
         added = self._turn.write(hot.ADD_JOB, values).fetchall()
         if not added:

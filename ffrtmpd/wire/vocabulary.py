@@ -116,6 +116,21 @@ class OutputMode(StrEnum):
     STREAM = "stream"
 
 
+class VmafMode(StrEnum):
+    """How much of an output is scored: nothing, every few frames, or every frame."""
+
+    OFF = "off"
+    SAMPLE = "sample"
+    FULL = "full"
+
+
+class Sla(StrEnum):
+    """Whether a finished job was served as promised."""
+
+    COMPLIANT = "compliant"
+    VIOLATION = "violation"
+
+
 class Outcome(StrEnum):
     """How an attempt ended on its node. ``encoded`` asks the master for leave to publish."""
 

@@ -50,7 +50,7 @@ def test_sample_sets_what_was_chosen() -> None:
     assert tomllib.loads(text) | {} == {
         "cluster": {"name": "studio"},
         "listen": {"workers_port": 0},
-        **{section: {} for section in ("store", "keys", "sessions", "retries", "log", "scenarios")},
+        **{section: {} for section in ("store", "keys", "sessions", "retries", "sla", "log", "scenarios")},
     }
 
 

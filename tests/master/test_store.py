@@ -111,9 +111,9 @@ def test_head_of_many_is_read_from_the_index(store: Store) -> None:
         store._turn.write(
             "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) "
             "INSERT INTO jobs (key, digest, spec_json, encode_json, requires, rank, queue, priority, scenario, state, "
-            "attempt, max_attempts, losses, failures, created_at) "
+            "attempt, max_attempts, losses, failures, created_at, state_at) "
             "SELECT 'key-' || i, x'00', '{}', '{}', 'libx264', i % 9, 'default', 'medium', 's', 'queued', "
-            "0, 3, 0, 0, 0.0 FROM n",
+            "0, 3, 0, 0, 0.0, 0.0 FROM n",
             (100_000,),
         )
     plans = {

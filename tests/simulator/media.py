@@ -10,6 +10,7 @@ from ffrtmp_worker.attempt import Limits
 from ffrtmp_worker.events import ChildExited, ChildOutput, Event, Spawn
 from ffrtmp_worker.recipe import AttemptFailed, Step, StepEnd, StepName
 from ffrtmpd.wire.messages.jobs import MediaInfo, Progress
+from ffrtmpd.wire.messages.measures import Provenance, Quality
 from ffrtmpd.wire.messages.session import Assign
 from ffrtmpd.wire.vocabulary import Engine, FailureClass, OutputMode
 from tests.master.house import as_asked
@@ -62,6 +63,9 @@ class Script:
 
 class ScriptedRecipe:
     """One attempt's steps."""
+
+    quality: Quality | None = None
+    provenance: Provenance | None = None
 
     def __init__(self, assign: Assign, script: Script) -> None:
         self.assign, self.script = assign, script

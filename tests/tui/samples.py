@@ -13,7 +13,7 @@ from ffrtmpd.wire.messages.jobs import (
     VideoStream,
 )
 from ffrtmpd.wire.messages.nodes import Gpu, Hardware, Load, NodeView
-from ffrtmpd.wire.vocabulary import Engine, ErrorCode, JobState, NodeStatus, Phase, Priority, Queue
+from ffrtmpd.wire.vocabulary import Engine, ErrorCode, JobState, NodeStatus, Phase, Priority, Queue, Sla
 
 # 2023-11-14 22:13:20 UTC
 AT = 1_700_000_000.0
@@ -47,6 +47,9 @@ DONE = JobView(
     started_at=AT + 2,
     finished_at=AT + 131.5,
     output="/srv/out/job-000124.mp4",
+    waited_s=2.0,
+    processed_s=129.5,
+    sla=Sla.COMPLIANT,
     revision=9,
 )
 

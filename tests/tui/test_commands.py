@@ -57,11 +57,28 @@ def test_every_option_of_submit_reaches_the_master(shell: Shell, tmp_path: Path)
         "encoder": "libx265",
         "engine": "ffmpeg",
         "require_gpu": False,
+        "vmaf": "off",
+        "vmaf_floor": None,
+        "psnr": False,
+        "ssim": False,
         "timeout_s": 3_600.0,
         "max_attempts": 5,
         "not_before": 4_000_000_000.0,
         "labels": {"a": "1", "b": "2"},
     }
+
+
+def test_scores_are_asked_for_of_files_alone(shell: Shell) -> None:
+    words = ("jobs", "submit", "720p30-h264", "--vmaf", "sample", "--vmaf-floor", "80", "--psnr", "--ssim")
+    assert shell(*words).code == 0
+    spec = shell("jobs", "status", "1", "-o", "json").json["spec"]
+    assert [spec[name] for name in ("vmaf", "vmaf_floor", "psnr", "ssim")] == ["sample", 80.0, True, True]
+    ended = shell(*words, "--output", "rtmp://h/live/k")
+    assert (ended.code, ended.err.splitlines()[0]) == (
+        2,
+        "error: a push is not scored: nothing of it is kept that could be compared with its source",
+    )
+    assert shell("jobs", "submit", "720p30-h264", "--vmaf-floor", "101").code == 2
 
 
 def test_same_key_makes_one_job_and_other_content_under_it_is_a_conflict(shell: Shell) -> None:

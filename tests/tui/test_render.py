@@ -52,13 +52,13 @@ def test_csv_has_every_column_raw_and_nothing_for_the_unknown() -> None:
     assert head == (
         "job_id,scenario,state,queue,priority,percent,node_id,created_at,phase,fps,speed,eta_s,attempt,max_attempts,"
         "started_at,"
-        "finished_at,output,reason"
+        "finished_at,vmaf,qoe,energy_j,sla,output,reason"
     )
     assert done == (
         "job-000124,4K60-h264,completed,live,high,100.0,worker-1,1700000000.0,,71.25,1.18,0.0,1,3,1700000002.0,"
-        "1700000131.5,/srv/out/job-000124.mp4,"
+        "1700000131.5,,,,compliant,/srv/out/job-000124.mp4,"
     )
-    assert waiting == "job-000123,720p30-h264,queued,default,medium,,,1700000000.0,,,,,0,3,,,,"
+    assert waiting == "job-000123,720p30-h264,queued,default,medium,,,1700000000.0,,,,,0,3,,,,,,,,"
 
 
 def test_json_has_a_version_and_null_for_the_unknown() -> None:
@@ -108,6 +108,7 @@ def test_status_of_a_finished_job_shows_output_timings_command_and_history() -> 
         "CPU Time:     4m00s\n"
         "Limits:       cgroup-v2 cpu=4 memory=2GiB, nice=5\n"
         "Waited:       2.00 s\n"
+        "SLA:          compliant\n"
         "Total Time:   2m12s\n"
         "\n"
         "Command:\n"

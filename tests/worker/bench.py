@@ -11,6 +11,7 @@ from ffrtmp_worker.spool import Entry, Fate
 from ffrtmpd.wire.catalogue import WORKER_TO_MASTER
 from ffrtmpd.wire.codec import Message, decode, encode
 from ffrtmpd.wire.messages.jobs import MediaInfo, Progress
+from ffrtmpd.wire.messages.measures import Provenance, Quality
 from ffrtmpd.wire.messages.nodes import Hardware, Load
 from ffrtmpd.wire.messages.session import (
     Assign,
@@ -58,6 +59,9 @@ def welcome(*, nonce: bytes = b"n" * 16, fence_s: float = 10.0, version: int = 1
 
 class ListedRecipe:
     """Steps named in advance; progress is the frame number in what was written."""
+
+    quality: Quality | None = None
+    provenance: Provenance | None = None
 
     def __init__(self, assignment: Assign, steps: tuple[StepName, ...]) -> None:
         self._left = list(steps)

@@ -4,6 +4,7 @@ from dataclasses import field
 from typing import Annotated
 
 from ffrtmpd.wire.messages.common import Problem, Reply, Request
+from ffrtmpd.wire.messages.measures import Energy, Experience, Provenance, Quality
 from ffrtmpd.wire.record import record
 from ffrtmpd.wire.schema import Range, Size
 from ffrtmpd.wire.vocabulary import (
@@ -15,6 +16,8 @@ from ffrtmpd.wire.vocabulary import (
     Phase,
     Priority,
     Queue,
+    Sla,
+    VmafMode,
     Why,
 )
 
@@ -45,6 +48,10 @@ class JobSpec:
     encoder: Annotated[str | None, "this encoder and no other, such as `libx264`", Size(1, 64)] = None
     engine: Annotated[Engine, "which program encodes"] = Engine.AUTO
     require_gpu: Annotated[bool, "only a hardware encoder will do"] = False
+    vmaf: Annotated[VmafMode, "how much of a file is scored against its source"] = VmafMode.OFF
+    vmaf_floor: Annotated[float | None, "below this mean VMAF nothing is published", Range(0, 100)] = None
+    psnr: Annotated[bool, "measure PSNR too"] = False
+    ssim: Annotated[bool, "measure SSIM too"] = False
     timeout_s: Annotated[float | None, "seconds an attempt may take", Range(1, WEEK_S)] = None
     max_attempts: Annotated[int, "attempts before a transient failure is final", Range(1, 100)] = 3
     not_before: Annotated[float | None, "Unix seconds before which it is not queued", Range(0, 1e11)] = None
@@ -102,6 +109,8 @@ class Progress:
     dropped_frames: Annotated[int | None, "frames dropped", Range(0, FIGURE_MAX)] = None
     duplicated_frames: Annotated[int | None, "frames duplicated", Range(0, FIGURE_MAX)] = None
     eta_s: Annotated[float | None, "seconds to the end, paused time left out", Range(0, FIGURE_MAX)] = None
+    reconnects: Annotated[int | None, "times a push had to connect again", Range(0, FIGURE_MAX)] = None
+    stall_s: Annotated[float | None, "seconds a push was behind real time or away", Range(0, FIGURE_MAX)] = None
 
 
 @record
@@ -154,6 +163,16 @@ class Report:
     exit_code: Annotated[int | None, "of the encoder; minus the signal when killed"] = None
     limits: Annotated[str | None, "limits in force", Size(0, 256)] = None
     log_tail: Annotated[str | None, "last lines of the encoder's log", Size(0, 8_192)] = None
+    quality: Annotated[Quality | None, "how close the output is to its source"] = None
+    experience: Annotated[Experience | None, "what an audience would notice"] = None
+    energy: Annotated[Energy | None, "joules"] = None
+    efficiency: Annotated[
+        float | None, "megapixels encoded × VMAF/100 per joule; only like ladders compare", Range(0, FIGURE_MAX)
+    ] = None
+    bandwidth_bps: Annotated[
+        float | None, "(input + output bytes) · 8 / seconds, SI bits per second", Range(0, FIGURE_MAX)
+    ] = None
+    provenance: Annotated[Provenance | None, "what went in and came out"] = None
 
 
 @record
@@ -178,6 +197,12 @@ class JobView:
     due_at: Annotated[float | None, "pending until"] = None
     reason: Annotated[str | None, "why it is in this state, or why it waits"] = None
     output: Annotated[str | None, "path or URL"] = None
+    waited_s: Annotated[float, "seconds spent queued or assigned, in all attempts"] = 0.0
+    processed_s: Annotated[float, "seconds spent processing, pauses left out, in all attempts"] = 0.0
+    vmaf: Annotated[float | None, "mean VMAF of the output"] = None
+    qoe: Annotated[float | None, "quality of experience, 1 to 5"] = None
+    energy_j: Annotated[float | None, "marginal joules, scoring left out"] = None
+    sla: Annotated[Sla | None, "whether it was served as promised; absent: not finished, or not counted"] = None
     revision: Annotated[int, "grows with every change of any job"] = 0
 
 

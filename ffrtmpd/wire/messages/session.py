@@ -8,7 +8,7 @@ from ffrtmpd.wire.messages.jobs import LOG_MAX, PATH_MAX, Progress, Report
 from ffrtmpd.wire.messages.nodes import Hardware, Load
 from ffrtmpd.wire.record import record
 from ffrtmpd.wire.schema import Range, Size
-from ffrtmpd.wire.vocabulary import Codec, Engine, FailureClass, Outcome, OutputMode, Phase, Verdict
+from ffrtmpd.wire.vocabulary import Codec, Engine, FailureClass, Outcome, OutputMode, Phase, Verdict, VmafMode
 
 SLOTS_MAX = 1_024
 TOKEN_BYTES = 16
@@ -180,6 +180,10 @@ class Assign(About):
     engine: Annotated[Engine, "which program encodes"] = Engine.AUTO
     require_gpu: Annotated[bool, "only a hardware encoder will do"] = False
     timeout_s: Annotated[float | None, "seconds the attempt may take"] = None
+    vmaf: Annotated[VmafMode, "how much of the output is scored against its source"] = VmafMode.OFF
+    vmaf_floor: Annotated[float | None, "below this mean VMAF the attempt has failed", Range(0, 100)] = None
+    psnr: Annotated[bool, "measure PSNR too"] = False
+    ssim: Annotated[bool, "measure SSIM too"] = False
 
 
 @record

@@ -1,0 +1,34 @@
+"""Whether a finished job was served as promised. Pure."""
+
+from dataclasses import dataclass
+
+from ffrtmpd.store import JobRow
+from ffrtmpd.wire.vocabulary import FailureClass, JobState, Sla
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlaSettings:
+    """What is promised, in seconds, and the words in a scenario's name that take its jobs out of the count."""
+
+    wait_s: float = 30.0
+    process_s: float = 600.0
+    exempt: tuple[str, ...] = ("test", "debug", "benchmark")
+
+
+def judge(row: JobRow, promised: SlaSettings, *, loss_limit: int) -> Sla | None:
+    """Return how a job was served; None while it is not finished, was canceled, or is not counted.
+
+    Faults of the platform violate the promise, faults of the input or the user do not. A job that was lost with its
+    nodes too often (``loss_limit``) counts as the platform's fault.
+    """
+    scenario = row.scenario.lower()
+    if any(word in scenario for word in promised.exempt):
+        return None
+    match row.state:
+        case JobState.COMPLETED:
+            kept = row.waited_s <= promised.wait_s and row.processed_s <= promised.process_s
+        case JobState.FAILED:
+            kept = row.failure_class is FailureClass.PERMANENT and row.losses < loss_limit
+        case _:
+            return None
+    return Sla.COMPLIANT if kept else Sla.VIOLATION
