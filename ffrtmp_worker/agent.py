@@ -12,6 +12,7 @@ from ffrtmp_worker.events import (
     Action,
     AttemptId,
     ChildExited,
+    ChildId,
     ChildOutput,
     CloseLog,
     Event,
@@ -136,6 +137,11 @@ class Agent:
             moments += [finished.wakeup() for finished in self._finished.values()]
         moments += [self._fenced_at(attempt) for attempt in self._attempts.values()]
         return min((moment for moment in moments if moment is not None), default=None)
+
+    def fences(self) -> dict[ChildId, float]:
+        """Return the children that push now, and when each must have ended unless a beat is acknowledged before."""
+        moments = {attempt.child: self._fenced_at(attempt) for attempt in self._attempts.values()}
+        return {child: at_s for child, at_s in moments.items() if child is not None and at_s is not None}
 
     # ── events ────────────────────────────────────────────────────────────────────────────────────────────────
 

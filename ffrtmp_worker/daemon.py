@@ -4,7 +4,6 @@ It feeds events to the agent and performs its actions. What may take long on a d
 """
 
 import queue
-import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -44,6 +43,7 @@ from ffrtmp_worker.events import (
     TerminateChild,
     TimeCame,
 )
+from ffrtmp_worker.guard import Guard, clock_s
 from ffrtmp_worker.limits import Limiter
 from ffrtmp_worker.logbook import Log, Logbook
 from ffrtmp_worker.process import EXIT_NOT_FOUND, Child
@@ -67,11 +67,6 @@ FAREWELL_MS: Final = 500
 RECONNECT_MS: Final = 250
 RECONNECT_MOST_MS: Final = 2_000
 TRIM_EVERY: Final = 64
-
-
-def boot_time_s() -> float:
-    """Return seconds that run on while the machine sleeps: a lease does not wait for it."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class Daemon:
@@ -100,7 +95,7 @@ class Daemon:
         log: Logger,
         bell: Bell,
         limiter: Limiter | None = None,
-        clock: Callable[[], float] = boot_time_s,
+        clock: Callable[[], float] = clock_s,
     ) -> None:
         self._agent = agent
         self._endpoint, self._own, self._server_public = endpoint, own, server_public
@@ -121,6 +116,7 @@ class Daemon:
         self._helper = ThreadPoolExecutor(1, thread_name_prefix="disk")
         self._done: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._room = RoomWatch()
+        self._guard = Guard()
         self._closed_logs = 0
         self._fault: BaseException | None = None
         self._quit = False
@@ -154,6 +150,9 @@ class Daemon:
         if self._socket is not None and self._socket in ready:
             self._hear(ready[self._socket])
             self._drain()
+        self._guard.keep(
+            {self._children[child].pid: at_s for child, at_s in self._agent.fences().items() if child in self._children}
+        )
         look = self._room.due(self._clock())
         if look is not None:
             self._on_disk(look)
@@ -174,6 +173,7 @@ class Daemon:
     def _close(self) -> None:
         for child in self._children.values():
             child.close()
+        self._guard.close()
         self._limiter.close()
         self._helper.shutdown()
         self._logbook.close_all()

@@ -181,3 +181,29 @@ def test_push_is_fenced_by_its_worker_when_the_master_is_silent(
         second.wait(30)
     history(two, job)
     assert frames_of(tmp_path / "second.mkv") == 120
+
+
+def test_push_of_a_worker_that_stands_still_ends_before_it_is_given_away(
+    two: Cluster, ffmpeg: str, tmp_path: Path
+) -> None:
+    two.start_worker("w1")
+    url = f"rtmp://127.0.0.1:{free_port()}/live/y"
+    arguments = ("480p30-h264", "--duration", "6", "--queue", "live", "--output-mode", "rtmp", "--output", url)
+    with ingest(ffmpeg, url, tmp_path / "first.mkv") as first:
+        job = two.submit(*arguments)
+        wait_until(lambda: two.job(job)["phase"] == "encoding", dump=two.dump)
+        # The worker alone: its encoder goes on, and nobody of it can look at the fence.
+        two.workers["w1"].process.send_signal(signal.SIGSTOP)
+        try:
+            stopped_at = time.monotonic()
+            wait_until(lambda: [pid for pid in processes_with(url) if pid != first.pid] == [], dump=two.dump)
+            assert time.monotonic() - stopped_at < GIVE_AWAY_S
+            first.wait(30)
+            with ingest(ffmpeg, url, tmp_path / "second.mkv") as second:
+                two.start_worker("w2")
+                done = two.wait_for(job, "completed", "failed")
+                assert (done["state"], done["node_id"]) == ("completed", "w2"), two.dump()
+                second.wait(30)
+        finally:
+            two.workers["w1"].process.send_signal(signal.SIGCONT)
+    assert frames_of(tmp_path / "second.mkv") == 180
