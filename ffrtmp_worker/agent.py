@@ -331,9 +331,10 @@ class Agent:
 
     def _fenced_at(self, attempt: Attempt) -> float | None:
         """Return when a push must end unless a beat that shows it is acknowledged; None when nothing is pushed."""
-        if self.session.fence_s is None or not attempt.reaches_audience:
+        longest_s = self.session.fence_s
+        if longest_s is None or not attempt.reaches_audience:
             return None
-        return attempt.leased_at + self.session.fence_s
+        return attempt.leased_at + (longest_s if attempt.fence_s is None else min(attempt.fence_s, longest_s))
 
     def _fence(self, now_s: float) -> list[Action]:
         actions: list[Action] = []

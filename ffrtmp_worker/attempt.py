@@ -82,6 +82,7 @@ class Attempt:
         self.id: AttemptId = (assign.job_id, assign.attempt)
         self.token = assign.token
         self.leased_at = leased_at
+        self.fence_s = assign.fence_s
         self.started = False
         self.child: ChildId | None = None
         # Set once nothing runs any more; its result is None when nobody shall be told.

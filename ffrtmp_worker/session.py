@@ -55,7 +55,8 @@ class Session:
         self._random = random
         self.stage = Stage.CONNECTING
         self.node_id: str | None = None
-        # None before the first WELCOME: until then there is nothing that a fence could guard.
+        # Of all queues the longest, as the latest WELCOME says: a master that was started anew with other settings
+        # counts on it. None before the first: until then there is nothing that a fence could guard.
         self.fence_s: float | None = None
         self._heartbeat_s = HEARTBEAT_S
         self._retries = 0

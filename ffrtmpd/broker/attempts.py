@@ -202,7 +202,7 @@ def _holder(cluster: Cluster, message: About, node: Node) -> JobRow | None:
         return None
     held = node.holds.get(row.seq)
     if held is not None:
-        held.lease_until_s = cluster.now.mono_s + cluster.lease_s(held.fenced)
+        held.lease_until_s = cluster.now.mono_s + held.lease_s
     return row
 
 

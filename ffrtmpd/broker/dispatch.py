@@ -79,7 +79,7 @@ def _may_begin(cluster: Cluster, head: Head) -> bool:
     """Tell whether no earlier run of the job can still reach its audience."""
     if head.seq in cluster.stopping:
         return False
-    if cluster.now.mono_s >= cluster.memory_since_s + cluster.settings.give_away_s:
+    if cluster.now.mono_s >= cluster.memory_since_s + cluster.longest_lease_s:
         return True
     # Just started: an earlier run may go on at a node that has not said yet what it runs.
     row = cluster.store.job(head.seq)

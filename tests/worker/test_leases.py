@@ -1,11 +1,15 @@
 """Which beats a lease counts from, and what may begin."""
 
+from dataclasses import replace
+
+import pytest
+
 from ffrtmp_worker.attempt import Limits
-from ffrtmp_worker.events import KillChild, Seal, Sealed, Spawn
+from ffrtmp_worker.events import KillChild, LinkUp, Seal, Sealed, Spawn
 from ffrtmp_worker.recipe import StepName
-from ffrtmpd.wire.messages.session import HeartbeatAck, Result
+from ffrtmpd.wire.messages.session import HeartbeatAck, Reset, Result
 from ffrtmpd.wire.vocabulary import FailureClass, Outcome
-from tests.worker.bench import Bench, assign, kill, messages, only, pause, resume, some, verdict
+from tests.worker.bench import Bench, assign, kill, messages, only, pause, resume, some, verdict, welcome
 
 PATIENT = Limits(stall_live_s=1_000.0)
 
@@ -32,6 +36,33 @@ def test_beat_that_shows_an_attempt_renews_its_lease() -> None:
     bench.say(HeartbeatAck(sent_ms=4_000))
     assert some(bench.at(13.9), KillChild) == []
     assert some(bench.at(14), KillChild) != []
+
+
+@pytest.mark.parametrize(
+    ("told_s", "longest_s", "fenced_at"),
+    [(5.0, 10.0, 5), (None, 10.0, 10), (20.0, 30.0, 20), (20.0, 8.0, 8)],
+    ids=["its own", "none of its own", "longer than another queue's", "not longer than the longest of the master's"],
+)
+def test_push_is_fenced_by_its_own_terms(told_s: float | None, longest_s: float, fenced_at: int) -> None:
+    bench = Bench(steps=(StepName.ENCODE,), limits=PATIENT)
+    bench.do(LinkUp())
+    bench.say(welcome(fence_s=longest_s))
+    bench.say(replace(assign(live=True), fence_s=told_s))
+    assert some(bench.at(fenced_at - 0.1), KillChild) == []
+    assert some(bench.at(fenced_at), KillChild) != []
+
+
+def test_master_started_anew_with_shorter_terms_shortens_those_of_runs_it_adopts() -> None:
+    bench = Bench(steps=(StepName.ENCODE,), limits=PATIENT)
+    bench.do(LinkUp())
+    bench.say(welcome(fence_s=30.0))
+    bench.say(replace(assign(live=True), fence_s=30.0))
+    bench.beat(20)
+    bench.say(Reset())
+    bench.say(welcome(fence_s=8.0))
+    bench.say(HeartbeatAck(sent_ms=20_000))
+    assert some(bench.at(27.9), KillChild) == []
+    assert some(bench.at(28), KillChild) != []
 
 
 def test_push_that_was_to_go_on_does_not_begin_again_behind_its_fence() -> None:

@@ -154,7 +154,9 @@ class Welcome(Message):
     epoch: Annotated[int, "grows by one at each start of the master"]
     nonce: Annotated[bytes, "to be repeated in READY", Size(TOKEN_BYTES, TOKEN_BYTES)]
     heartbeat_s: Annotated[float, "seconds between beats", Range(0.01, 3_600)]
-    fence_s: Annotated[float, "without an acknowledged beat for so long, stop outputs with side effects", Range(0, 1e6)]
+    fence_s: Annotated[
+        float, "the longest fence of all queues: no attempt's own is longer, whatever its ASSIGN said", Range(0, 1e6)
+    ]
     lost_after_s: Annotated[float, "silent for so long, staged attempts are given to others", Range(0, 1e6)]
 
 
@@ -180,6 +182,11 @@ class Assign(About):
     engine: Annotated[Engine, "which program encodes"] = Engine.AUTO
     require_gpu: Annotated[bool, "only a hardware encoder will do"] = False
     timeout_s: Annotated[float | None, "seconds the attempt may take"] = None
+    fence_s: Annotated[
+        float | None,
+        "of an output with side effects: without an acknowledged beat for so long, stop it; nothing: as in WELCOME",
+        Range(0, 1e6),
+    ] = None
 
 
 @record
