@@ -52,13 +52,19 @@ from ffrtmpd.wire.messages.session import (
     ResumeAttempt,
     Welcome,
 )
-from ffrtmpd.wire.vocabulary import FailureClass, Outcome, Verdict
+from ffrtmpd.wire.vocabulary import ErrorCode, FailureClass, Outcome, Verdict
 
 # Jobs whose highest attempt is remembered; the duplicates it guards against are seconds old.
 REMEMBERED: Final = 4_096
 # A stop waits this long for processes and disk; whoever asked for it will kill the worker in the end.
 STOP_S: Final = 30.0
 READY_FINISHED_MAX: Final = 4_096
+# Tokens remembered of one attempt number, which is given twice only by a master restored from a backup.
+TOKENS: Final = 8
+WAY_OUT: Final = (
+    "to let this node in again: on the master `ffrtmp keys invite {node} --role worker`; here stop the worker, move "
+    "worker.toml and worker.key out of its state folder, `ffrtmp-worker join LINE`, start it"
+)
 
 
 class Agent:
@@ -91,7 +97,7 @@ class Agent:
         self._children = count(1)
         self._attempts: dict[AttemptId, Attempt] = {}
         self._finished: dict[AttemptId, Finished] = {}
-        self._highest: OrderedDict[str, tuple[int, bytes]] = OrderedDict()
+        self._highest: OrderedDict[str, tuple[int, tuple[bytes, ...]]] = OrderedDict()
         self._stop_by: float | None = None
         for entry, fate in spooled:
             finished = Finished.recovered(entry, fate)
@@ -233,7 +239,25 @@ class Agent:
     def _denied(self, message: Denied, now_s: float) -> list[Action]:
         problem = message.problem
         note = Note("error", "refused_by_master", {"code": problem.code, "reason": problem.message})
+        # The channel is encrypted and the master's key known, so this is the master's own word, and it has one meaning:
+        # this key is not good any more. Every other code is about one message. A refused handshake says nothing: that
+        # answer is not encrypted and anybody on the way can give it.
+        if problem.code is ErrorCode.NOT_ALLOWED:
+            return self._revoked(note, now_s)
         return [note, *self.session.denied(now_s)]
+
+    def _revoked(self, note: Note, now_s: float) -> list[Action]:
+        actions: list[Action] = []
+        if self.session.revoked(now_s):
+            node = self.session.node_id or "NAME"
+            note.fields.update(stopped=len(self._attempts) or None, way_out=WAY_OUT.format(node=node))
+            actions.append(note)
+        for attempt in self._attempts.values():
+            if not attempt.is_dropped:
+                actions += attempt.stop(Ending(None), now_s)
+        for finished in self._finished.values():
+            actions += finished.revoked()
+        return actions
 
     @_hear.register
     def _assign(self, message: Assign, now_s: float) -> list[Action]:
@@ -280,8 +304,7 @@ class Agent:
         held = self._find(message)
         if held is None:
             # Should its assignment still be on the way, it must not begin any more.
-            if message.attempt >= self._highest.get(message.job_id, (0, b""))[0]:
-                self._remember(message)
+            self._remember(message)
             return [note, _ended(message, Outcome.CANCELED)]
         if isinstance(held, Attempt):
             return [note, *held.stop(Ending(Outcome.CANCELED), now_s)]
@@ -313,8 +336,8 @@ class Agent:
 
     def _refusal(self, assign: Assign) -> str | None:
         """Return why not to run it, an empty text for a duplicate of one that has ended, None to run it."""
-        attempt, token = self._highest.get(assign.job_id, (0, b""))
-        if assign.attempt == attempt and assign.token == token:
+        attempt, tokens = self._highest.get(assign.job_id, (0, ()))
+        if assign.attempt == attempt and assign.token in tokens:
             return ""
         if assign.attempt < attempt:
             return "a later attempt was begun here"
@@ -324,7 +347,12 @@ class Agent:
         return "no free slot" if running >= self._slots else None
 
     def _remember(self, about: About) -> None:
-        self._highest[about.job_id] = (about.attempt, about.token)
+        """Take note of an attempt that must not begin any more, unless a later one was seen."""
+        attempt, tokens = self._highest.get(about.job_id, (0, ()))
+        if about.attempt < attempt:
+            return
+        others = tuple(token for token in tokens if token != about.token) if about.attempt == attempt else ()
+        self._highest[about.job_id] = (about.attempt, (*others, about.token)[-TOKENS:])
         self._highest.move_to_end(about.job_id)
         while len(self._highest) > REMEMBERED:
             self._highest.popitem(last=False)

@@ -129,6 +129,11 @@ class Attempt:
         """Whether it will not go on."""
         return self._ending is not None or self.over
 
+    @property
+    def is_dropped(self) -> bool:
+        """Whether it is ending and nobody will be told."""
+        return self._ending is not None and self._ending.outcome is None
+
     def leased_from(self, sent_s: float) -> None:
         """Count its lease from ``sent_s``, unless it counts from a later moment already."""
         self.leased_at = max(self.leased_at, sent_s)

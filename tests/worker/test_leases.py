@@ -96,6 +96,25 @@ def test_assignment_that_was_stopped_before_it_came_does_not_begin() -> None:
     assert [result.outcome for result in messages(actions, Result)] == [Outcome.CANCELED]
 
 
+def test_stop_of_an_attempt_of_the_same_number_forgets_none_that_has_ended() -> None:
+    bench = pushing()
+    bench.say(kill())
+    # Another life of the master, before it was restored from a backup, gave the same number.
+    bench.say(kill(token=b"u" * 16))
+    for token in (b"t" * 16, b"u" * 16):
+        actions = bench.say(assign(token=token))
+        assert some(actions, Spawn) == []
+        assert [result.outcome for result in messages(actions, Result)] == [Outcome.CANCELED]
+    assert some(bench.say(assign(token=b"v" * 16)), Spawn)
+
+
+def test_stop_of_an_earlier_attempt_forgets_no_later_one() -> None:
+    bench = pushing()
+    bench.say(kill(attempt=2))
+    bench.say(kill(attempt=1, token=b"u" * 16))
+    assert some(bench.say(assign(attempt=2)), Spawn) == []
+
+
 def test_later_attempt_begins_though_an_earlier_one_was_stopped_unseen() -> None:
     bench = pushing()
     bench.say(kill())
