@@ -99,10 +99,10 @@ class Agent:
         self._finished: dict[AttemptId, Finished] = {}
         self._highest: OrderedDict[str, tuple[int, tuple[bytes, ...]]] = OrderedDict()
         self._stop_by: float | None = None
+        self._life = b""
         for entry, fate in spooled:
             finished = Finished.recovered(entry, fate)
             self._finished[finished.id] = finished
-            self._remember(entry.result)
         self.session = session.Session(
             boot_id=boot_id,
             slots=slots,
@@ -219,6 +219,11 @@ class Agent:
 
     @_hear.register
     def _welcome(self, message: Welcome, now_s: float) -> list[Action]:
+        if message.life != self._life:
+            # What an earlier life of the master assigned cannot arrive any more, since its connections died with it.
+            # And one restored from a backup gives numbers again that this worker has seen.
+            self._life = message.life
+            self._highest.clear()
         actions = self.session.welcome(message, now_s)
         for finished in self._finished.values():
             actions += finished.resend(now_s)

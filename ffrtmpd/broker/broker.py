@@ -88,6 +88,7 @@ class Broker:
         cluster = self._cluster
         cluster.epoch = cluster.store.epoch_up()
         cluster.store.keep_longest_lease(max(cluster.store.longest_lease(), cluster.settings.longest.give_away_s))
+        cluster.life = cluster.random_bytes(session.TOKEN_BYTES)
         cluster.started_s = now.mono_s
         self._remember(now)
         return self._take()
@@ -106,7 +107,7 @@ class Broker:
             settings=cluster.settings,
             random_bytes=cluster.random_bytes,
         )
-        fresh.epoch, fresh.started_s = cluster.epoch, cluster.started_s
+        fresh.epoch, fresh.life, fresh.started_s = cluster.epoch, cluster.life, cluster.started_s
         self._cluster = fresh
         self._remember(now)
         for peer in peers:

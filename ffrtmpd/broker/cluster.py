@@ -87,6 +87,7 @@ class Cluster:
         self.roster = Roster()
         self.timers: Timers[TimerKey] = Timers()
         self.epoch = 0
+        self.life = b""
         self.started_s = 0.0
         self.journal = Journal(0)
         self.queued: dict[str, int] = {}

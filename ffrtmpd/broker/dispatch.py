@@ -81,12 +81,12 @@ def _may_begin(cluster: Cluster, head: Head) -> bool:
         return False
     if cluster.now.mono_s >= cluster.memory_since_s + cluster.longest_lease_s:
         return True
-    # Just started: an earlier run may go on at a node that has not said yet what it runs.
+    # Just started: an earlier run may go on at a node that has not said yet what it runs, or that was removed since.
     row = cluster.store.job(head.seq)
     if row is None or row.attempt == 0 or row.spec.output_mode is OutputMode.FILE:
         return True
     before = cluster.roster.get(cluster.store.node_of_attempt(row.seq, row.attempt))
-    return before is None or before.session is not None
+    return before is not None and before.session is not None
 
 
 def _assign(cluster: Cluster, head: Head, node: Node) -> None:

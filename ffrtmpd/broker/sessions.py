@@ -95,6 +95,7 @@ def hello(cluster: Cluster, message: Hello, by: Principal, peer: Peer, address: 
             node_id=by.name,
             epoch=cluster.epoch,
             nonce=nonce,
+            life=cluster.life,
             heartbeat_s=settings.heartbeat_s,
             fence_s=settings.longest.fence_s,
             lost_after_s=settings.lost_after_s,

@@ -108,6 +108,20 @@ def test_stop_of_an_attempt_of_the_same_number_forgets_none_that_has_ended() -> 
     assert some(bench.say(assign(token=b"v" * 16)), Spawn)
 
 
+def test_attempt_number_that_a_restored_master_gives_again_is_taken() -> None:
+    bench = Bench()
+    bench.do(LinkUp())
+    bench.say(replace(welcome(), life=b"a" * 16))
+    bench.say(kill(attempt=3))
+    refused = bench.say(assign(attempt=2, token=b"u" * 16))
+    assert [result.outcome for result in messages(refused, Result)] == [Outcome.FAILED]
+    bench.say(Reset())
+    bench.at(2)
+    # The epoch may be the same again.
+    bench.say(replace(welcome(), life=b"b" * 16))
+    assert some(bench.say(assign(attempt=1, token=b"v" * 16)), Spawn)
+
+
 def test_stop_of_an_earlier_attempt_forgets_no_later_one() -> None:
     bench = pushing()
     bench.say(kill(attempt=2))

@@ -153,6 +153,11 @@ class Welcome(Message):
     node_id: Annotated[str, "the name bound to the worker's key"]
     epoch: Annotated[int, "grows by one at each start of the master"]
     nonce: Annotated[bytes, "to be repeated in READY", Size(TOKEN_BYTES, TOKEN_BYTES)]
+    life: Annotated[
+        bytes,
+        "random, new at each start of the master: one restored from a backup repeats epochs",
+        Size(0, TOKEN_BYTES),
+    ] = b""
     heartbeat_s: Annotated[float, "seconds between beats", Range(0.01, 3_600)]
     fence_s: Annotated[
         float, "the longest fence of all queues: no attempt's own is longer, whatever its ASSIGN said", Range(0, 1e6)
