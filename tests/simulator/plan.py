@@ -149,6 +149,7 @@ PROFILES: Final = (
     "wire",
     "keys",
     "twins",
+    "settings",
 )
 
 _WORKER_FAULTS: Final = (
@@ -181,7 +182,7 @@ _LAST_FAULT_S: Final = 40.0
 def plan_of(seed: int, profile: str | None = None) -> Plan:
     """Return the world of ``seed``; ``profile`` instead of the one that the seed has."""
     plan = _plan_of(seed, profile)
-    return replace(plan, lives=_lives(seed, plan))
+    return plan if len(plan.lives) > 1 else replace(plan, lives=_lives(seed, plan))
 
 
 def _lives(seed: int, plan: Plan) -> tuple[Mapping[Queue, Terms], ...]:
@@ -223,6 +224,8 @@ def _plan_of(seed: int, profile: str | None) -> Plan:
         return _outage(seed, random, slots, coded)
     if chosen == "uplink":
         return _uplink(seed, random, coded)
+    if chosen == "settings":
+        return _settings(seed, random, coded)
     pushes = chosen == "push"
     faults = _FAULTS.get(chosen, (*_WORKER_FAULTS, *_MASTER_FAULTS))
     return Plan(
@@ -309,6 +312,42 @@ def _uplink(seed: int, random: Random, coded: bool) -> Plan:
         encode_s=(35.0,),
         onlooker=True,
         coded=coded,
+    )
+
+
+def _settings(seed: int, random: Random, coded: bool) -> Plan:
+    """A push whose worker is away while the master is restarted with shorter terms."""
+    at_s = random.uniform(4.0, 8.0)
+    cut = Mishap(at_s=at_s, fault=Fault.CUT, target="w1", lasts_s=random.uniform(8.0, 25.0), cut=Cut.BOTH)
+    restarts = [
+        Mishap(
+            at_s=at_s + random.uniform(-1.0, 6.0),
+            fault=Fault.MASTER_KILL,
+            target=MASTER,
+            lasts_s=random.uniform(0.1, 2.0),
+            point=CrashPoint.AT_ONCE,
+        )
+        for _ in range(random.choice((1, 1, 2)))
+    ]
+    every = tuple(Queue)
+    short = {queue: Terms(fence_s=random.choice((6.0, 8.0)), give_away_s=10.5) for queue in every}
+    long = {queue: Terms(fence_s=20.0, give_away_s=22.5) for queue in every}
+    return Plan(
+        seed=seed,
+        profile="settings",
+        slots=(1, random.choice((1, 2))),
+        jobs=random.randint(2, 3),
+        push_share=1.0,
+        trouble_share=0.0,
+        operator_gap_s=None,
+        mishaps=(cut, *restarts),
+        chaos_s=35.0,
+        fence_s=7.0,
+        give_away_s=9.5,
+        lost_after_s=20.0,
+        encode_s=(35.0,),
+        coded=coded,
+        lives=(short, long, short),
     )
 
 
