@@ -196,12 +196,12 @@ class Referee:
         job, number = attempt
         self.say(node, "renames", job=job, attempt=number)
         self._published[job].add(number)
+        if self._twins or number in self._given_up[job]:
+            return
         seq = parse_job_ref(job)
         columns = "state, phase, attempt, node_id"
         state, phase, current, holder = self.peek(f"SELECT {columns} FROM jobs WHERE seq = ?", (seq,))[0]  # noqa: S608
         wins = current == number and holder == node
-        if self._twins or number in self._given_up[job]:
-            return
         if wins and (state == JobState.COMPLETED or phase == Phase.PUBLISHING):
             return
         detail = f"{node} publishes {job} attempt {number}, which is {state}, {phase}, attempt {current} on {holder}"
