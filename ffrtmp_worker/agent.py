@@ -53,13 +53,19 @@ from ffrtmpd.wire.messages.session import (
     ResumeAttempt,
     Welcome,
 )
-from ffrtmpd.wire.vocabulary import FailureClass, Outcome, Verdict
+from ffrtmpd.wire.vocabulary import ErrorCode, FailureClass, Outcome, Verdict
 
 # Jobs whose highest attempt is remembered; the duplicates it guards against are seconds old.
 REMEMBERED: Final = 4_096
 # A stop waits this long for processes and disk; whoever asked for it will kill the worker in the end.
 STOP_S: Final = 30.0
 READY_FINISHED_MAX: Final = 4_096
+# Tokens remembered of one attempt number, which is given twice only by a master restored from a backup.
+TOKENS: Final = 8
+WAY_OUT: Final = (
+    "to let this node in again: on the master `ffrtmp keys invite {node} --role worker`; here stop the worker, move "
+    "worker.toml and worker.key out of its state folder, `ffrtmp-worker join LINE`, start it"
+)
 
 
 class Agent:
@@ -92,12 +98,12 @@ class Agent:
         self._children = count(1)
         self._attempts: dict[AttemptId, Attempt] = {}
         self._finished: dict[AttemptId, Finished] = {}
-        self._highest: OrderedDict[str, tuple[int, bytes]] = OrderedDict()
+        self._highest: OrderedDict[str, tuple[int, tuple[bytes, ...]]] = OrderedDict()
         self._stop_by: float | None = None
+        self._life = b""
         for entry, fate in spooled:
             finished = Finished.recovered(entry, fate)
             self._finished[finished.id] = finished
-            self._remember(entry.result)
         self.session = session.Session(
             boot_id=boot_id,
             slots=slots,
@@ -219,6 +225,11 @@ class Agent:
 
     @_hear.register
     def _welcome(self, message: Welcome, now_s: float) -> list[Action]:
+        if message.life != self._life:
+            # What an earlier life of the master assigned cannot arrive any more, since its connections died with it.
+            # And one restored from a backup gives numbers again that this worker has seen.
+            self._life = message.life
+            self._highest.clear()
         actions = self.session.welcome(message, now_s)
         for finished in self._finished.values():
             actions += finished.resend(now_s)
@@ -239,7 +250,25 @@ class Agent:
     def _denied(self, message: Denied, now_s: float) -> list[Action]:
         problem = message.problem
         note = Note("error", "refused_by_master", {"code": problem.code, "reason": problem.message})
+        # The channel is encrypted and the master's key known, so this is the master's own word, and it has one meaning:
+        # this key is not good any more. Every other code is about one message. A refused handshake says nothing: that
+        # answer is not encrypted and anybody on the way can give it.
+        if problem.code is ErrorCode.NOT_ALLOWED:
+            return self._revoked(note, now_s)
         return [note, *self.session.denied(now_s)]
+
+    def _revoked(self, note: Note, now_s: float) -> list[Action]:
+        actions: list[Action] = []
+        if self.session.revoked(now_s):
+            node = self.session.node_id or "NAME"
+            note.fields.update(stopped=len(self._attempts) or None, way_out=WAY_OUT.format(node=node))
+            actions.append(note)
+        for attempt in self._attempts.values():
+            if not attempt.is_dropped:
+                actions += attempt.stop(Ending(None), now_s)
+        for finished in self._finished.values():
+            actions += finished.revoked()
+        return actions
 
     @_hear.register
     def _assign(self, message: Assign, now_s: float) -> list[Action]:
@@ -286,8 +315,7 @@ class Agent:
         held = self._find(message)
         if held is None:
             # Should its assignment still be on the way, it must not begin any more.
-            if message.attempt >= self._highest.get(message.job_id, (0, b""))[0]:
-                self._remember(message)
+            self._remember(message)
             return [note, _ended(message, Outcome.CANCELED)]
         if isinstance(held, Attempt):
             return [note, *held.stop(Ending(Outcome.CANCELED), now_s)]
@@ -319,8 +347,8 @@ class Agent:
 
     def _refusal(self, assign: Assign) -> str | None:
         """Return why not to run it, an empty text for a duplicate of one that has ended, None to run it."""
-        attempt, token = self._highest.get(assign.job_id, (0, b""))
-        if assign.attempt == attempt and assign.token == token:
+        attempt, tokens = self._highest.get(assign.job_id, (0, ()))
+        if assign.attempt == attempt and assign.token in tokens:
             return ""
         if assign.attempt < attempt:
             return "a later attempt was begun here"
@@ -330,16 +358,22 @@ class Agent:
         return "no free slot" if running >= self._slots else None
 
     def _remember(self, about: About) -> None:
-        self._highest[about.job_id] = (about.attempt, about.token)
+        """Take note of an attempt that must not begin any more, unless a later one was seen."""
+        attempt, tokens = self._highest.get(about.job_id, (0, ()))
+        if about.attempt < attempt:
+            return
+        others = tuple(token for token in tokens if token != about.token) if about.attempt == attempt else ()
+        self._highest[about.job_id] = (about.attempt, (*others, about.token)[-TOKENS:])
         self._highest.move_to_end(about.job_id)
         while len(self._highest) > REMEMBERED:
             self._highest.popitem(last=False)
 
     def _fenced_at(self, attempt: Attempt) -> float | None:
         """Return when a push must end unless a beat that shows it is acknowledged; None when nothing is pushed."""
-        if self.session.fence_s is None or not attempt.reaches_audience:
+        longest_s = self.session.fence_s
+        if longest_s is None or not attempt.reaches_audience:
             return None
-        return attempt.leased_at + self.session.fence_s
+        return attempt.leased_at + (longest_s if attempt.fence_s is None else min(attempt.fence_s, longest_s))
 
     def _fence(self, now_s: float) -> list[Action]:
         actions: list[Action] = []

@@ -83,6 +83,7 @@ class Attempt:
         self.id: AttemptId = (assign.job_id, assign.attempt)
         self.token = assign.token
         self.leased_at = leased_at
+        self.fence_s = assign.fence_s
         self.started = False
         self.child: ChildId | None = None
         # Set once nothing runs any more; its result is None when nobody shall be told.
@@ -130,6 +131,11 @@ class Attempt:
     def is_stopping(self) -> bool:
         """Whether it will not go on."""
         return self._ending is not None or self.over
+
+    @property
+    def is_dropped(self) -> bool:
+        """Whether it is ending and nobody will be told."""
+        return self._ending is not None and self._ending.outcome is None
 
     def leased_from(self, sent_s: float) -> None:
         """Count its lease from ``sent_s``, unless it counts from a later moment already."""

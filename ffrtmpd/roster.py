@@ -23,7 +23,8 @@ class Hold:
         resuming: it shall go on as soon as its node has a slot.
         dropped: the reason for which the master told the node to stop it; it keeps its slot until the node has.
         unseen: beats in a row that did not list it.
-        fenced: its output has side effects, so the shorter lease counts.
+        fenced: its output has side effects, so its worker stops it by itself before the lease is over.
+        lease_s: how long its node may be silent.
         lease_until_s: monotonic seconds at which it is given away unless a beat renews it.
     """
 
@@ -31,6 +32,7 @@ class Hold:
     attempt: int
     token: bytes
     fenced: bool
+    lease_s: float
     lease_until_s: float
     paused: bool = False
     started: bool = False

@@ -134,10 +134,16 @@ def _keep_report(cluster: Cluster, row: JobRow, report: Report, *, phase: Phase 
 def committed(cluster: Cluster, message: Committed, node: Node) -> None:
     """The output is published: the job is done."""
     row = _holder(cluster, message, node)
-    if row is None or row.phase is not Phase.PUBLISHING:
+    if row is None:
         _settled(cluster, message, node)
-        return
-    _complete(cluster, message, node, row)
+    elif row.phase is not Phase.PUBLISHING:
+        # Leave was given after the copy that this database was restored from, and what was proved of the output is
+        # lost with it: the job runs again and replaces it.
+        cluster.release(node, row.seq)
+        cluster.requeue(row, why=f"{node.node_id} published it before the master was restored", loss=False)
+        _verdict(cluster, message, node, Verdict.STALE)
+    else:
+        _complete(cluster, message, node, row)
 
 
 def _complete(cluster: Cluster, message: About, node: Node, row: JobRow) -> None:
@@ -202,7 +208,7 @@ def _holder(cluster: Cluster, message: About, node: Node) -> JobRow | None:
         return None
     held = node.holds.get(row.seq)
     if held is not None:
-        held.lease_until_s = cluster.now.mono_s + cluster.lease_s(held.fenced)
+        held.lease_until_s = cluster.now.mono_s + held.lease_s
     return row
 
 

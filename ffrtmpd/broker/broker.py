@@ -87,6 +87,8 @@ class Broker:
         """Begin a new epoch after a start: all that nodes held is theirs for a full lease, nothing is requeued."""
         cluster = self._cluster
         cluster.epoch = cluster.store.epoch_up()
+        cluster.store.keep_longest_lease(max(cluster.store.longest_lease(), cluster.settings.longest.give_away_s))
+        cluster.life = cluster.random_bytes(session.TOKEN_BYTES)
         cluster.started_s = now.mono_s
         self._remember(now)
         return self._take()
@@ -105,7 +107,7 @@ class Broker:
             settings=cluster.settings,
             random_bytes=cluster.random_bytes,
         )
-        fresh.epoch, fresh.started_s = cluster.epoch, cluster.started_s
+        fresh.epoch, fresh.life, fresh.started_s = cluster.epoch, cluster.life, cluster.started_s
         self._cluster = fresh
         self._remember(now)
         for peer in peers:
@@ -122,8 +124,9 @@ class Broker:
         cluster.journal = Journal(cluster.epoch)
         cluster.queued = dict(cluster.store.ready_classes())
         cluster.memory_since_s = now.mono_s
+        cluster.longest_lease_s = cluster.store.longest_lease()
         # Jobs that had to wait for what workers say may begin then.
-        cluster.timers.set(("dispatch", None), now.mono_s + cluster.settings.give_away_s)
+        cluster.timers.set(("dispatch", None), now.mono_s + cluster.longest_lease_s)
         sessions.restore(cluster)
         for seq, due_at in cluster.store.waiting():
             cluster.timers.set(("due", seq), now.mono_s + max(0.0, due_at - now.wall_s))
@@ -283,8 +286,9 @@ class Broker:
                 case "drain":
                     nodes.drain_over(cluster, whom)
                 case "dispatch":
-                    # Each turn ends with it.
-                    continue
+                    # Each turn ends with it. Whoever was silent until now has fenced itself, and whoever was not has
+                    # been told the longest fence of the present settings.
+                    cluster.store.keep_longest_lease(cluster.settings.longest.give_away_s)
                 case "waiter":
                     jobs.wait_over(cluster, whom)
                 case "fetch":

@@ -79,14 +79,14 @@ def _may_begin(cluster: Cluster, head: Head) -> bool:
     """Tell whether no earlier run of the job can still reach its audience."""
     if head.seq in cluster.stopping:
         return False
-    if cluster.now.mono_s >= cluster.memory_since_s + cluster.settings.give_away_s:
+    if cluster.now.mono_s >= cluster.memory_since_s + cluster.longest_lease_s:
         return True
-    # Just started: an earlier run may go on at a node that has not said yet what it runs.
+    # Just started: an earlier run may go on at a node that has not said yet what it runs, or that was removed since.
     row = cluster.store.job(head.seq)
     if row is None or row.attempt == 0 or row.spec.output_mode is OutputMode.FILE:
         return True
     before = cluster.roster.get(cluster.store.node_of_attempt(row.seq, row.attempt))
-    return before is None or before.session is not None
+    return before is not None and before.session is not None
 
 
 def _assign(cluster: Cluster, head: Head, node: Node) -> None:

@@ -1,5 +1,7 @@
 """What clients ask about nodes, and how they drain and remove them."""
 
+import math
+
 from ffrtmpd.broker import sessions
 from ffrtmpd.broker.cluster import Cluster, Refusal
 from ffrtmpd.broker.paging import that_fit
@@ -111,11 +113,22 @@ def drain_over(cluster: Cluster, node_id: str) -> None:
 
 
 def remove(cluster: Cluster, request: RemoveNode, by: Principal, peer: Peer) -> Message:
-    """Forget a node that is offline, and refuse its key. What it still holds goes to others, published or not."""
+    """Forget a node that is offline, and refuse its key. What it still holds goes to others, published or not.
+
+    A push is what cannot be taken from a node that does not answer: until its lease is over the node stays.
+    """
     node = find(cluster, request.node_id)
     if node.session is not None:
         raise Refusal(
             ErrorCode.CONFLICT, f"{node.node_id} is {node.status}", hint="drain it, stop its worker, then remove it"
+        )
+    left_s = max((held.lease_until_s - cluster.now.mono_s for held in node.holds.values() if held.fenced), default=0.0)
+    if left_s > 0:
+        raise Refusal(
+            ErrorCode.CONFLICT,
+            f"{node.node_id} may still push",
+            hint=f"it stops by itself; remove it in {math.ceil(left_s)} s",
+            retryable=True,
         )
     for held in list(node.holds.values()):
         cluster.release(node, held.seq)

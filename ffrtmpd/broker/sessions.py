@@ -28,7 +28,13 @@ UNSEEN_BEATS = 2
 
 
 def restore(cluster: Cluster) -> None:
-    """After a start: every node offline, every lease armed in full, nothing requeued."""
+    """After a start: every node offline, every lease armed in full, nothing requeued.
+
+    The settings may have changed since an attempt was assigned, and its worker, while it is silent, keeps to the fence
+    that it was told. So a push from before the start has the longest lease that it may have been told
+    (``Store.longest_lease``) until its worker greets; WELCOME then cuts its fence to the longest of the present
+    settings. One figure for the whole database will do: it only makes the leases of that time longer than they need be.
+    """
     for row in cluster.store.nodes():
         cluster.roster.add(
             Node(
@@ -50,7 +56,8 @@ def restore(cluster: Cluster) -> None:
         if job.node_id is not None:
             node = cluster.roster.get_or_add(job.node_id)
             # The slot of a paused job may have been given to another before the restart.
-            cluster.hold(node, job, frozen=True, started=job.state is not JobState.ASSIGNED)
+            started = job.state is not JobState.ASSIGNED
+            cluster.hold(node, job, frozen=True, started=started, fenced_lease_s=cluster.longest_lease_s)
 
 
 # ── coming ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -88,8 +95,9 @@ def hello(cluster: Cluster, message: Hello, by: Principal, peer: Peer, address: 
             node_id=by.name,
             epoch=cluster.epoch,
             nonce=nonce,
+            life=cluster.life,
             heartbeat_s=settings.heartbeat_s,
-            fence_s=settings.fence_s,
+            fence_s=settings.longest.fence_s,
             lost_after_s=settings.lost_after_s,
         ),
     )
@@ -200,7 +208,10 @@ def adopt(cluster: Cluster, node: Node, held: Held) -> Hold | None:
     row = _owner(cluster, node, held)
     if row is None:
         return None
-    hold = cluster.hold(node, row, frozen=held.paused, started=held.started)
+    before = node.holds.get(row.seq)
+    # It has read WELCOME, so no fence of it is longer than the longest of the present settings.
+    lease_s = None if before is None else min(before.lease_s, cluster.settings.longest.give_away_s)
+    hold = cluster.hold(node, row, frozen=held.paused, started=held.started, fenced_lease_s=lease_s)
     if hold.paused is not held.paused:
         cluster.steer(node, hold, row.job_id)
     if row.phase is Phase.PUBLISHING:
@@ -262,7 +273,7 @@ def heartbeat(cluster: Cluster, message: Heartbeat, node: Node) -> None:
 def _renew(cluster: Cluster, node: Node, hold: Hold, held: Held) -> None:
     hold.unseen = 0
     hold.started = hold.started or held.started
-    hold.lease_until_s = cluster.now.mono_s + cluster.lease_s(hold.fenced)
+    hold.lease_until_s = cluster.now.mono_s + hold.lease_s
     hold.frozen = hold.paused and held.paused
     if hold.dropped is not None:
         cluster.tell(node, kill(hold, held.job_id))
@@ -284,7 +295,7 @@ def _missed(cluster: Cluster, node: Node, hold: Hold) -> None:
     elif row.state is JobState.ASSIGNED:
         # The worker counts the lease from the assignment that reaches it.
         hold.unseen = 0
-        hold.lease_until_s = cluster.now.mono_s + cluster.lease_s(hold.fenced)
+        hold.lease_until_s = cluster.now.mono_s + hold.lease_s
         cluster.tell(node, cluster.assignment(row))
     # A processing attempt that a beat omits has finished, and its result is on the way; else its lease ends.
 
@@ -338,7 +349,7 @@ def lease_over(cluster: Cluster, node_id: str, seq: int) -> None:
     owns = row is not None and row.node_id == node_id and row.token == hold.token and hold.dropped is None
     if row is not None and owns and row.phase is Phase.PUBLISHING:
         # It was given leave to publish, and only its node knows whether it has: two may never do.
-        hold.lease_until_s = cluster.now.mono_s + cluster.lease_s(hold.fenced)
+        hold.lease_until_s = cluster.now.mono_s + hold.lease_s
         cluster.timers.set(("lease", (node_id, seq)), hold.lease_until_s)
         return
     cluster.release(node, seq)

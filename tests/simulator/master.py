@@ -1,5 +1,6 @@
 """The master's machine: the real broker over the real store in memory, in a shell of virtual time."""
 
+import sqlite3
 from collections import deque
 from functools import cache
 from pathlib import Path
@@ -10,7 +11,7 @@ from ffrtmpd.broker.broker import Broker
 from ffrtmpd.broker.settings import BrokerSettings
 from ffrtmpd.daemon import READ_ONLY_S, STALL_S
 from ffrtmpd.events import Action, Event, MessageCame, Note, Now, Peer, PeerLost, Send, Side, TimeCame
-from ffrtmpd.principals import Principals
+from ffrtmpd.principals import Principal, Principals
 from ffrtmpd.scenario import Scenarios, load_scenarios
 from ffrtmpd.store import Store
 from ffrtmpd.wire.codec import Message
@@ -26,6 +27,8 @@ WALL_S: Final = 1_700_000_000.0
 # A turn takes what came while the one before was at the disk.
 TURN_S: Final = 0.003
 OPERATOR: Final = "ops"
+ADMIN: Final = "root"
+_ROLES: Final = {OPERATOR: Role.OPERATOR, ADMIN: Role.ADMIN}
 
 
 @cache
@@ -44,14 +47,8 @@ class Master:
     def __init__(self, plan: Plan, clock: Clockwork, random: Random, network: Network, referee: Referee) -> None:
         self._clock, self._random = clock, random
         self._network, self._referee = network, referee
-        self._settings = BrokerSettings(
-            fence_s=plan.fence_s,
-            give_away_s=plan.give_away_s,
-            lost_after_s=plan.lost_after_s,
-            back_off_s=1.0,
-            back_off_max_s=4.0,
-            loss_limit=50,
-        )
+        self._plan = plan
+        self._lives = 0
         self.store = Store.open(None)
         referee.peek = self._peek
         self.broker: Broker | None = None
@@ -66,18 +63,84 @@ class Master:
         self._time_held_until_s = 0.0
         self._read_only_until_s = 0.0
         self._alarm = Alarm(clock, self._turn)
-        self._enrol((*plan.names, OPERATOR))
-
-    def _enrol(self, names: tuple[str, ...]) -> None:
+        self._copy: sqlite3.Connection | None = None
+        self._replaced = False
+        self._keys = 0
         self.store.begin()
-        for number, name in enumerate(names):
-            role = Role.OPERATOR if name == OPERATOR else Role.WORKER
-            principal = self.store.add_principal(name=name, role=role, public=f"{number:040d}", at=WALL_S)
-            self.users[name] = principal.user_id
+        for name in (*plan.names, OPERATOR, ADMIN):
+            self._enrol(name)
         self.store.commit()
 
+    def _enrol(self, name: str) -> Principal:
+        role = _ROLES.get(name, Role.WORKER)
+        principal = self.store.add_principal(name=name, role=role, public=f"{self._keys:040d}", at=WALL_S)
+        self._keys += 1
+        self.users[name] = principal.user_id
+        return principal
+
+    def _settings(self) -> BrokerSettings:
+        """Return the settings of this life: somebody may have edited them since the last."""
+        plan = self._plan
+        self._lives += 1
+        return BrokerSettings(
+            fence_s=plan.fence_s,
+            give_away_s=plan.give_away_s,
+            queue_terms=plan.lives[self._lives % len(plan.lives)],
+            lost_after_s=plan.lost_after_s,
+            back_off_s=1.0,
+            back_off_max_s=4.0,
+            loss_limit=50,
+        )
+
+    # ── keys ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def admits(self, user_id: str) -> bool:
+        """Tell whether the door lets a key in."""
+        return self.broker is not None and self.broker.cluster.principals.of(user_id, self.now.wall_s) is not None
+
+    def fingerprint(self, name: str) -> str | None:
+        """Return the fingerprint of the open key of that name, None if there is none."""
+        known = [] if self.broker is None else self.broker.cluster.principals.everyone()
+        found = (one for one in known if one.name == name and one.is_open(self.now.wall_s))
+        return next((principal.fingerprint for principal in found), None)
+
+    def enrol_again(self, name: str) -> bool:
+        """Give a node whose key was revoked a new one; return False while that cannot be done."""
+        busy = self.broker is None or self.disk_full or self._frozen_s is not None
+        if self.broker is None or busy or self.fingerprint(name) is not None:
+            return False
+        self.store.begin()
+        principal = self._enrol(name)
+        self.store.commit()
+        self.broker.cluster.principals.put(principal)
+        self._referee.say("master", "enrols", name=name)
+        return True
+
+    # ── copies ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def copy(self) -> None:
+        """Copy the database, as `ffrtmpd backup` does."""
+        copied = sqlite3.connect(":memory:")
+        self._connection.backup(copied)
+        self._copy = copied
+        self._referee.copied()
+
+    def restore(self) -> None:
+        """Put the copy in the place of the database, while the process is away."""
+        if self.broker is not None:
+            # An answer that came later would promise what the copy does not know.
+            self._die("is stopped, and its database replaced", may_flush=False)
+        if self._copy is not None:
+            self._copy.backup(self._connection)
+            self._replaced = True
+            self._referee.restored()
+
+    @property
+    def _connection(self) -> sqlite3.Connection:
+        return self.store._database.connection
+
     def _peek(self, sql: str, values: object) -> list[tuple[object, ...]]:
-        return self.store._database.connection.execute(sql, values).fetchall()  # type: ignore[arg-type]
+        return self._connection.execute(sql, values).fetchall()  # type: ignore[arg-type]
 
     @property
     def now(self) -> Now:
@@ -92,15 +155,16 @@ class Master:
         before = self.store.counts()
         self.store = Store(self.store._database)
         self.store._load()
-        if self.store.counts() != before:
+        if self.store.counts() != before and not self._replaced:
             raise self._referee.miscounted(f"in memory {before}, on disk {self.store.counts()}")
+        self._replaced = False
         self._referee.say("master", "starts")
         self._network.master = self
         self.broker = Broker(
             store=self.store,
             principals=Principals(),
             scenarios=scenarios(),
-            settings=self._settings,
+            settings=self._settings(),
             random_bytes=self._random.randbytes,
         )
         self._time_held_until_s = self._read_only_until_s = 0.0
@@ -124,7 +188,7 @@ class Master:
         """Whether it is to die at a point that it has not come to yet."""
         return self._doom is not None
 
-    def _die(self, how: str) -> None:
+    def _die(self, how: str, *, may_flush: bool = True) -> None:
         self._referee.say("master", how)
         self.store.rollback()
         self.broker = None
@@ -134,7 +198,7 @@ class Master:
             inbox.clear()
         self._lost.clear()
         self._alarm.stop()
-        self._network.master_gone()
+        self._network.master_gone(may_flush=may_flush)
 
     def freeze(self) -> None:
         """Let the process stand still."""

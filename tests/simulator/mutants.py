@@ -8,6 +8,7 @@ from typing import Any, Final
 from unittest.mock import patch
 
 from ffrtmp_worker.agent import Agent
+from ffrtmp_worker.attempt import Attempt
 from ffrtmp_worker.events import Action, Event, MessageCame, Publish
 from ffrtmp_worker.finished import Finished, Stage
 from ffrtmp_worker.spool import Entry, Fate
@@ -15,7 +16,7 @@ from ffrtmpd.broker import attempts, dispatch, sessions, submissions
 from ffrtmpd.broker.cluster import Cluster
 from ffrtmpd.lifecycle import JobEvent
 from ffrtmpd.roster import Node
-from ffrtmpd.store import JobRow, NewJob, effects
+from ffrtmpd.store import JobRow, NewJob, Store, effects
 from ffrtmpd.store import store as store_module
 from ffrtmpd.store.effects import Columns
 from ffrtmpd.wire.messages.session import About, Assign
@@ -120,6 +121,18 @@ def _stop_is_not_waited_for() -> list[Patch]:
     return [(dispatch, "_may_begin", lambda *_: True)]
 
 
+def _terms_of_an_earlier_life_are_forgotten() -> list[Patch]:
+    # A store that was opened by this life knows what this life has kept.
+    kept: dict[int, float] = {}
+    opened: list[Store] = []
+
+    def keep(self: Store, lease_s: float) -> None:
+        opened.append(self)
+        kept[id(self)] = lease_s
+
+    return [(Store, "keep_longest_lease", keep), (Store, "longest_lease", lambda self: kept.get(id(self), 0.0))]
+
+
 # ── the worker ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -164,6 +177,14 @@ def _publish_without_commit() -> list[Patch]:
 
 def _no_fence() -> list[Patch]:
     return [(Agent, "_fenced_at", lambda *_: None)]
+
+
+def _fence_of_another_queue() -> list[Patch]:
+    def fenced_at(self: Agent, attempt: Attempt) -> float | None:
+        longest_s = self.session.fence_s
+        return None if longest_s is None or not attempt.reaches_audience else attempt.leased_at + longest_s
+
+    return [(Agent, "_fenced_at", fenced_at)]
 
 
 def _lease_by_any_traffic() -> list[Patch]:
@@ -253,6 +274,18 @@ MUTANTS: Final = (
         patches=_no_fence,
     ),
     Mutant(
+        name="a push has the fence of another queue",
+        profiles=("push",),
+        caught_by=frozenset({Rule.ONE_PUSH}),
+        patches=_fence_of_another_queue,
+    ),
+    Mutant(
+        name="a restarted master forgets the terms that it named before",
+        profiles=("settings",),
+        caught_by=frozenset({Rule.ONE_PUSH}),
+        patches=_terms_of_an_earlier_life_are_forgotten,
+    ),
+    Mutant(
         name="any traffic renews a lease",
         profiles=("uplink",),
         caught_by=frozenset({Rule.ONE_PUSH}),
@@ -267,7 +300,7 @@ MUTANTS: Final = (
     Mutant(
         name="a worker forgets which attempts it has had",
         profiles=("harsh",),
-        caught_by=frozenset({Rule.BEGUN_ONCE}),
+        caught_by=frozenset({Rule.BEGUN_ONCE, Rule.ONE_PUSH}),
         patches=_highest_attempt_is_forgotten,
     ),
     Mutant(
