@@ -270,6 +270,7 @@ class Cluster:
         if before is not None and before.dropped is not None:
             self._stops(before, -1)
         node.holds[held.seq] = held
+        self.roster.changed(node)
         self.timers.set(("lease", (node.node_id, held.seq)), held.lease_until_s)
 
     def _stops(self, held: Hold, step: int) -> None:
@@ -283,6 +284,7 @@ class Cluster:
         self.resuming.pop(seq, None)
         held = node.holds.pop(seq, None)
         if held is not None:
+            self.roster.changed(node)
             self.timers.drop(("lease", (node.node_id, seq)))
             if held.dropped is not None:
                 self._stops(held, -1)
@@ -301,6 +303,7 @@ class Cluster:
         """Let a paused attempt run again; it takes its slot at once."""
         moved = self.move(row, JobEvent.RESUME, who=who, why="resume asked")
         held.paused = held.frozen = False
+        self.roster.changed(node)
         self.steer(node, held, row.job_id)
         return moved
 
