@@ -39,6 +39,7 @@ WAITING: Final = tuple(JobSpec(scenario="720p30-h264", codec=codec, require_gpu=
 A_REQUEST: Final = 500
 # Requests on their way at once, so that the master never waits for the client.
 IN_FLIGHT: Final = 4
+SYNC_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -293,11 +294,31 @@ def rss_mib(pid: int) -> float:
     return int(line.split()[1]) / 1_024
 
 
+def syncs(folder: Path) -> list[float]:
+    """Return the milliseconds that each of a second's small writes took to reach the disk, sorted."""
+    took_ms = []
+    with (folder / "sync").open("wb", buffering=0) as file:
+        until_s = time.monotonic() + SYNC_S
+        while time.monotonic() < until_s:
+            begun_s = time.perf_counter()
+            file.write(b"x" * 4_096)
+            os.fdatasync(file.fileno())
+            took_ms.append((time.perf_counter() - begun_s) * 1_000)
+            # The disk is asked about as often as jobs ask it.
+            time.sleep(0.001)
+    return sorted(took_ms)
+
+
+def _spread(mark: str, took_ms: list[float]) -> dict[str, float]:
+    return {f"{mark}p50": statistics.median(took_ms), f"{mark}p99": took_ms[int(0.99 * (len(took_ms) - 1))]}
+
+
 class Meeting:
     """One master, its crowd and a client, and the figures that come of it."""
 
-    def __init__(self, master: Master, workers: Workers, client: Client, size: Size) -> None:
-        self.master, self._workers, self._client, self._size = master, workers, client, size
+    def __init__(self, master: Master, workers: Workers, client: Client, size: Size, folder: Path) -> None:
+        self.master, self._workers, self._client = master, workers, client
+        self._size, self._folder = size, folder
         self._done = 0
 
     def idle(self) -> dict[str, float]:
@@ -308,6 +329,7 @@ class Meeting:
     def paced(self) -> dict[str, float]:
         """Jobs come one by one; a job's dispatch lasts from its submit to its ASSIGN in the worker's hands."""
         size = self._size
+        synced = syncs(self._folder)
         count = max(1, round(size.rate * size.paced_s))
         share = self._share(lambda: self._client.paced(count, size.rate))
         assigned: dict[str, float] = {}
@@ -315,7 +337,7 @@ class Meeting:
         self._workers.wait_done(self._done, assigned)
         took_ms = sorted((assigned[job] - sent_s) * 1_000 for job, sent_s in self._take_sent().items())
         assert len(took_ms) == count
-        return {"paced": share, "p50": statistics.median(took_ms), "p99": took_ms[int(0.99 * (count - 1))]}
+        return {"paced": share, **_spread("", took_ms), **_spread("sync ", synced)}
 
     def burst(self) -> dict[str, float]:
         """Far more jobs than slots at once."""
@@ -376,12 +398,12 @@ def _restarts(meeting: Meeting, size: Size, found: Found, mark: str = "") -> Non
         _note(found, meeting.restart(), mark)
 
 
-def measure_bare(keys: list[KeyPair], size: Size) -> Found:
+def measure_bare(folder: Path, keys: list[KeyPair], size: Size) -> Found:
     found: Found = {}
     with ExitStack() as stack:
         master = BareMaster()
         stack.callback(master.stop)
-        meeting = _meet(stack, master, keys, size)
+        meeting = _meet(stack, master, keys, size, folder)
         _measure(meeting, size, found)
         for _ in range(size.rounds):
             _note(found, meeting.burst())
@@ -393,7 +415,7 @@ def measure_real(folder: Path, keys: list[KeyPair], size: Size) -> Found:
     found: Found = {}
     with ExitStack() as stack:
         house = stack.enter_context(cluster(folder))
-        meeting = _meet(stack, RealMaster(house, keys), keys, size)
+        meeting = _meet(stack, RealMaster(house, keys), keys, size, folder)
         _measure(meeting, size, found)
         for _ in range(size.rounds):
             _note(found, meeting.burst())
@@ -406,21 +428,22 @@ def measure_real(folder: Path, keys: list[KeyPair], size: Size) -> Found:
     return found
 
 
-def _meet(stack: ExitStack, master: Master, keys: list[KeyPair], size: Size) -> Meeting:
+def _meet(stack: ExitStack, master: Master, keys: list[KeyPair], size: Size, folder: Path) -> Meeting:
     context: zmq.Context[Any] = zmq.Context()
     stack.callback(context.term)
     client = Client(context, master)
     stack.callback(client.close)
     workers = stack.enter_context(Workers(master, keys, size.slots))
     workers.wait_online()
-    return Meeting(master, workers, client, size)
+    return Meeting(master, workers, client, size, folder)
 
 
 def run(folder: Path) -> Iterator[Row]:
     """Measure the bare master, then the real one with an empty queue and with a full one."""
     size = Size.from_env(os.environ)
     keys = [new_key_pair() for _ in range(size.workers)]
-    bare = measure_bare(keys, size)
+    folder.mkdir()
+    bare = measure_bare(folder, keys, size)
     real = measure_real(folder, keys, size)
     yield from rows(size, bare, real)
 
@@ -431,6 +454,8 @@ LINES: Final = (
     ("paced", "{rate:g} jobs/s: share of a core", "%"),
     ("p50", "{rate:g} jobs/s: submit to ASSIGN, p50", "ms"),
     ("p99", "{rate:g} jobs/s: submit to ASSIGN, p99", "ms"),
+    ("sync p50", "the disk alone, a sync, before it: p50", "ms"),
+    ("sync p99", "the disk alone, a sync, before it: p99", "ms"),
     ("throughput", "{burst:,} at once: jobs done", "/s"),
     ("cpu a job", "{burst:,} at once: processor time a job", "µs"),
     ("crowd", "{burst:,} at once: the crowd's own share of a core", "%"),
