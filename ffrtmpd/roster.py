@@ -3,14 +3,15 @@
 Memory only; after a restart it is made anew from the store and from what the workers say.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ffrtmpd.events import Peer
-from ffrtmpd.wire.media import ENCODERS
+from ffrtmpd.ranking import Ranking
 from ffrtmpd.wire.messages.nodes import Hardware, Load
 from ffrtmpd.wire.messages.session import Hello
-from ffrtmpd.wire.vocabulary import NodeStatus
+from ffrtmpd.wire.vocabulary import Engine, NodeStatus
 
 
 @dataclass(slots=True, kw_only=True)
@@ -65,6 +66,17 @@ class Candidate:
     address: str
 
 
+class Ability(NamedTuple):
+    """What decides which jobs a node can run. Nodes of one ability are told apart by their rank alone."""
+
+    engines: tuple[Engine, ...]
+    encoders: tuple[str, ...]
+
+
+# Share of slots taken, processor load in percent, name: the smaller, the sooner a node gets a job.
+Rank = tuple[float, float, str]
+
+
 @dataclass(slots=True, kw_only=True)
 class Node:
     """An enrolled node, connected or not. ``last_seen_at`` is in Unix seconds."""
@@ -101,18 +113,29 @@ class Node:
         return self.session is not None and not self.draining and self.free_slots > 0
 
     @property
-    def has_gpu_encoder(self) -> bool:
-        """Whether a hardware encoder has been proved here."""
-        known = (ENCODERS.get(name) for name in self.hardware.encoders) if self.hardware else ()
-        return any(encoder is not None and encoder.hardware is not None for encoder in known)
+    def ability(self) -> Ability | None:
+        """What it can run, None while nobody knows."""
+        return None if self.hardware is None else Ability(self.hardware.engines, self.hardware.encoders)
+
+    @property
+    def rank(self) -> Rank:
+        """Its place among nodes of its ability; it must have slots."""
+        measured = self.load.cpu_load_percent if self.load else None
+        # A load that nobody measured may be anything, so it is no reason to be chosen.
+        return (len(self.holds) / self.slots, 100.0 if measured is None else measured, self.node_id)
 
 
 class Roster:
-    """Every node by id, and by the peer it is connected as."""
+    """Every node by id, by the peer it is connected as, and by what it can run while it takes jobs.
+
+    Whoever changes what decides about that (session, slots, holds, drain, load) calls ``changed``.
+    """
 
     def __init__(self) -> None:
         self._nodes: dict[str, Node] = {}
         self._by_peer: dict[Peer, Node] = {}
+        self._free: dict[Ability, Ranking[str, Rank]] = {}
+        self._free_as: dict[str, Ability] = {}
         self.candidates: dict[Peer, Candidate] = {}
 
     def __iter__(self) -> Iterator[Node]:
@@ -139,6 +162,7 @@ class Roster:
         self.disconnect(node)
         node.session = session
         self._by_peer[session.peer] = node
+        self.changed(node)
 
     def disconnect(self, node: Node) -> None:
         """End the session of ``node``; what it holds stays until its leases end."""
@@ -146,9 +170,30 @@ class Roster:
             self._by_peer.pop(node.session.peer, None)
         node.session = None
         node.load = None
+        self.changed(node)
 
     def forget(self, node_id: str) -> None:
         """Remove a node from the roster."""
         node = self._nodes.pop(node_id, None)
-        if node is not None and node.session is not None:
-            self._by_peer.pop(node.session.peer, None)
+        if node is not None:
+            self.disconnect(node)
+
+    # ── who takes jobs ────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def free(self) -> Mapping[Ability, Ranking[str, Rank]]:
+        """The nodes that take jobs now, best first, by ability; no ranking is empty."""
+        return self._free
+
+    def changed(self, node: Node) -> None:
+        """Take note of what a node is now, so that nobody has to look at every node to find a free one."""
+        ability = node.ability if node.takes_jobs else None
+        before = self._free_as.get(node.node_id)
+        if before is not None and before != ability:
+            del self._free_as[node.node_id]
+            self._free[before].drop(node.node_id)
+            if not self._free[before]:
+                del self._free[before]
+        if ability is not None:
+            self._free_as[node.node_id] = ability
+            self._free.setdefault(ability, Ranking()).set(node.node_id, node.rank)

@@ -306,6 +306,7 @@ class Cluster:
         if before is not None and before.dropped is not None:
             self._stops(before, -1)
         node.holds[held.seq] = held
+        self.roster.changed(node)
         self.timers.set(("lease", (node.node_id, held.seq)), held.lease_until_s)
 
     def _stops(self, held: Hold, step: int) -> None:
@@ -319,6 +320,7 @@ class Cluster:
         self.resuming.pop(seq, None)
         held = node.holds.pop(seq, None)
         if held is not None:
+            self.roster.changed(node)
             self.timers.drop(("lease", (node.node_id, seq)))
             if held.dropped is not None:
                 self._stops(held, -1)
@@ -337,6 +339,7 @@ class Cluster:
         """Let a paused attempt run again; it takes its slot at once."""
         moved = self.move(row, JobEvent.RESUME, who=who, why="resume asked")
         held.paused = held.frozen = False
+        self.roster.changed(node)
         self.steer(node, held, row.job_id)
         return moved
 

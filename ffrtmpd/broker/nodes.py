@@ -77,6 +77,7 @@ def drain(cluster: Cluster, request: DrainNode, by: Principal, peer: Peer) -> Me
     """Give the node no more jobs. Drained again, the newer deadline counts."""
     node = find(cluster, request.node_id)
     node.draining = True
+    cluster.roster.changed(node)
     node.drain_until = None if request.deadline_s is None else cluster.now.wall_s + request.deadline_s
     if request.deadline_s is None:
         cluster.timers.drop(("drain", node.node_id))
@@ -93,6 +94,7 @@ def undrain(cluster: Cluster, request: UndrainNode, by: Principal, peer: Peer) -
     if not node.draining:
         raise Refusal(ErrorCode.CONFLICT, f"{node.node_id} is not draining")
     node.draining, node.drain_until = False, None
+    cluster.roster.changed(node)
     cluster.timers.drop(("drain", node.node_id))
     sessions.save(cluster, node)
     cluster.note("info", "node_undrained", node=node.node_id, by=by.name)

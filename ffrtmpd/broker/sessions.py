@@ -268,6 +268,8 @@ def heartbeat(cluster: Cluster, message: Heartbeat, node: Node) -> None:
             _renew(cluster, node, hold, held_there)
         elif hold.seq not in stopped:
             _missed(cluster, node, hold)
+    # Its load is another now, and what it shows paused has left its slot.
+    cluster.roster.changed(node)
 
 
 def _renew(cluster: Cluster, node: Node, hold: Hold, held: Held) -> None:

@@ -6,13 +6,15 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from tests.bench import overhead, startup, submit
+from tests.bench import claim, crowd, overhead, startup, submit
 from tests.bench.measure import Row, table
 
 BENCHMARKS: dict[str, Callable[[Path], Iterator[Row]]] = {
     "overhead": overhead.run,
     "startup": startup.run,
     "submit": submit.run,
+    "claim": claim.run,
+    "crowd": crowd.run,
 }
 
 

@@ -8,6 +8,7 @@ from ffrtmpd.broker.broker import Broker
 from ffrtmpd.broker.settings import BrokerSettings
 from ffrtmpd.events import Action, Event, MessageCame, Now, Peer, PeerLost, Send, Side, TimeCame
 from ffrtmpd.principals import Principal, Principals
+from ffrtmpd.roster import Ability, Rank, Roster
 from ffrtmpd.scenario import load_scenarios
 from ffrtmpd.store import JobRow, Store, parse_job_ref
 from ffrtmpd.wire.codec import Message
@@ -49,6 +50,23 @@ CPU = ("libx264", "libx265")
 GPU = ("h264_nvenc", "hevc_nvenc", "libx264", "libx265")
 SCENARIOS = Path(__file__).parents[2] / "conf" / "scenarios.toml"
 START_WALL_S = 1_700_000_000.0
+
+
+Free = dict[str, tuple[Ability, Rank]]
+
+
+def listed_as_free(roster: Roster) -> Free:
+    """Return the nodes that dispatch would choose from."""
+    return {
+        node_id: (ability, rank)
+        for ability, nodes in roster.free.items()
+        for node_id, (rank, _, _) in nodes._entries.items()
+    }
+
+
+def free_now(roster: Roster) -> Free:
+    """Return the nodes that it should, by looking at each."""
+    return {node.node_id: (node.ability, node.rank) for node in roster if node.ability and node.takes_jobs}
 
 
 class House:
@@ -97,6 +115,8 @@ class House:
             self._keep(self.broker.handle(event, self.now))
         self._keep(self.broker.settle(self.now))
         self.store.commit()
+        roster = self.broker.cluster.roster
+        assert listed_as_free(roster) == free_now(roster)
 
     def wait(self, seconds: float) -> None:
         """Let time pass, waking the broker whenever it asked for it."""

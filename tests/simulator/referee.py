@@ -13,6 +13,7 @@ from ffrtmpd.store import job_id, parse_job_ref
 from ffrtmpd.wire.codec import Message
 from ffrtmpd.wire.messages.session import Assign
 from ffrtmpd.wire.vocabulary import TERMINAL_STATES, JobState, OutputMode, Phase
+from tests.master.house import free_now, listed_as_free
 from tests.simulator.clockwork import Clockwork
 from tests.simulator.media import Child, Course
 from tests.simulator.plan import Fault, Plan
@@ -40,6 +41,7 @@ class Rule(StrEnum):
     ALL_TERMINAL = "every job is terminal once everything works again"
     LEASED = "whoever holds a job holds it under a lease"
     NOTHING_LEFT = "nothing is left behind: no process, no partial output, no unanswered result, no slot taken"
+    FREE_LISTED = "the nodes listed as free are those that are, in their order"
     COUNTS = "the figures kept in memory are those of the store"
     IN_ORDER = "on a wire that keeps the order, no assignment is overtaken"
     STANDS = "no message and no moment brings a daemon down, or keeps it turning"
@@ -270,6 +272,9 @@ class Referee:
             held = node.holds.get(seq) if node else None
             if held is None or (held.attempt, held.token) != (attempt, token) or held.dropped is not None:
                 raise self._broken(Rule.LEASED, f"{job_id(seq)} attempt {attempt} is on {node_id}, which holds {held}")
+        if listed_as_free(roster) != free_now(roster):
+            detail = f"{listed_as_free(roster)} are listed, {free_now(roster)} are free"
+            raise self._broken(Rule.FREE_LISTED, detail)
         for node in roster:
             runs = [held for held in node.holds.values() if held.dropped is None and not held.paused]
             if len(runs) > node.slots and node.session is not None:
