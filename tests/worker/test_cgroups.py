@@ -248,7 +248,9 @@ def test_v2_group_is_killed_as_a_whole(start: Start) -> None:
         group = Group(Version.V2, {Controller.TASKS: folder})
         group.add(child.pid)
         fugitive = int(line(child))
-        assert pids_of(folder) == {child.pid, fugitive}
+        assert pids_of(folder) == group.pids() == {child.pid, fugitive}
+        # Counted without the cpu controller too.
+        assert (group.cpu_s() or 0) > 0
         group.kill()
         assert ended(child).exit_code == -9
         until(lambda: gone(fugitive))
