@@ -109,6 +109,20 @@ class LimitSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EnergySettings:
+    """How joules are metered, and what they cost."""
+
+    powercap: Annotated[str, "the kernel's tree of RAPL counters", Size(1, 4096)] = "/sys/class/powercap"
+    sample_s: Annotated[float, "seconds between two looks at the meters while jobs run", Range(0.1, 10)] = 1.0
+    idle_watts: Annotated[
+        float | None,
+        "what the processors take when nothing runs; nothing: learnt while the node is quiet",
+        Range(0, 1e5),
+    ] = None
+    price_per_kwh: Annotated[float | None, "price of a kWh, in any currency; nothing: no costs", Range(0, 1e6)] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """All of it."""
 
@@ -118,6 +132,7 @@ class Settings:
     worker: Annotated[WorkerSettings, "the node"] = field(default_factory=WorkerSettings)
     media: Annotated[MediaSettings, "what jobs may use on this node"] = field(default_factory=MediaSettings)
     limits: Annotated[LimitSettings, "what a job may take, patience and room"] = field(default_factory=LimitSettings)
+    energy: Annotated[EnergySettings, "energy, as docs/energy.md tells"] = field(default_factory=EnergySettings)
     log: Annotated[LogSection, "the log on standard error"] = field(default_factory=LogSection)
 
     @property
@@ -189,6 +204,11 @@ class Home:
     def proofs(self) -> Path:
         """Which encoders were proved."""
         return self.state / "encoders.json"
+
+    @property
+    def idle_power(self) -> Path:
+        """What the node takes when nothing runs, as learnt."""
+        return self.state / "idle_power.json"
 
     @property
     def lock(self) -> Path:

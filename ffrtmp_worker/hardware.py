@@ -4,7 +4,7 @@ import contextlib
 import os
 import platform
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -143,10 +143,12 @@ class LoadMeter:
 
     Args:
         output: folder whose disk is told of; one that does not exist yet stands for its nearest parent.
+        power: returns watts, where there is a meter.
     """
 
-    def __init__(self, output: Path) -> None:
+    def __init__(self, output: Path, power: Callable[[], float | None] = lambda: None) -> None:
         self._output = output
+        self._power = power
         self._last = _cpu_times()
 
     def read(self) -> Load:
@@ -155,6 +157,7 @@ class LoadMeter:
             cpu_load_percent=self._cpu_load_percent(),
             ram_free_bytes=int(psutil.virtual_memory().available),
             disk_free_bytes=self._disk_free_bytes(),
+            power_watts=self._power(),
         )
 
     def _cpu_load_percent(self) -> float | None:

@@ -24,11 +24,13 @@ from ffrtmp_worker.hardware import LoadMeter, read_gpus, read_hardware
 from ffrtmp_worker.limits import Limiter
 from ffrtmp_worker.link import EnrolError, Unreachable
 from ffrtmp_worker.logbook import Logbook
+from ffrtmp_worker.meters import Meters, find_meters
 from ffrtmp_worker.places import FILE_PREFIX, Places
 from ffrtmp_worker.probe import ProbeError, parse_probe, probe_command
 from ffrtmp_worker.process import Child, ToolTimeout, kill_marked, run_tool
 from ffrtmp_worker.recommend import advise, as_plain, as_toml, measure
 from ffrtmp_worker.room import Room
+from ffrtmp_worker.sampler import Sampler
 from ffrtmp_worker.sources import SourceCache
 from ffrtmp_worker.spool import Spool
 from ffrtmp_worker.staging import PartialNotes
@@ -174,6 +176,9 @@ def _check(options: dict[str, Any]) -> int:
     except ToolError as error:
         fatal = error
         rows.append(("ffmpeg", f"cannot be used: {error}"))
+    meters = _meters(settings)
+    rows.append(("energy", meters.note))
+    rows += [("unmetered", problem) for problem in meters.problems]
     limiter, _ = _limiter(settings, f"check-{os.getpid()}")
     rows.append(("limits", limiter.note))
     if limiter.problems:
@@ -261,12 +266,20 @@ def _daemon(settings: Settings, home: Home, own: KeyPair, server_public: str, *,
         environment=environment(os.environ),
         room=Room(settings.limits.min_free_disk_bytes),
     )
+    meters = _meters(settings)
+    energy = Sampler(
+        meters,
+        idle_w=settings.energy.idle_watts,
+        sample_s=settings.energy.sample_s,
+        memory=home.idle_power,
+        log=log,
+    )
     agent = Agent(
         boot_id=secrets.token_hex(16),
         slots=settings.slots,
         hardware=hardware,
         recipes=shop.recipe,
-        load=LoadMeter(places.output_roots[0]).read,
+        load=LoadMeter(places.output_roots[0], energy.power_watts).read,
         # Spreads workers that all lost the same master; nothing secret.
         random=random.random,
         limits=settings.attempt_limits,
@@ -280,6 +293,7 @@ def _daemon(settings: Settings, home: Home, own: KeyPair, server_public: str, *,
         slots=settings.slots,
         encoders=",".join(hardware.encoders),
         ffmpeg=tools.ffmpeg_version,
+        energy=meters.note,
         limits=limiter.note,
         no_cgroup=_lacking(limiter) or None,
         unanswered=len(entries) or None,
@@ -287,6 +301,8 @@ def _daemon(settings: Settings, home: Home, own: KeyPair, server_public: str, *,
         groups_removed=groups or None,
         leftovers_removed=len(leftovers) or None,
     )
+    for problem in meters.problems:
+        log.warning("energy_not_metered", reason=problem)
     return Daemon(
         agent,
         endpoint=settings.master.endpoint,
@@ -300,7 +316,12 @@ def _daemon(settings: Settings, home: Home, own: KeyPair, server_public: str, *,
         log=log,
         bell=bell,
         limiter=limiter,
+        energy=energy,
     )
+
+
+def _meters(settings: Settings) -> Meters:
+    return find_meters(Path(settings.energy.powercap))
 
 
 def _limiter(settings: Settings, mark: str) -> tuple[Limiter, int]:

@@ -40,6 +40,7 @@ class Load:
     cpu_load_percent: Annotated[float | None, "busy share of all processors", Range(0, 100)] = None
     ram_free_bytes: Annotated[int | None, "memory available", Range(0, 2**60)] = None
     disk_free_bytes: Annotated[int | None, "free in the output folder", Range(0, 2**60)] = None
+    power_watts: Annotated[float | None, "mean power of all that is metered", Range(0, 1e6)] = None
 
 
 @record
