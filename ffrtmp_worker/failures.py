@@ -46,6 +46,8 @@ _TRANSIENT: Final = (
 
 # What the input, the output's name or the job itself brings with it.
 _PERMANENT: Final = (
+    r"media\.url_hosts",
+    r"Picture size \d+x\d+ (is invalid|exceeds)",
     r"not on whitelist",
     r"moov atom not found",
     r"Unknown encoder|Unknown decoder|Encoder not found|Decoder not found",
@@ -60,6 +62,19 @@ _PERMANENT: Final = (
     r"Error while opening encoder|Error initializing output stream|Could not open encoder",
     r"Invalid argument",
     r"Invalid data found when processing input",
+)
+
+# What to do about it, where the line itself does not tell.
+_HINTS: Final = (
+    (r"moov atom not found", "the file is cut short or still being written: copy it again"),
+    (
+        r"[Ff]ormat not on whitelist",
+        "no video file, or one that names other files: see docs/security.md",
+    ),
+    (r"not on whitelist", "the input leads to a place that jobs may not reach: docs/security.md"),
+    (r"Picture size", "the picture is larger than any that is decoded here, or the file is damaged"),
+    (r"Invalid data found when processing input", "the input is no video file that is read here, or it is damaged"),
+    (r"Permission denied", "the worker's user may not read it: change its owner or mode"),
 )
 
 # Of no use as a reason: they say only that something went wrong.
@@ -102,7 +117,7 @@ def classify(exit_code: int, log_tail: str, *, live: bool) -> Failure:
     if input_output is not None and (live or matched is None):
         return _transient(input_output)
     if matched is not None:
-        return _permanent(_cause(matched, lines))
+        return _permanent(_advised(_cause(matched, lines)))
     return _by_code(exit_code, next((line for line in lines if not _EMPTY.search(line)), None))
 
 
@@ -163,6 +178,11 @@ def _cause(matched: str, lines: Sequence[str]) -> str:
     """Return the line before one that only says that an encoder did not open: there stands why."""
     place = lines.index(matched)
     return lines[place - 1] if place and _NOT_OPENED.search(matched) else matched
+
+
+def _advised(line: str) -> str:
+    hint = next((hint for pattern, hint in _HINTS if re.search(pattern, line)), None)
+    return line if hint is None else f"{line} ({hint})"
 
 
 def _by_code(exit_code: int, line: str | None) -> Failure:
