@@ -2,7 +2,7 @@
 
 For RTMP and SRT, which pass through no proxy. The look-up may take long, so it is done in the child. A name whose
 address changes between this look and the program's own is not caught: docs/security.md says what helps.
-``python -P -m ffrtmp_worker.gate HOST PROGRAM ARGUMENT...``
+``python -P gate.py HOST PROGRAM ARGUMENT...``
 """
 
 import ipaddress
@@ -11,7 +11,12 @@ import os
 import socket
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
+
+if __name__ == "__main__":
+    # Run by path: the package is wherever this file is.
+    sys.path.append(str(Path(__file__).parents[1]))
 
 from ffrtmp_worker.places import FILE_PREFIX, host_of, scheme_of
 from ffrtmp_worker.reach import Hosts
@@ -24,7 +29,7 @@ def gate(python: str, source: str) -> tuple[str, ...]:
     """Return what to put before a command that reads ``source``: nothing where nothing needs a look."""
     if source.startswith(FILE_PREFIX) or scheme_of(source) not in _GATED:
         return ()
-    return (python, "-P", "-m", "ffrtmp_worker.gate", host_of(source))
+    return (python, "-P", __file__, host_of(source))
 
 
 def allow(hosts: Hosts) -> dict[str, str]:
