@@ -103,7 +103,7 @@ def main() -> int:
     try:
         document = describe(source, protocols, formats, count=count == "count")
     except (av.FFmpegError, OSError) as error:
-        print(f"{source}: {error}", file=sys.stderr)  # noqa: T201 - this is a program
+        print(f"{source}: {error.strerror or error}", file=sys.stderr)  # noqa: T201 - this is a program
         return 1
     json.dump(document, sys.stdout)
     return 0
