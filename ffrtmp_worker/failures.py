@@ -55,6 +55,7 @@ _PERMANENT: Final = (
     r"Unknown encoder|Unknown decoder|Encoder not found|Decoder not found",
     r"Unrecognized option|Option not found|Unable to parse option|Error setting option",
     r"Protocol not found",
+    r"certificate verify failed",
     r"matches no streams|does not contain any stream",
     r"No such file or directory|Is a directory|Not a directory|Permission denied|Read-only file system",
     r"NetStream\.(Authenticate|Publish\.(Denied|Unauthorized))|authmod=",
@@ -80,6 +81,10 @@ _HINTS: Final = (
         "no video file, or one that names other files: see docs/security.md",
     ),
     (r"not on whitelist", "the input leads to a place that jobs may not reach: docs/security.md"),
+    (
+        r"certificate verify failed",
+        "the server's certificate is not trusted here: add it to SSL_CERT_FILE of the worker",
+    ),
     (r"Picture size", "the picture is larger than any that is decoded here, or the file is damaged"),
     (
         r"Skipped opening external track",
