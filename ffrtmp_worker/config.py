@@ -71,9 +71,12 @@ class MediaSettings:
         "rtmps",
         "srt",
     )
-    url_hosts: Annotated[tuple[str, ...], "hosts that URLs of jobs may name, with * for any part", Size(0, 256)] = (
-        "*",
-    )
+    url_hosts: Annotated[
+        tuple[str, ...],
+        "hosts that URLs of jobs may lead to: names with * for any part, addresses, networks such as 10.0.0.0/8; "
+        "addresses that are not public only where a network or the whole name is listed",
+        Size(0, 256),
+    ] = ("*",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,9 @@ _LEVEL: Final = re.compile(r"\[(quiet|panic|fatal|error|warning|info|verbose|deb
 _CONTEXT: Final = re.compile(r"\[[^\]]* @ 0x[0-9a-f]+\] ?")
 _CREDENTIALS: Final = re.compile(r"(?<=://)[^/@\s]+@")
 
+# Refused by a rule of ours, whatever else went wrong after it.
+_REFUSED: Final = (r"media\.url_hosts", r"Picture size \d+x\d+ (is invalid|exceeds)")
+
 # What depends on this moment or this node. Looked for first: damaged packets fill the log of a run that in the end
 # lost its connection, and a run too many does less harm than one too few.
 _TRANSIENT: Final = (
@@ -34,6 +37,7 @@ _TRANSIENT: Final = (
     r"No VA display found|Failed to initialise VAAPI|Device creation failed|MFX session",
     r"No space left on device|Disk quota exceeded",
     r"Cannot allocate memory|Resource temporarily unavailable|Too many open files",
+    r"malloc of size \d+ failed|get_buffer\(\) failed",
     r"Already publishing|NetStream\.Publish\.BadName",
     r"Connection refused|Connection reset|Connection aborted|Connection timed out|Operation timed out",
     r"Broken pipe|Network is (unreachable|down)|No route to host|Host is (down|unreachable)",
@@ -51,6 +55,7 @@ _PERMANENT: Final = (
     r"Unknown encoder|Unknown decoder|Encoder not found|Decoder not found",
     r"Unrecognized option|Option not found|Unable to parse option|Error setting option",
     r"Protocol not found",
+    r"certificate verify failed",
     r"matches no streams|does not contain any stream",
     r"No such file or directory|Is a directory|Not a directory|Permission denied|Read-only file system",
     r"NetStream\.(Authenticate|Publish\.(Denied|Unauthorized))|authmod=",
@@ -58,9 +63,41 @@ _PERMANENT: Final = (
     r"Could not find tag for codec|not currently supported in container|Could not write header",
     r"Too many (packet|decode) errors|Decode error rate .* exceeds maximum",
     r"Error while opening encoder|Error initializing output stream|Could not open encoder",
+    r"Skipped opening external track",
+    r"Cannot determine format of input",
     r"Invalid argument",
     r"Invalid data found when processing input",
 )
+
+# What to do about it, where the line itself does not tell.
+_HINTS: Final = (
+    (
+        r"Cannot allocate memory|Resource temporarily unavailable|malloc of size|get_buffer\(\) failed",
+        "the job needs more than limits.memory_bytes, limits.tasks or this node have",
+    ),
+    (r"moov atom not found", "the file is cut short, still being written, or no MP4: copy it again"),
+    (
+        r"[Ff]ormat not on whitelist",
+        "no video file, or one that names other files: see docs/security.md",
+    ),
+    (r"not on whitelist", "the input leads to a place that jobs may not reach: docs/security.md"),
+    (
+        r"certificate verify failed",
+        "the server's certificate is not trusted here: add it to SSL_CERT_FILE of the worker",
+    ),
+    (r"Picture size", "the picture is larger than any that is decoded here, or the file is damaged"),
+    (
+        r"Skipped opening external track",
+        "its picture or sound lies in another file, which is not opened: copy both into one",
+    ),
+    (r"Cannot determine format of input", "no picture of the input can be decoded: is it cut short or damaged?"),
+    (r"Error while decoding|[Dd]ecode error rate|[Ee]rror submitting", "the input is cut short or damaged"),
+    (r"Invalid data found when processing input", "the input is no video file that is read here, or it is damaged"),
+    (r"Permission denied", "the worker's user may not read it: change its owner or mode"),
+)
+
+# The list itself tells nobody anything.
+_LISTED: Final = re.compile(r" '[a-z0-9_,]*,[a-z0-9_,]*'!?")
 
 # Of no use as a reason: they say only that something went wrong.
 _EMPTY: Final = re.compile(
@@ -93,16 +130,19 @@ def classify(exit_code: int, log_tail: str, *, live: bool) -> Failure:
     if exit_code < 0:
         return _transient(_killed(-exit_code))
     lines = _telling(log_tail)
+    refused = _first(lines, _REFUSED)
+    if refused is not None:
+        return _permanent(_advised(refused))
     matched = _first(lines, _TRANSIENT)
     if matched is not None:
-        return _transient(matched)
+        return _transient(_advised(matched))
     matched = _first(lines, _PERMANENT)
     input_output = _first(lines, (_IO_ERROR,))
     # A server that turns a push down is seen as an I/O error followed by general complaints.
     if input_output is not None and (live or matched is None):
         return _transient(input_output)
     if matched is not None:
-        return _permanent(_cause(matched, lines))
+        return _permanent(_advised(_cause(matched, lines)))
     return _by_code(exit_code, next((line for line in lines if not _EMPTY.search(line)), None))
 
 
@@ -113,7 +153,7 @@ def classify_problems(problems: Sequence[str], log_tail: str) -> Failure:
     """
     cause = _first(_telling(log_tail), (*_TRANSIENT, _IO_ERROR))
     said = "; ".join(problems)
-    return _transient(f"{said}: {cause}") if cause is not None else _permanent(said)
+    return _transient(f"{said}: {_advised(cause)}") if cause is not None else _permanent(said)
 
 
 def _transient(reason: str) -> Failure:
@@ -163,6 +203,11 @@ def _cause(matched: str, lines: Sequence[str]) -> str:
     """Return the line before one that only says that an encoder did not open: there stands why."""
     place = lines.index(matched)
     return lines[place - 1] if place and _NOT_OPENED.search(matched) else matched
+
+
+def _advised(line: str) -> str:
+    hint = next((hint for pattern, hint in _HINTS if re.search(pattern, line)), None)
+    return line if hint is None else f"{_LISTED.sub('', line)} ({hint})"
 
 
 def _by_code(exit_code: int, line: str | None) -> Failure:

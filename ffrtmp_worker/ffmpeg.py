@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Final
 
+from ffrtmp_worker.gate import gate
 from ffrtmp_worker.places import FILE_PREFIX, formats_for, protocols_for, scheme_of
-from ffrtmp_worker.task import ImpossibleTask, Task
+from ffrtmp_worker.task import INPUT_PIXELS_MAX, ImpossibleTask, Task
 from ffrtmp_worker.tools import Tools
 
 STATS_PERIOD_S: Final = 0.5
@@ -94,6 +95,7 @@ def encode_command(tools: Tools, task: Task) -> tuple[str, ...]:
         InvalidPreset: the preset is not one of the encoder's.
     """
     return (
+        *(() if task.lavfi else gate(tools.python, task.source)),
         tools.ffmpeg,
         *("-nostdin", "-hide_banner", "-y"),
         *("-loglevel", "repeat+level+info"),
@@ -126,6 +128,8 @@ def _input(task: Task) -> tuple[str, ...]:
         *(("-stream_loop", "-1") if task.loop else ()),
         *("-protocol_whitelist", protocols_for(task.source)),
         *("-format_whitelist", formats_for(task.source)),
+        # A picture may grow after the probe.
+        *("-max_pixels", str(INPUT_PIXELS_MAX)),
         *_network(task.source),
         *("-i", task.source),
     )

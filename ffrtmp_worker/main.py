@@ -17,6 +17,7 @@ from ffrtmp_worker.agent import Agent
 from ffrtmp_worker.cgroup_search import find
 from ffrtmp_worker.config import Home, Settings, read_settings
 from ffrtmp_worker.daemon import Daemon
+from ffrtmp_worker.egress import Egress
 from ffrtmp_worker.encoders import prove, render_node
 from ffrtmp_worker.enrol import AlreadyJoined, NotAnInvitation, join
 from ffrtmp_worker.ffmpeg import environment
@@ -28,6 +29,7 @@ from ffrtmp_worker.meters import Meters, find_meters
 from ffrtmp_worker.places import FILE_PREFIX, Places
 from ffrtmp_worker.probe import ProbeError, parse_probe, probe_command
 from ffrtmp_worker.process import Child, ToolTimeout, kill_marked, run_tool
+from ffrtmp_worker.reach import Hosts, bad_entries
 from ffrtmp_worker.recommend import advise, as_plain, as_toml, measure
 from ffrtmp_worker.room import Room
 from ffrtmp_worker.sampler import Sampler
@@ -236,14 +238,23 @@ def _run(options: dict[str, Any]) -> int:
         bell = Bell()
         stack.callback(bell.close)
         stack.enter_context(bell.on_signals())
-        daemon = _daemon(settings, home, own, server_public, log=log, bell=bell)
+        daemon = _daemon(settings, home, own, server_public, log=log, bell=bell, closing=stack)
         with CrashReport(log):
             daemon.run()
     log.info("stopped")
     return os.EX_OK
 
 
-def _daemon(settings: Settings, home: Home, own: KeyPair, server_public: str, *, log: Logger, bell: Bell) -> Daemon:
+def _daemon(
+    settings: Settings,
+    home: Home,
+    own: KeyPair,
+    server_public: str,
+    *,
+    log: Logger,
+    bell: Bell,
+    closing: ExitStack,
+) -> Daemon:
     # The same folder and key are the same worker; two workers of one machine must not kill each other's children.
     mark = hashlib.sha256(f"{own.public}:{home.state.resolve()}".encode()).hexdigest()[:16]
     orphans = kill_marked(mark)
@@ -257,13 +268,15 @@ def _daemon(settings: Settings, home: Home, own: KeyPair, server_public: str, *,
     leftovers = notes.remove_leftovers(keep=[Path(entry.partial) for entry, _ in entries if entry.partial is not None])
     logbook.trim()
     places = _places(settings, home)
+    egress = Egress(Hosts(places.hosts), upstream=os.environ)
+    closing.callback(egress.close)
     shop = Workshop(
         tools=tools,
         encoders=hardware.encoders,
         places=places,
         sources=SourceCache(home.sources, settings.media.source_cache_bytes),
         render_node=render_node(),
-        environment=environment(os.environ),
+        environment={**environment(os.environ), **egress.environment},
         room=Room(settings.limits.min_free_disk_bytes),
     )
     meters = _meters(settings)
@@ -356,6 +369,9 @@ def _identity(settings: Settings, home: Home) -> tuple[KeyPair, str]:
 
 def _places(settings: Settings, home: Home) -> Places:
     media = settings.media
+    wrong = bad_entries(media.url_hosts)
+    if wrong:
+        raise SettingsError(f"media.url_hosts: {wrong[0]!r} is no network; one looks like 10.0.0.0/8")
     return Places(
         input_roots=tuple(Path(root) for root in media.input_roots),
         output_roots=(home.output if media.output_root is None else Path(media.output_root),),

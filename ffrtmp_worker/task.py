@@ -17,6 +17,9 @@ from ffrtmpd.wire.vocabulary import Codec, FailureClass, OutputMode
 GENERATED_S: Final = 10.0
 DEFAULT_FPS: Final = Fraction(30)
 DEFAULT_SUFFIX: Final = ".mp4"
+# Larger pictures are refused: one frame of 16384x8192 takes 200 MB, a decoder holds dozens, and a file of some hundred
+# bytes can claim any size.
+INPUT_PIXELS_MAX: Final = 1 << 27
 # Two readings of an input's length that differ by more leave the number of frames unknown.
 AGREE: Final = 0.02
 
@@ -210,8 +213,8 @@ def plan(
     container = container_for(destination, wanted.codec)
     if wanted.width % 2 or wanted.height % 2:
         raise ImpossibleTask(f"{wanted.width}x{wanted.height}: width and height must be even")
-    if media is not None and media.video is None:
-        raise ImpossibleTask("the input has no video")
+    if media is not None:
+        _refuse_picture(media)
     live = assign.output_mode is not OutputMode.FILE
     limit_s = assign.duration_s
     if lavfi or (loop and limit_s is None):
@@ -248,6 +251,19 @@ def plan(
         expected_frames=_frames(rate, limit_s, None if endless else media, endless=endless),
         expected_duration_s=limit_s if endless else _least(limit_s, None if media is None else media.duration_s),
     )
+
+
+def _refuse_picture(media: MediaInfo) -> None:
+    video = media.video
+    if video is None:
+        only = " (only sound)" if media.audio is not None else ""
+        raise ImpossibleTask(f"the input has no video{only}: every scenario makes a video")
+    # A generated source is not looked at: what made it is ours.
+    if video.width * video.height > INPUT_PIXELS_MAX and video.codec != "unknown":
+        raise ImpossibleTask(
+            f"the input says that its picture is {video.width}x{video.height}, more than the {INPUT_PIXELS_MAX} pixels "
+            "that are decoded here: is it damaged?"
+        )
 
 
 def _shorter(media: MediaInfo | None, limit_s: float | None) -> bool:

@@ -99,6 +99,21 @@ def test_real_format_off_the_list_is_permanent(tmp_path: Path) -> None:
         (1, "[fatal] rtmp://h/wrong/x: Input/output error", True, TRANSIENT, "Input/output error"),
         (1, "[rtmp @ 0x1] [error] Server error: NetStream.Authenticate.Rejected", True, PERMANENT, "Authenticate"),
         (1, "[https @ 0x1] [error] HTTP error 404 Not Found", False, PERMANENT, "404"),
+        (
+            251,
+            "[tls @ 0x1] [error] x:SSL routines::certificate verify failed\n[error] I/O error",
+            False,
+            PERMANENT,
+            "SSL_C",
+        ),
+        (1, "[warning] HTTP error 403 x (media.url_hosts)\n[error] Broken pipe", False, PERMANENT, "url_hosts"),
+        (
+            1,
+            "x264 [error]: malloc of size 9 failed\n[error] Error while opening encoder",
+            False,
+            TRANSIENT,
+            "memory_bytes",
+        ),
         (1, "[https @ 0x1] [error] HTTP error 503 Service Unavailable", False, TRANSIENT, "503"),
     ],
 )
