@@ -11,7 +11,7 @@ import zmq
 from ffrtmpd.auth import ZapDoor
 from ffrtmpd.base.logs import Logger
 from ffrtmpd.base.service import Bell
-from ffrtmpd.daemon import Daemon, Listener, read_clock
+from ffrtmpd.daemon import Daemon, read_clock
 from ffrtmpd.events import (
     Action,
     Event,
@@ -22,6 +22,7 @@ from ffrtmpd.events import (
     Side,
     TimeCame,
 )
+from ffrtmpd.listener import Listener
 from ffrtmpd.principals import Principal, Principals
 from ffrtmpd.store import StoreReadOnly
 from ffrtmpd.wire.catalogue import CLIENT_REPLIES

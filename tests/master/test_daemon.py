@@ -8,7 +8,7 @@ import pytest
 import zmq
 
 from ffrtmpd import daemon
-from ffrtmpd.daemon import MESSAGES_MAX, READ_ONLY_S, STALL_S, PortTaken, Received
+from ffrtmpd.daemon import MESSAGES_MAX, READ_ONLY_S, STALL_S
 from ffrtmpd.events import (
     Action,
     Event,
@@ -21,6 +21,7 @@ from ffrtmpd.events import (
     Side,
     TimeCame,
 )
+from ffrtmpd.listener import PortTaken, Received
 from ffrtmpd.store import StoreReadOnly
 from ffrtmpd.wire.catalogue import CLIENT_REPLIES, MASTER_TO_WORKER
 from ffrtmpd.wire.codec import MESSAGE_MAX, decode, encode
