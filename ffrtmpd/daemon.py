@@ -18,7 +18,6 @@ from ffrtmpd.base.service import Bell
 from ffrtmpd.events import (
     Action,
     Event,
-    GarbageCame,
     MessageCame,
     Note,
     Now,
@@ -30,25 +29,20 @@ from ffrtmpd.events import (
 )
 from ffrtmpd.listener import Listener, receive, understand
 from ffrtmpd.store import StoreReadOnly
-from ffrtmpd.wire.catalogue import PERMISSIONS, READERS
 from ffrtmpd.wire.codec import MESSAGE_MAX, Message, encode
-from ffrtmpd.wire.messages.common import Error, Problem, Reply, Request
-from ffrtmpd.wire.messages.session import Heartbeat
+from ffrtmpd.wire.messages.common import Error, Problem, Reply
 from ffrtmpd.wire.vocabulary import ErrorCode
 
 # Taken from one socket in one turn. Enough for a burst to share an fsync, few enough that a turn stays short.
 MESSAGES_MAX: Final = 512
 # Bodies held in memory at once: a thousand messages of a mebibyte each would be a gibibyte.
 BYTES_MAX: Final = 8 * MESSAGE_MAX
-# After a failed write, how long only reads and heartbeats are served before a write is tried again.
+# After a failed write, how long only what changes nothing on disk is done before a write is tried again.
 READ_ONLY_S: Final = 5.0
 # If the process itself stood still for longer than this (stopped, or a starved machine), what peers sent meanwhile is
 # still on its way through the kernel: nobody is called silent before it had as long to arrive.
 STALL_S: Final = 1.0
 POLL_MAX_MS: Final = 3_600_000
-
-# What changes nothing on disk, and so goes on while the disk takes no writes.
-_READS: Final = frozenset({Heartbeat} | {cls for cls, roles in PERMISSIONS.items() if roles is READERS})
 
 
 class Brain(Protocol):
@@ -67,7 +61,10 @@ class Brain(Protocol):
         """Return the monotonic second at which ``TimeCame`` is due, None if never."""
 
     def reload(self, now: Now, /) -> list[Action]:
-        """Make memory anew from disk after a turn that could not be committed."""
+        """Make memory what it was before a turn that could not be committed."""
+
+    def serve(self, event: Event, now: Now, /) -> list[Action]:
+        """Decide on one event, and change nothing on disk."""
 
 
 class Ledger(Protocol):
@@ -155,14 +152,13 @@ class Daemon:
     def _timeout_ms(self, now: Now) -> int | None:
         if self._lost or not self._drained:
             return 0
+        due_s = self._brain.wakeup()
+        moments = [] if due_s is None else [max(due_s, self._time_held_until_s)]
         if now.mono_s < self._read_only_until_s:
-            due_s: float | None = self._read_only_until_s
-        else:
-            due_s = self._brain.wakeup()
-        if due_s is None:
+            moments.append(self._read_only_until_s)
+        if not moments:
             return None
-        due_s = max(due_s, self._time_held_until_s)
-        return min(max(math.ceil((due_s - now.mono_s) * 1_000), 0), POLL_MAX_MS)
+        return min(max(math.ceil((min(moments) - now.mono_s) * 1_000), 0), POLL_MAX_MS)
 
     def _watch_for_stall(self, since: Now, expected_ms: int | None, now: Now) -> None:
         expected_s = math.inf if expected_ms is None else expected_ms / 1_000
@@ -207,7 +203,7 @@ class Daemon:
 
     def _decide(self, events: list[Event], now: Now) -> list[Action]:
         if now.mono_s < self._read_only_until_s:
-            return self._decide_reads(events, now)
+            return self._serve(events, now)
         actions: list[Action] = []
         try:
             self._ledger.begin()
@@ -218,32 +214,24 @@ class Daemon:
         except StoreReadOnly as error:
             self._log.error("read_only", reason=str(error), again_s=READ_ONLY_S)
             self._read_only_until_s = now.mono_s + READ_ONLY_S
-            return self._undo(now) + self._decide_reads(events, now)
+            return self._undo(now) + self._serve(events, now)
         return actions
 
     def _undo(self, now: Now) -> list[Action]:
         self._ledger.rollback()
         return self._brain.reload(now)
 
-    def _decide_reads(self, events: list[Event], now: Now) -> list[Action]:
-        """Decide on what changes nothing and refuse the rest. Workers send theirs again until it is answered."""
+    def _serve(self, events: list[Event], now: Now) -> list[Action]:
+        """Do what changes nothing on disk."""
         actions: list[Action] = []
         for event in events:
-            match event:
-                case MessageCame(peer=peer, message=message) if type(message) not in _READS:
-                    if isinstance(message, Request):
-                        actions.append(Send(peer, _read_only(message)))
-                case MessageCame() | GarbageCame() | PeerLost():
-                    try:
-                        self._ledger.begin()
-                        decided = self._brain.handle(event, now)
-                        self._ledger.commit()
-                    except StoreReadOnly:
-                        decided = self._undo(now)
-                    actions += decided
-                case TimeCame():
-                    # Time is told again as soon as its consequences can be written.
-                    continue
+            try:
+                self._ledger.begin()
+                decided = self._brain.serve(event, now)
+                self._ledger.commit()
+            except StoreReadOnly:
+                decided = self._undo(now)
+            actions += decided
         return actions
 
     # ── what is to be done ────────────────────────────────────────────────────────────────────────────────────────
@@ -288,13 +276,3 @@ def _too_large(reply: Reply, size_bytes: int) -> Error:
         hint="ask for less at once",
     )
     return Error(request_id=reply.request_id, problem=problem)
-
-
-def _read_only(request: Request) -> Error:
-    problem = Problem(
-        code=ErrorCode.READ_ONLY,
-        message="the master's disk takes no writes now; nothing was changed",
-        hint="make room on the master's disk, then try again",
-        retryable=True,
-    )
-    return Error(request_id=request.request_id, problem=problem)

@@ -42,7 +42,12 @@ class Hold:
 
 @dataclass(slots=True, kw_only=True)
 class Session:
-    """A connected worker process that has said READY. ``beat_ms``: when its last beat was sent, by its own clock."""
+    """A connected worker process that has said READY.
+
+    Attributes:
+        beat_ms: when its last beat was sent, by its own clock.
+        provisional: it began while nothing could be written, so what it showed has changed no job yet.
+    """
 
     peer: Peer
     user_id: str
@@ -50,6 +55,7 @@ class Session:
     connected_at: float
     last_heard_s: float
     beat_ms: int = -1
+    provisional: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -106,11 +112,12 @@ class Node:
 
 
 class Roster:
-    """Every node by id, and by the peer it is connected as."""
+    """Every node by id, and by the peer it is connected as; ``sessions`` are by node id."""
 
     def __init__(self) -> None:
         self._nodes: dict[str, Node] = {}
         self._by_peer: dict[Peer, Node] = {}
+        self.sessions: dict[str, Session] = {}
         self.candidates: dict[Peer, Candidate] = {}
 
     def __iter__(self) -> Iterator[Node]:
@@ -135,18 +142,19 @@ class Roster:
     def connect(self, node: Node, session: Session) -> None:
         """Give ``node`` a session, in place of any it had."""
         self.disconnect(node)
-        node.session = session
+        node.session = self.sessions[node.node_id] = session
         self._by_peer[session.peer] = node
 
     def disconnect(self, node: Node) -> None:
         """End the session of ``node``; what it holds stays until its leases end."""
         if node.session is not None:
             self._by_peer.pop(node.session.peer, None)
+            del self.sessions[node.node_id]
         node.session = None
         node.load = None
 
     def forget(self, node_id: str) -> None:
         """Remove a node from the roster."""
         node = self._nodes.pop(node_id, None)
-        if node is not None and node.session is not None:
-            self._by_peer.pop(node.session.peer, None)
+        if node is not None:
+            self.disconnect(node)
