@@ -11,13 +11,14 @@ from ffrtmp_worker.agent import Agent
 from ffrtmp_worker.events import Action, Event, MessageCame, Publish
 from ffrtmp_worker.finished import Finished, Stage
 from ffrtmp_worker.spool import Entry, Fate
-from ffrtmpd.broker import attempts, dispatch, sessions, submissions
+from ffrtmpd.broker import attempts, broker, dispatch, sessions, submissions
 from ffrtmpd.broker.cluster import Cluster
 from ffrtmpd.lifecycle import JobEvent
 from ffrtmpd.roster import Node
 from ffrtmpd.store import JobRow, NewJob, effects
 from ffrtmpd.store import store as store_module
 from ffrtmpd.store.effects import Columns
+from ffrtmpd.wire.codec import Message
 from ffrtmpd.wire.messages.session import About, Assign
 from ffrtmpd.wire.vocabulary import TERMINAL_STATES, JobState, Outcome, Phase
 from tests.simulator.disk import Disk
@@ -118,6 +119,15 @@ def _published_is_given_away() -> list[Patch]:
 
 def _stop_is_not_waited_for() -> list[Patch]:
     return [(dispatch, "_may_begin", lambda *_: True)]
+
+
+def _no_greeting_while_read_only() -> list[Patch]:
+    openings: dict[type[Message], Any] = {kind: lambda *_: None for kind in broker._OPENING_UNWRITTEN}
+    return [(broker, "_OPENING_UNWRITTEN", openings)]
+
+
+def _memory_of_a_turn_not_kept() -> list[Patch]:
+    return [(broker.Broker, "reload", lambda *_: [])]
 
 
 # ── the worker ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -245,6 +255,18 @@ MUTANTS: Final = (
         profiles=("outage",),
         caught_by=frozenset({Rule.NO_WASTE, Rule.ONE_PUBLISHER, Rule.ONE_PUSH}),
         patches=_requeue_on_restart,
+    ),
+    Mutant(
+        name="a master that cannot write greets nobody",
+        profiles=("disk",),
+        caught_by=frozenset({Rule.NO_FENCE, Rule.NO_WASTE}),
+        patches=_no_greeting_while_read_only,
+    ),
+    Mutant(
+        name="memory is not undone with its turn",
+        profiles=("disk",),
+        caught_by=frozenset({Rule.LEASED, Rule.COUNTS, Rule.STANDS, Rule.SLOTS}),
+        patches=_memory_of_a_turn_not_kept,
     ),
     Mutant(
         name="a push is not fenced",

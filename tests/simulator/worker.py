@@ -266,6 +266,8 @@ class Worker:
                 self._do(Send(LogChunk(fetch_id=request.fetch_id, missing=True)))
             case Note(_, event, fields):
                 self._referee.say(self.name, event, **fields)
+                if event == "push_fenced":
+                    self._referee.fenced(self.name, fields["job"])
             case Quit():
                 # The real shell lets the helper thread finish what it has been given.
                 self.disk.finish()
