@@ -45,7 +45,12 @@ class Hold:
 
 @dataclass(slots=True, kw_only=True)
 class Session:
-    """A connected worker process that has said READY. ``beat_ms``: when its last beat was sent, by its own clock."""
+    """A connected worker process that has said READY.
+
+    Attributes:
+        beat_ms: when its last beat was sent, by its own clock.
+        provisional: it began while nothing could be written, so what it showed has changed no job yet.
+    """
 
     peer: Peer
     user_id: str
@@ -53,6 +58,7 @@ class Session:
     connected_at: float
     last_heard_s: float
     beat_ms: int = -1
+    provisional: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -128,7 +134,8 @@ class Node:
 class Roster:
     """Every node by id, by the peer it is connected as, and by what it can run while it takes jobs.
 
-    Whoever changes what decides about that (session, slots, holds, drain, load) calls ``changed``.
+    ``sessions`` are by node id. Whoever changes what decides about taking jobs (session, slots, holds, drain, load)
+    calls ``changed``.
     """
 
     def __init__(self) -> None:
@@ -136,6 +143,7 @@ class Roster:
         self._by_peer: dict[Peer, Node] = {}
         self._free: dict[Ability, Ranking[str, Rank]] = {}
         self._free_as: dict[str, Ability] = {}
+        self.sessions: dict[str, Session] = {}
         self.candidates: dict[Peer, Candidate] = {}
 
     def __iter__(self) -> Iterator[Node]:
@@ -160,7 +168,7 @@ class Roster:
     def connect(self, node: Node, session: Session) -> None:
         """Give ``node`` a session, in place of any it had."""
         self.disconnect(node)
-        node.session = session
+        node.session = self.sessions[node.node_id] = session
         self._by_peer[session.peer] = node
         self.changed(node)
 
@@ -168,6 +176,7 @@ class Roster:
         """End the session of ``node``; what it holds stays until its leases end."""
         if node.session is not None:
             self._by_peer.pop(node.session.peer, None)
+            del self.sessions[node.node_id]
         node.session = None
         node.load = None
         self.changed(node)

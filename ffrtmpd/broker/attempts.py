@@ -62,8 +62,12 @@ def progress(cluster: Cluster, message: ProgressReport, node: Node) -> None:
         return
     if row.state is JobState.ASSIGNED:
         row = _begin(cluster, row, None)
-    live = cluster.live.setdefault(row.seq, Live())
-    live.phase, live.progress = message.phase, _onward(live.progress, message.progress)
+    _keep_progress(cluster, message, row)
+
+
+def _keep_progress(cluster: Cluster, message: ProgressReport, row: JobRow) -> None:
+    live = cluster.live.get(row.seq)
+    cluster.live[row.seq] = Live(message.phase, _onward(live.progress if live else None, message.progress))
     cluster.journal.touch(row.seq)
 
 
@@ -106,7 +110,8 @@ def _encoded(cluster: Cluster, message: Result, node: Node, row: JobRow) -> None
             _complete(cluster, message, node, row)
             return
         row = _keep_report(cluster, row, message.report, phase=Phase.PUBLISHING)
-        cluster.live.setdefault(row.seq, Live()).phase = Phase.PUBLISHING
+        live = cluster.live.get(row.seq)
+        cluster.live[row.seq] = Live(Phase.PUBLISHING, live.progress if live else None)
         cluster.journal.touch(row.seq)
     cluster.tell(node, Commit(job_id=message.job_id, attempt=message.attempt, token=message.token))
 
@@ -186,6 +191,16 @@ def back_off(cluster: Cluster, failures: int) -> float:
         wait_s = min(wait_s * 2, settings.back_off_max_s)
     spread = int.from_bytes(cluster.random_bytes(2)) / 0xFFFF
     return min(wait_s, settings.back_off_max_s) * (1 + JITTER * spread)
+
+
+def unwritten(cluster: Cluster, message: About, node: Node) -> None:
+    """Take of a message what no disk is needed for: it renews the lease, and tells how far the run is.
+
+    Whatever it would change is said again by the worker, or shown by its next message.
+    """
+    row = _holder(cluster, message, node)
+    if row is not None and row.state is not JobState.ASSIGNED and isinstance(message, ProgressReport):
+        _keep_progress(cluster, message, row)
 
 
 # ── who speaks ────────────────────────────────────────────────────────────────────────────────────────────────────

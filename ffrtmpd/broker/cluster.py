@@ -54,7 +54,7 @@ class Refusal(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """A client that waits for a node to send a piece of a log."""
+    """A client that waits, until ``until_s``, for a node to send a piece of a log."""
 
     peer: Peer
     role: Role
@@ -62,9 +62,10 @@ class Fetch:
     job_id: str
     attempt: int
     node_id: str
+    until_s: float
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Live:
     """What a running attempt last said of itself. Kept in memory: losing it with the master loses nothing."""
 
@@ -105,6 +106,8 @@ class Cluster:
         self.queued: dict[str, int] = {}
         self.live: dict[int, Live] = {}
         self.resuming: dict[int, str] = {}
+        # Nodes of which a restart shall know more than is on disk; written at the end of the turn.
+        self.unsaved: set[str] = set()
         # Forgotten with each event, since it may change the roster.
         self.reasons: dict[str, Why | None] = {}
         # Jobs with side effects by the number of their runs that were told to stop and may not have yet.
@@ -298,6 +301,10 @@ class Cluster:
             started=shown.started,
             dropped=why,
         )
+        self.wait_for_stop(node, held)
+
+    def wait_for_stop(self, node: Node, held: Hold) -> None:
+        """Count a dropped run until its node shows that it has ended, or its lease has."""
         self._put(node, held)
         self._stops(held, 1)
 

@@ -2,7 +2,6 @@
 
 import math
 
-from ffrtmpd.broker import sessions
 from ffrtmpd.broker.cluster import Cluster, Refusal
 from ffrtmpd.broker.paging import that_fit
 from ffrtmpd.events import Peer
@@ -83,7 +82,7 @@ def drain(cluster: Cluster, request: DrainNode, by: Principal, peer: Peer) -> Me
         cluster.timers.drop(("drain", node.node_id))
     else:
         cluster.timers.set(("drain", node.node_id), cluster.now.mono_s + request.deadline_s)
-    sessions.save(cluster, node)
+    cluster.unsaved.add(node.node_id)
     cluster.note("info", "node_draining", node=node.node_id, by=by.name, deadline_s=request.deadline_s)
     return NodeReply(request_id=request.request_id, node=view(node))
 
@@ -96,7 +95,7 @@ def undrain(cluster: Cluster, request: UndrainNode, by: Principal, peer: Peer) -
     node.draining, node.drain_until = False, None
     cluster.roster.changed(node)
     cluster.timers.drop(("drain", node.node_id))
-    sessions.save(cluster, node)
+    cluster.unsaved.add(node.node_id)
     cluster.note("info", "node_undrained", node=node.node_id, by=by.name)
     return NodeReply(request_id=request.request_id, node=view(node))
 

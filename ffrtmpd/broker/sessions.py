@@ -105,10 +105,35 @@ def hello(cluster: Cluster, message: Hello, by: Principal, peer: Peer, address: 
 
 def ready(cluster: Cluster, message: Ready, by: Principal, peer: Peer, address: str) -> None:
     """Begin the session and make what the worker runs and what the master believes one."""
+    node = _begin(cluster, message, by, peer)
+    if node is not None:
+        _reconcile(cluster, node, message)
+        _note_online(cluster, node)
+
+
+def ready_unwritten(cluster: Cluster, message: Ready, by: Principal, peer: Peer, address: str) -> None:
+    """Begin a session while nothing can be written: its beats are answered, its inventory is asked for again later."""
+    node = _begin(cluster, message, by, peer)
+    if node is not None and node.session is not None:
+        node.session.provisional = True
+        _note_online(cluster, node)
+
+
+def confirm(cluster: Cluster) -> None:
+    """Writes are tried again: ask the nodes that came meanwhile what they run now."""
+    for node in [node for node in cluster.roster if node.session is not None and node.session.provisional]:
+        cluster.tell(node, Reset())
+        cluster.roster.disconnect(node)
+        cluster.timers.drop(("silence", node.node_id))
+        # Something to write, so that the word goes out only if writes work.
+        cluster.unsaved.add(node.node_id)
+
+
+def _begin(cluster: Cluster, message: Ready, by: Principal, peer: Peer) -> Node | None:
     candidate = cluster.roster.candidates.get(peer)
     if candidate is None or candidate.nonce != message.nonce:
         cluster.send(peer, Reset())
-        return
+        return None
     del cluster.roster.candidates[peer]
     node = cluster.roster.get_or_add(candidate.node_id)
     _replace_session(cluster, node, peer, candidate)
@@ -129,8 +154,11 @@ def ready(cluster: Cluster, message: Ready, by: Principal, peer: Peer, address: 
         ),
     )
     cluster.timers.set(("silence", node.node_id), now.mono_s + cluster.settings.silent_s)
-    save(cluster, node)
-    _reconcile(cluster, node, message)
+    cluster.unsaved.add(node.node_id)
+    return node
+
+
+def _note_online(cluster: Cluster, node: Node) -> None:
     cluster.note(
         "info",
         "node_online",
@@ -138,7 +166,7 @@ def ready(cluster: Cluster, message: Ready, by: Principal, peer: Peer, address: 
         address=node.address,
         slots=node.slots,
         holds=len(node.holds),
-        encoders=",".join(node.hardware.encoders),
+        encoders=",".join(node.hardware.encoders) if node.hardware else None,
     )
 
 
@@ -151,20 +179,24 @@ def _replace_session(cluster: Cluster, node: Node, peer: Peer, candidate: Candid
     cluster.send(old.peer, Reset())
 
 
-def save(cluster: Cluster, node: Node) -> None:
-    """Write what a restart shall still know of a node."""
-    cluster.store.save_node(
-        NodeRow(
-            node_id=node.node_id,
-            address=node.address,
-            hardware=node.hardware,
-            slots=node.slots,
-            draining=node.draining,
-            drain_until=node.drain_until,
-            first_seen_at=node.first_seen_at,
-            last_seen_at=node.last_seen_at,
-        )
-    )
+def save(cluster: Cluster) -> None:
+    """Write what a restart shall still know of the nodes that have changed."""
+    for node_id in sorted(cluster.unsaved):
+        node = cluster.roster.get(node_id)
+        if node is not None:
+            cluster.store.save_node(
+                NodeRow(
+                    node_id=node.node_id,
+                    address=node.address,
+                    hardware=node.hardware,
+                    slots=node.slots,
+                    draining=node.draining,
+                    drain_until=node.drain_until,
+                    first_seen_at=node.first_seen_at,
+                    last_seen_at=node.last_seen_at,
+                )
+            )
+    cluster.unsaved.clear()
 
 
 def _reconcile(cluster: Cluster, node: Node, message: Ready) -> None:
@@ -198,9 +230,14 @@ def _owner(cluster: Cluster, node: Node, held: Held) -> JobRow | None:
     row = None if seq is None else cluster.store.job(seq)
     if row is None or row.attempt != held.attempt:
         return None
-    if row.state is JobState.QUEUED and (row.lost_node, row.lost_token) == (node.node_id, held.token):
+    if _lost(row, node, held):
         return cluster.move(row, JobEvent.ADOPT, why=f"{node.node_id} is back with the run alive")
     return row if (row.node_id, row.token) == (node.node_id, held.token) else None
+
+
+def _lost(row: JobRow, node: Node, held: Held) -> bool:
+    """Tell whether this very attempt held the job when its node was lost, and nobody has it since."""
+    return row.state is JobState.QUEUED and (row.lost_node, row.lost_token) == (node.node_id, held.token)
 
 
 def adopt(cluster: Cluster, node: Node, held: Held) -> Hold | None:
@@ -221,12 +258,15 @@ def adopt(cluster: Cluster, node: Node, held: Held) -> Hold | None:
 
 def _stop(cluster: Cluster, node: Node, held: Held) -> int | None:
     """Tell the worker to stop a run that holds no job; return the job's number if its end is waited for."""
+    seq = parse_job_ref(held.job_id)
+    row = None if seq is None else cluster.store.job(seq)
+    if row is not None and _is_provisional(node) and _lost(row, node, held):
+        # To be adopted as soon as that can be written.
+        return None
     cluster.tell(
         node,
         Kill(job_id=held.job_id, attempt=held.attempt, token=held.token, reason="another attempt holds the job"),
     )
-    seq = parse_job_ref(held.job_id)
-    row = None if seq is None else cluster.store.job(seq)
     if row is None or cluster.store.node_of_attempt(row.seq, held.attempt) != node.node_id:
         return None
     if row.seq in node.holds and node.holds[row.seq].dropped is None:
@@ -294,12 +334,16 @@ def _missed(cluster: Cluster, node: Node, hold: Hold) -> None:
         cluster.tell(node, kill(hold, job_id(hold.seq)))
     elif row is None or row.token != hold.token or row.node_id != node.node_id:
         cluster.release(node, hold.seq)
-    elif row.state is JobState.ASSIGNED:
+    elif row.state is JobState.ASSIGNED and not _is_provisional(node):
         # The worker counts the lease from the assignment that reaches it.
         hold.unseen = 0
         hold.lease_until_s = cluster.now.mono_s + hold.lease_s
         cluster.tell(node, cluster.assignment(row))
     # A processing attempt that a beat omits has finished, and its result is on the way; else its lease ends.
+
+
+def _is_provisional(node: Node) -> bool:
+    return node.session is not None and node.session.provisional
 
 
 # ── going ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -318,11 +362,16 @@ def bye(cluster: Cluster, message: Bye, node: Node) -> None:
     offline(cluster, node, why="stopped")
 
 
+def bye_unwritten(cluster: Cluster, message: Bye, node: Node) -> None:
+    """The worker ends while nothing can be written: what it ran is given away when its leases end."""
+    offline(cluster, node, why="stopped")
+
+
 def offline(cluster: Cluster, node: Node, *, why: str) -> None:
     """End the session; leases run on."""
     cluster.roster.disconnect(node)
     cluster.timers.drop(("silence", node.node_id))
-    save(cluster, node)
+    cluster.unsaved.add(node.node_id)
     cluster.note("warning", "node_offline", node=node.node_id, why=why, holds=len(node.holds))
 
 

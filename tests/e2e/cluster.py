@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -157,8 +157,9 @@ class Cluster:
         media = f'[media]\ninput_roots = ["{self.media}"]\noutput_root = "{self.media}"\n'
         (self.folder / f"{name}.toml").write_text(media + settings)
 
-    def start_worker(self, name: str, *, slots: int = 1, fault: str = "") -> Program:
-        argv = [str(BIN / "ffrtmp-worker"), "run", "--state", str(self.state(name)), "--slots", str(slots)]
+    def start_worker(self, name: str, *, slots: int = 1, fault: str = "", inside: Sequence[str] = ()) -> Program:
+        """Start an enrolled worker. ``inside`` begins its command line: what it shall run in."""
+        argv = [*inside, str(BIN / "ffrtmp-worker"), "run", "--state", str(self.state(name)), "--slots", str(slots)]
         argv += ["--config", str(self.folder / f"{name}.toml")]
         worker = self.workers[name] = Program(argv, self.folder / f"{name}.log", self._env(fault))
         wait_until(lambda: self.node(name)["status"] in ("active", "busy"), dump=self.dump)

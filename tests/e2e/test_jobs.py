@@ -248,7 +248,7 @@ def test_live_push_arrives_at_an_ingest(house: Cluster, ffmpeg: str, tmp_path: P
     ]
     ingest = subprocess.Popen(argv, stderr=subprocess.PIPE)
     try:
-        wait_until(lambda: listens(port), dump=house.dump)
+        wait_until(lambda: listens(port, ingest.pid), dump=house.dump)
         job = house.submit(
             "480p30-h264", "--duration", "3", "--queue", "live", "--output-mode", "rtmp", "--output", url
         )

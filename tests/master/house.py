@@ -1,16 +1,18 @@
 """A master without sockets: the real broker on the real store in memory, with a clock that is set by hand."""
 
 import itertools
+from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ffrtmpd.broker.broker import Broker
 from ffrtmpd.broker.settings import BrokerSettings
+from ffrtmpd.daemon import READ_ONLY_S
 from ffrtmpd.events import Action, Event, MessageCame, Now, Peer, PeerLost, Send, Side, TimeCame
 from ffrtmpd.principals import Principal, Principals
 from ffrtmpd.roster import Ability, Rank, Roster
 from ffrtmpd.scenario import load_scenarios
-from ffrtmpd.store import JobRow, Store, parse_job_ref
+from ffrtmpd.store import JobRow, Store, StoreReadOnly, parse_job_ref
 from ffrtmpd.wire.codec import Message
 from ffrtmpd.wire.curve import new_key_pair
 from ffrtmpd.wire.media import PROBED_AS
@@ -69,6 +71,13 @@ def free_now(roster: Roster) -> Free:
     return {node.node_id: (node.ability, node.rank) for node in roster if node.ability and node.takes_jobs}
 
 
+class Full(Enum):
+    """When a full disk is noticed: before anything of the turn was decided, or after all of it was."""
+
+    AT_THE_FIRST_WRITE = "at the first write"
+    AT_THE_COMMIT = "at the commit"
+
+
 class House:
     """The master, its clock, and everything it has sent."""
 
@@ -77,6 +86,8 @@ class House:
         self.store = Store.open(None)
         self.now_s = 1_000.0
         self.sent: list[Send] = []
+        self.full: Full | None = None
+        self.read_only_until_s = 0.0
         self._numbers = itertools.count(1)
         for name in ("ops", "root", "eyes"):
             role = {"ops": Role.OPERATOR, "root": Role.ADMIN, "eyes": Role.VIEWER}[name]
@@ -110,11 +121,41 @@ class House:
         self.sent.extend(action for action in actions if isinstance(action, Send))
 
     def turn(self, *events: Event) -> None:
+        """Take a turn as the daemon does, on a disk that may be full."""
+        if self.now_s < self.read_only_until_s:
+            self._serve(events)
+            return
+        try:
+            actions = self._decide(events)
+        except StoreReadOnly:
+            self.read_only_until_s = self.now_s + READ_ONLY_S
+            self.store.rollback()
+            self._keep(self.broker.reload(self.now))
+            self._serve(events)
+        else:
+            self._keep(actions)
+
+    def _decide(self, events: tuple[Event, ...]) -> list[Action]:
+        connection = self.store._database.connection
+        connection.execute(f"PRAGMA query_only = {self.full is Full.AT_THE_FIRST_WRITE}")
         self.store.begin()
-        for event in events:
-            self._keep(self.broker.handle(event, self.now))
-        self._keep(self.broker.settle(self.now))
+        actions = [action for event in events for action in self.broker.handle(event, self.now)]
+        actions += self.broker.settle(self.now)
+        if self.full is Full.AT_THE_COMMIT and connection.in_transaction:
+            raise StoreReadOnly("the disk is full")
         self.store.commit()
+        self._check_free()
+        return actions
+
+    def _serve(self, events: tuple[Event, ...]) -> None:
+        for event in events:
+            self.store.begin()
+            self._keep(self.broker.serve(event, self.now))
+            assert not self.store._database.connection.in_transaction, f"{event} wrote"
+            self.store.commit()
+        self._check_free()
+
+    def _check_free(self) -> None:
         roster = self.broker.cluster.roster
         assert listed_as_free(roster) == free_now(roster)
 

@@ -13,11 +13,9 @@ from ffrtmpd.daemon import READ_ONLY_S, STALL_S
 from ffrtmpd.events import Action, Event, MessageCame, Note, Now, Peer, PeerLost, Send, Side, TimeCame
 from ffrtmpd.principals import Principal, Principals
 from ffrtmpd.scenario import Scenarios, load_scenarios
-from ffrtmpd.store import Store
+from ffrtmpd.store import Store, StoreReadOnly
 from ffrtmpd.wire.codec import Message
-from ffrtmpd.wire.messages.common import Error, Problem, Request
-from ffrtmpd.wire.messages.session import Heartbeat
-from ffrtmpd.wire.vocabulary import ErrorCode, Role
+from ffrtmpd.wire.vocabulary import Role
 from tests.simulator.clockwork import Alarm, Clockwork
 from tests.simulator.network import Connection, Network
 from tests.simulator.plan import CrashPoint, Plan
@@ -54,6 +52,7 @@ class Master:
         self.broker: Broker | None = None
         self.users: dict[str, str] = {}
         self.disk_full = False
+        self._disk_random = Random(f"disk {plan.seed}")
         self.wall_jump_s = 0.0
         self._zero_s = random.random() * 1e5
         self._doom: CrashPoint | None = None
@@ -245,12 +244,16 @@ class Master:
             return
         self._referee.committed()
         self._referee.check_roster(self.broker.cluster.roster)
+        self._referee.check_queued(self.broker.cluster.queued, self.store.ready_classes())
         due_s = self.broker.wakeup()
         if self._lost:
             self._alarm.by(self._clock.now_s)
-        elif due_s is not None:
-            due_s = max(due_s, self._time_held_until_s, self._read_only_until_s)
-            self._alarm.by(due_s - self._zero_s + 0.0005)
+            return
+        moments = [] if due_s is None else [max(due_s, self._time_held_until_s)]
+        if self.now.mono_s < self._read_only_until_s:
+            moments.append(self._read_only_until_s)
+        if moments:
+            self._alarm.by(min(moments) - self._zero_s + 0.0005)
 
     def _collect(self, broker: Broker, now: Now) -> list[Event]:
         lost, self._lost = self._lost, []
@@ -267,38 +270,42 @@ class Master:
 
     def _decide(self, broker: Broker, events: list[Event], now: Now) -> list[Action]:
         if now.mono_s < self._read_only_until_s:
-            return self._decide_reads(broker, events, now)
+            return self._serve(broker, events, now)
         self.store.begin()
         actions: list[Action] = []
-        for event in events:
-            actions += broker.handle(event, now)
-        actions += broker.settle(now)
-        if self.disk_full and self.writes:
+        # Some disks are full at the first write, others at the commit.
+        self._refuse_writes(self.disk_full and self._disk_random.random() < 0.5)
+        try:
+            for event in events:
+                actions += broker.handle(event, now)
+            actions += broker.settle(now)
+            self._refuse_commit()
+        except StoreReadOnly:
             self._referee.say("master", "cannot commit")
             self._read_only_until_s = now.mono_s + READ_ONLY_S
             self.store.rollback()
-            return broker.reload(now) + self._decide_reads(broker, events, now)
+            return broker.reload(now) + self._serve(broker, events, now)
+        finally:
+            self._refuse_writes(False)
         return actions
 
-    def _decide_reads(self, broker: Broker, events: list[Event], now: Now) -> list[Action]:
-        """As the real shell: beats are answered, writes refused, and time stands still."""
+    def _refuse_commit(self) -> None:
+        if self.disk_full and self.writes:
+            raise StoreReadOnly("the disk is full")
+
+    def _refuse_writes(self, refused: bool) -> None:
+        if not self.writes:
+            self.store._database.connection.execute(f"PRAGMA query_only = {refused}")
+
+    def _serve(self, broker: Broker, events: list[Event], now: Now) -> list[Action]:
+        """As the real shell: each event by itself, and none may write."""
         actions: list[Action] = []
         for event in events:
-            match event:
-                case MessageCame(peer=peer, message=Request(request_id=request_id)):
-                    problem = Problem(code=ErrorCode.READ_ONLY, message="the disk is full", retryable=True)
-                    actions.append(Send(peer, Error(request_id=request_id, problem=problem)))
-                case MessageCame(message=Heartbeat()) | PeerLost():
-                    self.store.begin()
-                    decided = broker.handle(event, now)
-                    if self.disk_full and self.writes:
-                        self.store.rollback()
-                        decided = broker.reload(now)
-                    else:
-                        self.store.commit()
-                    actions += decided
-                case _:
-                    continue
+            self.store.begin()
+            actions += broker.serve(event, now)
+            if self.writes:
+                raise RuntimeError(f"{event} writes while nothing can be written")
+            self.store.commit()
         return actions
 
     def _conclude(self, actions: list[Action]) -> None:

@@ -12,13 +12,14 @@ from ffrtmp_worker.attempt import Attempt
 from ffrtmp_worker.events import Action, Event, MessageCame, Publish
 from ffrtmp_worker.finished import Finished, Stage
 from ffrtmp_worker.spool import Entry, Fate
-from ffrtmpd.broker import attempts, dispatch, sessions, submissions
+from ffrtmpd.broker import attempts, broker, dispatch, sessions, submissions
 from ffrtmpd.broker.cluster import Cluster
 from ffrtmpd.lifecycle import JobEvent
 from ffrtmpd.roster import Node
 from ffrtmpd.store import JobRow, NewJob, Store, effects
 from ffrtmpd.store import store as store_module
 from ffrtmpd.store.effects import Columns
+from ffrtmpd.wire.codec import Message
 from ffrtmpd.wire.messages.session import About, Assign
 from ffrtmpd.wire.vocabulary import TERMINAL_STATES, JobState, Outcome, Phase
 from tests.simulator.disk import Disk
@@ -131,6 +132,15 @@ def _terms_of_an_earlier_life_are_forgotten() -> list[Patch]:
         kept[id(self)] = lease_s
 
     return [(Store, "keep_longest_lease", keep), (Store, "longest_lease", lambda self: kept.get(id(self), 0.0))]
+
+
+def _no_greeting_while_read_only() -> list[Patch]:
+    openings: dict[type[Message], Any] = {kind: lambda *_: None for kind in broker._OPENING_UNWRITTEN}
+    return [(broker, "_OPENING_UNWRITTEN", openings)]
+
+
+def _memory_of_a_turn_not_kept() -> list[Patch]:
+    return [(broker.Broker, "reload", lambda *_: [])]
 
 
 # ── the worker ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -266,6 +276,18 @@ MUTANTS: Final = (
         profiles=("outage",),
         caught_by=frozenset({Rule.NO_WASTE, Rule.ONE_PUBLISHER, Rule.ONE_PUSH}),
         patches=_requeue_on_restart,
+    ),
+    Mutant(
+        name="a master that cannot write greets nobody",
+        profiles=("disk",),
+        caught_by=frozenset({Rule.NO_FENCE, Rule.NO_WASTE}),
+        patches=_no_greeting_while_read_only,
+    ),
+    Mutant(
+        name="memory is not undone with its turn",
+        profiles=("disk",),
+        caught_by=frozenset({Rule.LEASED, Rule.COUNTS, Rule.STANDS, Rule.SLOTS}),
+        patches=_memory_of_a_turn_not_kept,
     ),
     Mutant(
         name="a push is not fenced",

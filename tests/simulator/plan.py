@@ -150,6 +150,7 @@ PROFILES: Final = (
     "keys",
     "twins",
     "settings",
+    "disk",
 )
 
 _WORKER_FAULTS: Final = (
@@ -226,6 +227,8 @@ def _plan_of(seed: int, profile: str | None) -> Plan:
         return _uplink(seed, random, coded)
     if chosen == "settings":
         return _settings(seed, random, coded)
+    if chosen == "disk":
+        return _disk(seed, random, slots, coded)
     pushes = chosen == "push"
     faults = _FAULTS.get(chosen, (*_WORKER_FAULTS, *_MASTER_FAULTS))
     return Plan(
@@ -284,6 +287,37 @@ def _outage(seed: int, random: Random, slots: tuple[int, ...], coded: bool) -> P
         fence_s=10.0,
         give_away_s=15.0,
         lost_after_s=25.0,
+        coded=coded,
+        thrifty=True,
+    )
+
+
+def _disk(seed: int, random: Random, slots: tuple[int, ...], coded: bool) -> Plan:
+    """Only the master's disk is full, for longer than any fence and any lease, while connections break now and then."""
+    names = tuple(f"w{number}" for number in range(1, len(slots) + 1))
+    mishaps = []
+    at_s = random.uniform(1.0, 12.0)
+    while at_s < _LAST_FAULT_S:
+        lasts_s = random.choice((2.0, 20.0, 60.0)) * random.uniform(0.2, 1.2)
+        mishaps.append(Mishap(at_s=at_s, fault=Fault.MASTER_DISK_FULL, target=MASTER, lasts_s=lasts_s))
+        breaks = random.choice((0, 0, 1, 3))
+        moments = sorted(random.uniform(at_s, at_s + lasts_s) for _ in range(breaks))
+        mishaps += [Mishap(at_s=moment, fault=Fault.BREAK, target=random.choice(names)) for moment in moments]
+        at_s += lasts_s + random.uniform(0.5, 15.0)
+    return Plan(
+        seed=seed,
+        profile="disk",
+        slots=slots,
+        jobs=random.randint(2, 6),
+        push_share=random.choice((0.0, 0.5, 1.0)),
+        trouble_share=0.0,
+        operator_gap_s=None,
+        mishaps=tuple(mishaps),
+        chaos_s=at_s + 2.0,
+        fence_s=10.0,
+        give_away_s=15.0,
+        lost_after_s=25.0,
+        encode_s=(4.0, 25.0, 80.0),
         coded=coded,
         thrifty=True,
     )

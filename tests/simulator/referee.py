@@ -37,7 +37,8 @@ class Rule(StrEnum):
     BEGUN_ONCE = "no attempt begins twice"
     SLOTS = "a worker never runs more than its slots, nor does the master give it more"
     ONE_PUSH = "no two live runs of a job whose output has side effects"
-    NO_WASTE = "an outage of the master alone runs nothing again"
+    NO_WASTE = "an outage of the master alone, or of its disk, runs nothing again"
+    NO_FENCE = "no push is fenced while its worker and its master are well"
     ALL_TERMINAL = "every job is terminal once everything works again"
     LEASED = "whoever holds a job holds it under a lease"
     NOTHING_LEFT = "nothing is left behind: no process, no partial output, no unanswered result, no slot taken"
@@ -151,6 +152,8 @@ class Referee:
     def noted(self, node: str, event: str, fields: dict[str, object]) -> None:
         """An agent wrote a line to its log."""
         self.say(node, event, **fields)
+        if event == "push_fenced" and self._plan.profile == "disk":
+            raise self._broken(Rule.NO_FENCE, f"{fields['job']} on {node}")
         if event == "assignment_refused" and fields.get("reason") == OVERTAKEN and not self._plan.loss:
             raise self._broken(Rule.IN_ORDER, f"{node} refuses {fields['job']} attempt {fields['attempt']}")
 
@@ -347,6 +350,11 @@ class Referee:
     def nothing_left(self, what: str) -> Violation:
         """Return the violation for something left behind."""
         return self._broken(Rule.NOTHING_LEFT, what)
+
+    def check_queued(self, in_memory: dict[str, int], on_disk: dict[str, int]) -> None:
+        """Compare what waits for a slot with what is stored."""
+        if in_memory != on_disk:
+            raise self.miscounted(f"queued in memory {in_memory}, on disk {on_disk}")
 
     def miscounted(self, what: str) -> Violation:
         """Return the violation for wrong figures."""
