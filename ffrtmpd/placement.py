@@ -64,7 +64,8 @@ def cannot(need: Need, node: Node) -> Why | None:
         return Why.OFFLINE
     if need.engine is not Engine.AUTO and need.engine not in hardware.engines:
         return Why.NO_ENGINE
-    able = [ENCODERS[name] for name in hardware.encoders if name in ENCODERS]
+    proved = [ENCODERS[name] for name in hardware.encoders if name in ENCODERS]
+    able = [encoder for encoder in proved if need.engine in (Engine.AUTO, encoder.engine)]
     if need.encoder is not None:
         fits = any(encoder.name == need.encoder for encoder in able)
     else:

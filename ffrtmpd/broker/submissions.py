@@ -17,7 +17,7 @@ from ffrtmpd.wire.messages.common import Problem
 from ffrtmpd.wire.messages.jobs import JobSpec, Submission, Submit, SubmitResult, Submitted
 from ffrtmpd.wire.messages.session import Encode
 from ffrtmpd.wire.schema import to_plain
-from ffrtmpd.wire.vocabulary import ErrorCode, JobState, OutputMode, VmafMode
+from ffrtmpd.wire.vocabulary import Engine, ErrorCode, JobState, OutputMode, VmafMode
 
 _URL_SCHEMES = {
     OutputMode.RTMP: ("rtmp://", "rtmps://"),
@@ -90,6 +90,12 @@ def resolve(cluster: Cluster, spec: JobSpec) -> Encode:
     if spec.encoder is not None and spec.encoder not in ENCODERS:
         raise Refusal(
             ErrorCode.INVALID_ARGUMENT, f"unknown encoder {spec.encoder!r}", hint=f"known: {', '.join(ENCODERS)}"
+        )
+    if spec.encoder is not None and spec.engine not in (Engine.AUTO, ENCODERS[spec.encoder].engine):
+        raise Refusal(
+            ErrorCode.INVALID_ARGUMENT,
+            f"{spec.encoder} is an encoder of {ENCODERS[spec.encoder].engine}, and the job asks for {spec.engine}",
+            hint="drop one of the two",
         )
     if spec.require_gpu and spec.encoder is not None and ENCODERS[spec.encoder].hardware is None:
         raise Refusal(
