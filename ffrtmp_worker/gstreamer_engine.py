@@ -3,10 +3,12 @@
 import contextlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from ffrtmp_worker.encoders import AT_ONCE
 from ffrtmp_worker.failures import Failure, classify, first_line
 from ffrtmp_worker.gstreamer import ELEMENTS, NEEDED, PARSERS, pipeline, proof, refusal
 from ffrtmp_worker.process import ToolRun, ToolTimeout, run_tool
@@ -91,11 +93,11 @@ def find_gstreamer(
         return None
     encoders = _read(cache, found)
     if encoders is None:
-        answers = {
-            name: _works(command(python, "run", proof(name)), surroundings, run)
-            for name, parser in PARSERS.items()
-            if name in found["elements"] and parser in found["elements"]
-        }
+        names = [name for name, parser in PARSERS.items() if {name, parser} <= set(found["elements"])]
+        commands = [command(python, "run", proof(name)) for name in names]
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            worked = list(pool.map(lambda argv: _works(argv, surroundings, run), commands))
+        answers = dict(zip(names, worked, strict=True))
         encoders = tuple(name for name in ENCODERS if answers.get(name))
         if cache is not None and None not in answers.values():
             _write(cache, found, encoders)
