@@ -18,6 +18,8 @@ AUDIO_BITRATE: Final = 128_000
 SECOND_NS: Final = 1_000_000_000
 # Enough that decoder and encoder work side by side; a raw 4K picture takes 12 MB.
 RAW_FRAMES: Final = 4
+# Five seconds: a picture's encoder looks further ahead than a decoder's own queues reach.
+RAW_SOUND_BYTES: Final = 1 << 20
 # A muxer waits for its slowest stream: what the others have ready meanwhile lies here, some minutes of sound.
 READY_BYTES: Final = 16 << 20
 
@@ -45,7 +47,7 @@ SINKS: Final = {"rtmp": "rtmp2sink", "rtmps": "rtmp2sink", "srt": "srtsink"}
 # Without these there is no engine.
 NEEDED: Final = (
     "filesrc", "filesink", "decodebin", "queue", "videoconvert", "videoscale", "videorate", "capsfilter",
-    "audioconvert", "audioresample", "audiorate", "videotestsrc", "audiotestsrc",
+    "identity", "audioconvert", "audioresample", "audiorate", "videotestsrc", "audiotestsrc",
 )  # fmt: skip
 # All that may be asked for; a node may lack some.
 ELEMENTS: Final = (
@@ -92,8 +94,6 @@ def refusal(task: Task, elements: Collection[str]) -> str | None:
         return f"{task.encoder.name} is no encoder of it"
     if not task.lavfi and not task.source.startswith(FILE_PREFIX):
         return "it reads files and generated sources, no URLs"
-    if task.loop:
-        return "it does not play a source more than once"
     if task.live and scheme_of(task.target) not in SINKS:
         return f"it pushes to {', '.join(SINKS)} URLs alone"
     lacking = sorted(_graph(task, elements).factories() - set(elements))
@@ -110,6 +110,7 @@ def pipeline(task: Task, elements: Collection[str]) -> dict[str, Any]:
         "links": graph.links,
         "decode": {} if task.lavfi else {kind: f"{kind}-decoded" for kind in kinds},
         "demuxers": DEMUXERS,
+        "loop": task.loop,
         "cuts": {kind: f"{kind}-caps" for kind in kinds},
         "counted": {kind: f"{kind}-parser" for kind in kinds},
         "limit_frames": None if task.limit_s is None or task.rate is None else round(task.limit_s * task.rate),
@@ -135,6 +136,7 @@ def proof(encoder: str) -> dict[str, Any]:
         "links": graph.links,
         "decode": {},
         "demuxers": (),
+        "loop": False,
         "cuts": {"video": "video-caps"},
         "counted": {"video": "video-parser"},
         "limit_frames": None,
@@ -176,10 +178,16 @@ def _picture(graph: _Graph, task: Task) -> None:
 
 def _picture_source(graph: _Graph, task: Task, shape: str) -> str:
     if not task.lavfi:
-        return graph.add("video-decoded", "queue", max_size_buffers=RAW_FRAMES, max_size_bytes=0, max_size_time=0)
+        decoded = graph.add("video-decoded", "queue", max_size_buffers=RAW_FRAMES, max_size_bytes=0, max_size_time=0)
+        return _once(graph, task, decoded, "video-once")
     # Bars that move, and a corner of noise.
     moving = graph.add("source", "videotestsrc", is_live=task.live, horizontal_speed=4)
     return graph.chain(moving, graph.add("source-caps", "capsfilter", caps=f"video/x-raw,{shape}"))
+
+
+def _once(graph: _Graph, task: Task, last: str, name: str) -> str:
+    """Make one stream with rising times of a source that is played again and again."""
+    return graph.chain(last, graph.add(name, "identity", single_segment=True)) if task.loop else last
 
 
 def _sound(graph: _Graph, task: Task, elements: Collection[str]) -> None:
@@ -188,7 +196,8 @@ def _sound(graph: _Graph, task: Task, elements: Collection[str]) -> None:
     if task.lavfi:
         first = graph.add("tone", "audiotestsrc", is_live=task.live, freq=440.0, volume=0.125)
     else:
-        first = graph.add("audio-decoded", "queue", max_size_buffers=0, max_size_bytes=READY_BYTES, max_size_time=0)
+        queue = graph.add("audio-decoded", "queue", max_size_buffers=0, max_size_bytes=RAW_SOUND_BYTES, max_size_time=0)
+        first = _once(graph, task, queue, "audio-once")
     graph.chain(
         first,
         graph.add("audio-convert", "audioconvert"),

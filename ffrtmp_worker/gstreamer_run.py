@@ -65,15 +65,15 @@ class Cut:
         self._pad = pad
         self._left = frames
         self._limit_ns = limit_ns
-        self._done = False
+        self.done = False
         self.asked = False
         pad.add_probe(Gst.PadProbeType.BUFFER, self._look)
 
     def _look(self, pad: Any, info: Any) -> Any:
-        if self._done:
+        if self.done:
             return Gst.PadProbeReturn.DROP
         if self.asked or self._left == 0 or self._is_beyond(info.get_buffer()):
-            self._done = True
+            self.done = True
             pad.push_event(Gst.Event.new_eos())
             return Gst.PadProbeReturn.DROP
         if self._left is not None:
@@ -139,6 +139,7 @@ class Run:
         self._signaled = False
         self._code: int | None = None
         self._awaited: dict[str, str] = {}
+        self._held: list[tuple[Any, int]] = []
         self._began = time.monotonic()
         # Before anything may block: the default action would leave a file without an end.
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -207,17 +208,34 @@ class Run:
         name = self._awaited.pop(kind, None)
         if name is not None:
             pad.link(self._elements[name].get_static_pad("sink"))
+            if self._plan["loop"]:
+                # Nothing may reach an encoder before the seek that throws away what came first.
+                held = pad.add_probe(Gst.PadProbeType.BLOCK_DOWNSTREAM, lambda *_: Gst.PadProbeReturn.OK)
+                self._held.append((pad, held))
 
     def _all_decoded(self, _decoder: Any) -> None:
         if self._awaited:
             lacking = " and ".join(self._awaited)
             GLib.idle_add(self._fail, EXIT_DATA, f"the input has no {lacking} that can be decoded")
+        elif self._plan["loop"]:
+            GLib.idle_add(self._play, Gst.SeekFlags.SEGMENT | Gst.SeekFlags.FLUSH)
+
+    def _play(self, flags: Any) -> bool:
+        """Play the source from its start to its end, after which it says so instead of ending the streams."""
+        decoder, start, end = self._elements["decoder"], Gst.SeekType.SET, Gst.SeekType.NONE
+        if not all(cut.done for cut in self._cuts) and not decoder.seek(1.0, Gst.Format.TIME, flags, start, 0, end, -1):
+            return self._fail(EXIT_DATA, "the input cannot be played from its start again")
+        for pad, held in self._held:
+            pad.remove_probe(held)
+        self._held.clear()
+        return False
 
     def run(self) -> int:
         """Run it and return the exit code."""
         bus = self._pipeline.get_bus()
         bus.add_signal_watch()
         bus.connect("message::eos", lambda *_: self._finish(0))
+        bus.connect("message::segment-done", lambda *_: self._play(Gst.SeekFlags.SEGMENT))
         bus.connect("message::error", self._error)
         bus.connect("message::warning", self._warning)
         # Whatever a state change finds wrong comes as a message too.

@@ -83,9 +83,8 @@ def test_push_takes_the_engine_of_lower_latency(house: Cluster, ffmpeg: str, tmp
 
 
 def test_what_the_engine_cannot_do_fails_for_good_and_says_why(house: Cluster) -> None:
-    output = house.media / "long.mp4"
-    job = house.submit("480p30-h264", "--duration", "40", "--engine", "gstreamer", "--output", str(output))
-    failed = house.wait_for(job, "failed")
-    assert "more than once" in failed["reason"]
+    arguments = ("--engine", "gstreamer", "--output-mode", "stream", "--output", "http://127.0.0.1:9/put")
+    failed = house.wait_for(house.submit("480p30-h264", *arguments), "failed")
+    assert "pushes to rtmp, rtmps, srt" in failed["reason"]
     refused = house.ffrtmp("jobs", "submit", "480p30-h264", "--engine", "gstreamer", "--encoder", "libx264")
     assert (refused.returncode, "libx264 is an encoder of ffmpeg" in refused.stderr) == (2, True)

@@ -53,7 +53,13 @@ def test_rate_of_the_source_is_kept_where_none_is_known() -> None:
 
 
 def test_link_and_count_name_elements_that_are_there() -> None:
-    for made in (pipeline(task(), ELEMENTS), pipeline(push(), ELEMENTS), pipeline(task("/out/a.ts"), ELEMENTS)):
+    looped = replace(task(), loop=True)
+    for made in (
+        pipeline(looped, ELEMENTS),
+        pipeline(task(), ELEMENTS),
+        pipeline(push(), ELEMENTS),
+        pipeline(task("/out/a.ts"), ELEMENTS),
+    ):
         names = [element["name"] for element in made["elements"]]
         assert len(names) == len(set(names))
         linked = {name for link in made["links"] for name in link}
@@ -87,7 +93,6 @@ def test_name_is_a_value_and_nothing_else(name: str) -> None:
     ("made", "says"),
     [
         (replace(task(), source="http://host/a.mp4"), "no URLs"),
-        (replace(task(), loop=True), "more than once"),
         (push("http://host/put", mode=OutputMode.STREAM), "pushes to rtmp, rtmps, srt"),
         (replace(task(), encoder=ENCODERS["libx264"]), "libx264"),
     ],

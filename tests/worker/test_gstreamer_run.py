@@ -120,6 +120,41 @@ def test_limit_cuts_picture_and_sound(source: Path, tmp_path: Path) -> None:
     assert found.duration_s == pytest.approx(0.6, abs=0.05)
 
 
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+def test_short_source_is_played_again_until_the_limit(source: Path, tmp_path: Path, suffix: str) -> None:
+    short = tmp_path / f"short{suffix}"
+    media.succeed(("ffmpeg", "-v", "error", "-i", str(source), "-c:v", "copy", "-c:a", "aac", str(short)))
+    made = replace(
+        task(source, tmp_path / "a.mp4", duration_s=7.0),
+        source=f"file:{short}",
+        loop=True,
+        expected_frames=175,
+        expected_duration_s=7.0,
+    )
+    ran = run(made)
+    assert ran.exit_code == 0, ran.stderr.decode()
+    found = media.probe(made.target)
+    assert verify(made, found) == []
+    assert found.video is not None
+    assert found.video.frames == 175
+    moments = media.succeed(
+        (
+            "ffprobe",
+            "-v",
+            "error",
+            "-select_streams",
+            "v",
+            "-show_entries",
+            "frame=pts_time",
+            "-of",
+            "json",
+            made.target,
+        )
+    )
+    times = [float(frame["pts_time"]) for frame in json.loads(moments.stdout)["frames"]]
+    assert times == pytest.approx([number / 25 for number in range(175)], abs=0.001)
+
+
 def test_picture_keeps_its_shape_and_rate_goes_up(source: Path, tmp_path: Path) -> None:
     # 16:9 into a square: bars above and below.
     made = task(source, tmp_path / "a.mkv", width=144, height=144, fps=60.0)
