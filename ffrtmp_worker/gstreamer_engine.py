@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ffrtmp_worker.encoders import AT_ONCE
-from ffrtmp_worker.failures import Failure, classify, first_line
+from ffrtmp_worker.failures import EXIT_SIGNALED, Failure, classify, first_line
 from ffrtmp_worker.gstreamer import ELEMENTS, NEEDED, PARSERS, pipeline, proof, refusal
 from ffrtmp_worker.process import ToolRun, ToolTimeout, run_tool
 from ffrtmp_worker.task import Task
@@ -65,7 +65,8 @@ class GstreamerEngine:
                 failure_class=FailureClass.PERMANENT, reason=first_line(log_tail) or f"exit code {exit_code}"
             )
         # Its other codes are none of errno's.
-        return classify(exit_code if exit_code < 0 else 1, log_tail, live=live)
+        known = exit_code < 0 or exit_code == EXIT_SIGNALED
+        return classify(exit_code if known else 1, log_tail, live=live)
 
 
 def command(python: str, verb: str, document: object) -> tuple[str, ...]:

@@ -217,6 +217,8 @@ def test_one_signal_ends_it_with_a_playable_file(
         assert child.ended() == EXIT_SIGNALED
         told = blocks(child.stdout)[-1]
     assert told.end
+    said = gst.engine().classify(EXIT_SIGNALED, "[info] asked to end\n", live=False)
+    assert (said.failure_class, said.reason) == (FailureClass.TRANSIENT, "stopped by a signal")
     found = media.probe(made.target)
     assert found.video is not None
     assert found.video.frames == told.frame
