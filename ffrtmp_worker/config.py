@@ -57,6 +57,11 @@ class MediaSettings:
         None
     )
     ffprobe: Annotated[str | None, "path of ffprobe; nothing: the one in PATH, else PyAV", Size(1, 4096)] = None
+    gstreamer_python: Annotated[
+        str,
+        "a Python with PyGObject and GStreamer, the second engine; where it has neither, or empty: ffmpeg alone",
+        Size(0, 4096),
+    ] = "/usr/bin/python3"
     input_roots: Annotated[
         tuple[str, ...], "folders that jobs may read; nothing: none but generated sources and URLs", Size(0, 64)
     ] = ()
@@ -212,6 +217,16 @@ class Home:
     def idle_power(self) -> Path:
         """What the node takes when nothing runs, as learnt."""
         return self.state / "idle_power.json"
+
+    @property
+    def gstreamer_proofs(self) -> Path:
+        """Which encoders of GStreamer were proved."""
+        return self.state / "gstreamer.json"
+
+    @property
+    def gstreamer_registry(self) -> Path:
+        """What GStreamer keeps of its plugins."""
+        return self.state / "gstreamer-registry.bin"
 
     @property
     def lock(self) -> Path:

@@ -146,6 +146,11 @@ def classify(exit_code: int, log_tail: str, *, live: bool) -> Failure:
     return _by_code(exit_code, next((line for line in lines if not _EMPTY.search(line)), None))
 
 
+def first_line(log_tail: str) -> str | None:
+    """Return the first line that tells a cause, None if nothing was said."""
+    return next(iter(_telling(log_tail)), "")[:REASON_MAX] or None
+
+
 def classify_problems(problems: Sequence[str], log_tail: str) -> Failure:
     """Return why an output did not pass verification although its encoder ended well.
 

@@ -54,6 +54,8 @@ _OWN_SCALE: Final = {
     "libsvtav1": (_SVT_AV1, tuple(str(level) for level in range(14))),
     "libaom-av1": (_AOM, tuple(str(level) for level in range(9))),
     "libvpx-vp9": (_VP9, tuple(str(level) for level in range(9))),
+    "av1enc": (_AOM, tuple(str(level) for level in range(9))),
+    "vp9enc": (_VP9, tuple(str(level) for level in range(9))),
     "nvenc": (_NVENC, tuple(f"p{level}" for level in range(1, 8))),
     "qsv": (_QSV, ()),
 }

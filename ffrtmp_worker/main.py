@@ -21,6 +21,7 @@ from ffrtmp_worker.egress import Egress
 from ffrtmp_worker.encoders import prove, render_node
 from ffrtmp_worker.enrol import AlreadyJoined, NotAnInvitation, join
 from ffrtmp_worker.ffmpeg import environment
+from ffrtmp_worker.gstreamer_engine import GstreamerEngine, find_gstreamer
 from ffrtmp_worker.hardware import LoadMeter, read_gpus, read_hardware
 from ffrtmp_worker.limits import Limiter
 from ffrtmp_worker.link import EnrolError, Unreachable
@@ -43,8 +44,10 @@ from ffrtmpd.base.logs import Logger
 from ffrtmpd.base.service import Bell, CrashReport
 from ffrtmpd.base.settings import SettingsError
 from ffrtmpd.wire.curve import KeyFileError, KeyPair, fingerprint, is_key, make_private_folder, read_key_file
+from ffrtmpd.wire.media import ENCODERS
 from ffrtmpd.wire.messages.nodes import Hardware
 from ffrtmpd.wire.schema import to_full
+from ffrtmpd.wire.vocabulary import Engine
 
 PROGRAM: Final = "ffrtmp-worker"
 # Counting the packets of a long film reads all of it.
@@ -168,9 +171,10 @@ def _check(options: dict[str, Any]) -> int:
         fatal = error
         rows.append(("key", f"cannot be used: {error}"))
     try:
-        tools, hardware = _tools_and_hardware(settings, home)
+        tools, gstreamer, hardware = _tools_and_hardware(settings, home)
         rows += [
             ("ffmpeg", f"{tools.ffmpeg} ({tools.ffmpeg_version})"),
+            ("gstreamer", "-" if gstreamer is None else f"{gstreamer.python} ({gstreamer.version})"),
             ("probe", tools.ffprobe or "PyAV"),
             ("encoders", " ".join(hardware.encoders) or "none works"),
             ("gpus", ", ".join(gpu.name for gpu in hardware.gpus) or "-"),
@@ -259,7 +263,7 @@ def _daemon(
     mark = hashlib.sha256(f"{own.public}:{home.state.resolve()}".encode()).hexdigest()[:16]
     orphans = kill_marked(mark)
     limiter, groups = _limiter(settings, mark)
-    tools, hardware = _tools_and_hardware(settings, home)
+    tools, gstreamer, hardware = _tools_and_hardware(settings, home)
     spool = Spool(home.spool)
     notes = PartialNotes(home.partials)
     logbook = Logbook(home.logs, kept_bytes=settings.limits.logs_bytes)
@@ -272,12 +276,13 @@ def _daemon(
     closing.callback(egress.close)
     shop = Workshop(
         tools=tools,
-        encoders=hardware.encoders,
+        encoders=tuple(name for name in hardware.encoders if ENCODERS[name].engine is Engine.FFMPEG),
         places=places,
         sources=SourceCache(home.sources, settings.media.source_cache_bytes),
         render_node=render_node(),
         environment={**environment(os.environ), **egress.environment},
         room=Room(settings.limits.min_free_disk_bytes),
+        more_engines=() if gstreamer is None else (gstreamer,),
     )
     meters = _meters(settings)
     energy = Sampler(
@@ -307,6 +312,7 @@ def _daemon(
         encoders=",".join(hardware.encoders),
         ffmpeg=tools.ffmpeg_version,
         energy=meters.note,
+        gstreamer=None if gstreamer is None else gstreamer.version,
         limits=limiter.note,
         no_cgroup=_lacking(limiter) or None,
         unanswered=len(entries) or None,
@@ -380,12 +386,23 @@ def _places(settings: Settings, home: Home) -> Places:
     )
 
 
-def _tools_and_hardware(settings: Settings, home: Home) -> tuple[Tools, Hardware]:
+def _tools_and_hardware(settings: Settings, home: Home) -> tuple[Tools, GstreamerEngine | None, Hardware]:
     tools = find_tools(settings.media.ffmpeg, settings.media.ffprobe)
     gpus = read_gpus()
     make_private_folder(home.state)
     encoders = prove(tools, cache=home.proofs, driver=gpus.driver, node=render_node())
-    return tools, read_hardware(tools, encoders=encoders, gpus=gpus, program_version=__version__)
+    gstreamer = find_gstreamer(
+        settings.media.gstreamer_python,
+        environment=environment(os.environ),
+        registry=home.gstreamer_registry,
+        cache=home.gstreamer_proofs,
+    )
+    more = () if gstreamer is None else gstreamer.encoders
+    engines = (Engine.FFMPEG,) if gstreamer is None else (Engine.FFMPEG, Engine.GSTREAMER)
+    hardware = read_hardware(
+        tools, encoders=(*encoders, *more), gpus=gpus, program_version=__version__, engines=engines
+    )
+    return tools, gstreamer, hardware
 
 
 @contextmanager

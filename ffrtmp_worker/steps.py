@@ -1,4 +1,4 @@
-"""The steps of an attempt with ffmpeg: source, probe, encode, check."""
+"""The steps of an attempt: source, probe, encode, check."""
 
 import contextlib
 from collections.abc import Mapping
@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
+from ffrtmp_worker.engines import FfmpegEngine, MediaEngine, choose
 from ffrtmp_worker.failures import Failure, classify, classify_problems
-from ffrtmp_worker.ffmpeg import encode_command
 from ffrtmp_worker.places import FILE_PREFIX, PlaceError, Places
 from ffrtmp_worker.probe import ProbeError, parse_probe, probe_command, worth_counting
 from ffrtmp_worker.progress import Block, ProgressMeter, ProgressReader
@@ -34,7 +34,8 @@ LEFT_LEAST_S: Final = 0.1
 class Workshop:
     """What the attempts of a node share.
 
-    ``encoders`` were proved here; ``environment`` is the whole environment of every child; ``room`` is that on disk.
+    ``encoders`` of ffmpeg were proved here; ``environment`` is the whole environment of every child of FFmpeg's;
+    ``room`` is that on disk; ``more_engines`` stand beside ffmpeg.
     """
 
     tools: Tools
@@ -44,18 +45,26 @@ class Workshop:
     render_node: str | None
     environment: Mapping[str, str]
     room: Room = field(default_factory=Room)
+    more_engines: tuple[MediaEngine, ...] = ()
 
-    def recipe(self, assign: Assign) -> "FfmpegRecipe":
+    @property
+    def engines(self) -> tuple[MediaEngine, ...]:
+        """The engines of this node."""
+        ffmpeg = FfmpegEngine(tools=self.tools, encoders=self.encoders, environment=self.environment)
+        return (ffmpeg, *self.more_engines)
+
+    def recipe(self, assign: Assign) -> "MediaRecipe":
         """Return the steps of an assignment."""
-        return FfmpegRecipe(self, assign)
+        return MediaRecipe(self, assign)
 
 
-class FfmpegRecipe:
-    """One attempt with ffmpeg; the docstrings of ``Recipe`` say what each part is for."""
+class MediaRecipe:
+    """One attempt; the docstrings of ``Recipe`` say what each part is for."""
 
     def __init__(self, shop: Workshop, assign: Assign) -> None:
         self._shop = shop
         self._assign = assign
+        self._engine = shop.engines[0]
         self._step: StepName | None = None
         self._generated: Generated | None = None
         self._temporary: Path | None = None
@@ -83,13 +92,13 @@ class FfmpegRecipe:
 
     @property
     def engine(self) -> Engine:
-        """Always ffmpeg."""
-        return Engine.FFMPEG
+        """The engine chosen; ffmpeg until then."""
+        return self._engine.name
 
     @property
     def engine_version(self) -> str | None:
-        """The build of ffmpeg."""
-        return self._shop.tools.ffmpeg_version
+        """Its build."""
+        return self._engine.version
 
     @property
     def output(self) -> str | None:
@@ -189,17 +198,18 @@ class FfmpegRecipe:
     def _after(self, end: StepEnd) -> Step | None:
         match self._step:
             case StepName.SOURCE:
-                self._require(end, live=False)
+                self._require(end)
                 if self._temporary is None or self._generated is None:
                     raise RuntimeError("no source was being made")
                 self._cached = self._shop.sources.keep(self._temporary, self._generated)
                 self._temporary = None
                 return self._generated_encode(self._generated, self._cached)
             case StepName.PROBE:
-                self._require(end, live=False)
+                self._require(end)
                 return self._planned_encode(media=self._parsed(end))
             case StepName.ENCODE:
-                self._require(end, live=self.pushes)
+                if end.exit_code != 0:
+                    _fail(self._engine.classify(end.exit_code, end.log_tail, live=self.pushes))
                 if self.partial is None:
                     return None
                 self._encode_log = end.log_tail
@@ -214,22 +224,25 @@ class FfmpegRecipe:
         return self._planned_encode(media=generated.media)
 
     def _planned_encode(self, media: MediaInfo | None) -> Step:
-        self._task = plan(
-            self._assign,
-            encoders=self._shop.encoders,
-            source=self._source,
-            media=media,
-            destination=self._destination,
-            lavfi=media is None,
-            loop=self._generated is not None and media is not None and needs_loop(self._assign.duration_s),
-            render_node=self._shop.render_node,
-        )
+        def planned(engine: MediaEngine) -> Task:
+            return plan(
+                self._assign,
+                encoders=engine.encoders,
+                source=self._source,
+                media=media,
+                destination=self._destination,
+                lavfi=media is None,
+                loop=self._generated is not None and media is not None and needs_loop(self._assign.duration_s),
+                render_node=self._shop.render_node,
+            )
+
+        self._engine, self._task = choose(self._shop.engines, self._assign, planned)
         if self._task.partial is not None:
             self._shop.room.claim(self._task.partial, expected_bytes(self._task))
         return self._encode(self._task)
 
     def _encode(self, task: Task) -> Step:
-        return self._made(StepName.ENCODE, encode_command(self._shop.tools, task), None)
+        return Step(name=StepName.ENCODE, argv=self._engine.command(task), env=self._engine.environment)
 
     def _check(self, end: StepEnd) -> None:
         if end.exit_code != 0:
@@ -257,9 +270,9 @@ class FfmpegRecipe:
             raise RuntimeError("the encode was not planned yet")
         return self._task
 
-    def _require(self, end: StepEnd, *, live: bool) -> None:
+    def _require(self, end: StepEnd) -> None:
         if end.exit_code != 0:
-            _fail(classify(end.exit_code, end.log_tail, live=live))
+            _fail(classify(end.exit_code, end.log_tail, live=False))
 
     def _whole(self, block: Block) -> Block:
         """Return ``block`` with what was pushed before a pause counted in."""

@@ -74,7 +74,8 @@ def lacks(ability: Ability, need: Need) -> Why | None:
     """Return what a node of that ability lacks for it, None if nothing."""
     if need.engine is not Engine.AUTO and need.engine not in ability.engines:
         return Why.NO_ENGINE
-    able = [ENCODERS[name] for name in ability.encoders if name in ENCODERS]
+    proved = [ENCODERS[name] for name in ability.encoders if name in ENCODERS]
+    able = [encoder for encoder in proved if need.engine in (Engine.AUTO, encoder.engine)]
     if need.encoder is not None:
         fits = any(encoder.name == need.encoder for encoder in able)
     else:

@@ -19,7 +19,7 @@ from ffrtmpd.wire.messages.jobs import JobSpec, Submission, Submit, SubmitResult
 from ffrtmpd.wire.messages.session import Encode
 from ffrtmpd.wire.places import BadPlace, check_input, check_output_file, has_control, same_file, split_url
 from ffrtmpd.wire.schema import to_plain
-from ffrtmpd.wire.vocabulary import ErrorCode, JobState, OutputMode, VmafMode
+from ffrtmpd.wire.vocabulary import Engine, ErrorCode, JobState, OutputMode, VmafMode
 
 # Words and levels of encoders: nothing that could be read as an option.
 _PRESET = re.compile(r"[A-Za-z0-9_]+")
@@ -94,6 +94,12 @@ def resolve(cluster: Cluster, spec: JobSpec) -> Encode:
     if spec.encoder is not None and spec.encoder not in ENCODERS:
         raise Refusal(
             ErrorCode.INVALID_ARGUMENT, f"unknown encoder {spec.encoder!r}", hint=f"known: {', '.join(ENCODERS)}"
+        )
+    if spec.encoder is not None and spec.engine not in (Engine.AUTO, ENCODERS[spec.encoder].engine):
+        raise Refusal(
+            ErrorCode.INVALID_ARGUMENT,
+            f"{spec.encoder} is an encoder of {ENCODERS[spec.encoder].engine}, and the job asks for {spec.engine}",
+            hint="drop one of the two",
         )
     if spec.require_gpu and spec.encoder is not None and ENCODERS[spec.encoder].hardware is None:
         raise Refusal(

@@ -15,7 +15,7 @@ from ffrtmpd.scenario import load_scenarios
 from ffrtmpd.store import JobRow, Store, StoreReadOnly, parse_job_ref
 from ffrtmpd.wire.codec import Message
 from ffrtmpd.wire.curve import new_key_pair
-from ffrtmpd.wire.media import PROBED_AS
+from ffrtmpd.wire.media import ENCODERS, PROBED_AS
 from ffrtmpd.wire.messages.common import Error, Problem, Request
 from ffrtmpd.wire.messages.jobs import (
     JobSpec,
@@ -44,7 +44,7 @@ from ffrtmpd.wire.messages.session import (
     Started,
     Welcome,
 )
-from ffrtmpd.wire.vocabulary import Engine, FailureClass, Outcome, Role
+from ffrtmpd.wire.vocabulary import FailureClass, Outcome, Role
 
 M = TypeVar("M", bound=Message)
 
@@ -254,7 +254,8 @@ class Worker:
         """Open a new connection and begin a session."""
         self.boots += boot
         self.peer = Peer(Side.WORKERS, f"{self.name}/{next(self.house._numbers)}".encode())
-        hardware = Hardware(hostname=self.name, encoders=self.encoders, engines=(Engine.FFMPEG,))
+        engines = tuple(dict.fromkeys(ENCODERS[name].engine for name in self.encoders))
+        hardware = Hardware(hostname=self.name, encoders=self.encoders, engines=engines)
         self.say(Hello(versions=(1,), boot_id=f"boot-{self.boots}", slots=self.slots, hardware=hardware))
         (welcome,) = self.house.take(self.peer, Welcome)
         self.say(Ready(nonce=welcome.nonce, running=running, finished=finished))

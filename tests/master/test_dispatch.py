@@ -4,7 +4,7 @@ import pytest
 
 from ffrtmpd.wire.messages.jobs import JobSpec, ListJobs
 from ffrtmpd.wire.messages.nodes import Load
-from ffrtmpd.wire.vocabulary import FailureClass, JobState, Priority, Queue
+from ffrtmpd.wire.vocabulary import Engine, FailureClass, JobState, Priority, Queue
 from tests.master.house import CPU, GPU, House, Worker
 
 
@@ -15,8 +15,11 @@ def spec(
     *,
     require_gpu: bool = False,
     scenario: str = "720p30-h264",
+    engine: Engine = Engine.AUTO,
 ) -> JobSpec:
-    return JobSpec(scenario=scenario, queue=queue, priority=priority, encoder=encoder, require_gpu=require_gpu)
+    return JobSpec(
+        scenario=scenario, queue=queue, priority=priority, encoder=encoder, require_gpu=require_gpu, engine=engine
+    )
 
 
 def order(house: House, worker: Worker) -> list[str]:
@@ -145,6 +148,19 @@ def test_required_gpu_is_not_served_by_software() -> None:
     cpu = house.worker("cpu", encoders=CPU)
     (job,) = house.submit(spec(require_gpu=True))
     assert (cpu.assigned(), house.job(job).reason) == ([], "gpu_required")
+
+
+def test_engine_asked_for_must_have_the_encoder_itself() -> None:
+    house = House()
+    house.worker("ffmpeg", encoders=("libx264", "libx265"))
+    both = house.worker("both", encoders=("libx264", "libx265", "x264enc"), slots=4)
+    wanted, lacking, anyhow = house.submit(
+        spec(engine=Engine.GSTREAMER),
+        spec(engine=Engine.GSTREAMER, scenario="720p30-h265"),
+        spec(encoder="x264enc"),
+    )
+    assert both.assigned() == [wanted, anyhow]
+    assert (house.job(lacking).state, house.job(lacking).reason) == (JobState.QUEUED, "no_worker")
 
 
 def test_cpu_job_prefers_a_cpu_node_and_runs_on_a_gpu_node_if_that_is_all() -> None:

@@ -9,7 +9,7 @@ from ffrtmp_worker.ffmpeg import environment
 from ffrtmp_worker.places import Places
 from ffrtmp_worker.recipe import AttemptFailed, Step, StepEnd, StepName
 from ffrtmp_worker.sources import SourceCache
-from ffrtmp_worker.steps import FfmpegRecipe, Workshop
+from ffrtmp_worker.steps import MediaRecipe, Workshop
 from ffrtmp_worker.tools import Tools
 from ffrtmpd.wire.messages.session import Assign
 from ffrtmpd.wire.vocabulary import FailureClass
@@ -23,7 +23,7 @@ SOURCE = b"""{"format": {"format_name": "matroska,webm", "duration": "10.0", "si
 OUTPUT = SOURCE.replace(b"matroska,webm", b"mov,mp4")
 GOOD = StepEnd(exit_code=0, stdout=b"", log_tail="")
 
-Make = Callable[[Assign], FfmpegRecipe]
+Make = Callable[[Assign], MediaRecipe]
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ def test_encoder_that_is_not_here_may_be_elsewhere(make: Make, tmp_path: Path) -
     assert caught.value.failure_class is FailureClass.TRANSIENT
 
 
-def encoding(make: Make, tmp_path: Path) -> FfmpegRecipe:
+def encoding(make: Make, tmp_path: Path) -> MediaRecipe:
     (tmp_path / "in.mov").write_bytes(b"x")
     recipe = make(replace(assign(), input="in.mov"))
     recipe.advance(None)
