@@ -89,6 +89,7 @@ class Agent:
         self._slots = slots
         self._recipes = recipes
         self._limits = limits or Limits()
+        self._random = random
         self._children = count(1)
         self._attempts: dict[AttemptId, Attempt] = {}
         self._finished: dict[AttemptId, Finished] = {}
@@ -260,6 +261,7 @@ class Agent:
             limits=self._limits,
             children=self._children,
             leased_at=self.session.leased_at,
+            random=self._random,
             now_s=now_s,
         )
         self._attempts[attempt.id] = attempt
