@@ -95,6 +95,7 @@ class Agent:
         self._slots = slots
         self._recipes = recipes
         self._limits = limits or Limits()
+        self._random = random
         self._children = count(1)
         self._attempts: dict[AttemptId, Attempt] = {}
         self._finished: dict[AttemptId, Finished] = {}
@@ -157,7 +158,7 @@ class Agent:
 
     @_on.register
     def _time_came(self, _: TimeCame, now_s: float) -> list[Action]:
-        actions = self.session.tick(now_s, busy=bool(self._attempts))
+        actions = self.session.tick(now_s, busy=bool(self._attempts or self._finished))
         for attempt in self._attempts.values():
             actions += attempt.tick(now_s)
         if self.session.stage is session.Stage.READY:
@@ -289,6 +290,7 @@ class Agent:
             limits=self._limits,
             children=self._children,
             leased_at=self.session.leased_at,
+            random=self._random,
             now_s=now_s,
         )
         self._attempts[attempt.id] = attempt

@@ -113,6 +113,9 @@ class LimitSettings:
     ] = 60.0
     stall_live_s: Annotated[float, "the same for a push", Range(1, 1e6)] = 10.0
     push_grace_s: Annotated[float, "seconds that a push gets to end cleanly", Range(0, 600)] = 10.0
+    reconnect_s: Annotated[
+        float, "seconds without any media for which a push that was lost tries to connect again", Range(0, 86_400)
+    ] = 60.0
     logs_bytes: Annotated[int, "most that the logs of attempts may take on disk", Range(0, 2**60)] = 256 << 20
 
 
@@ -157,6 +160,7 @@ class Settings:
             stall_file_s=limits.stall_file_s,
             stall_live_s=limits.stall_live_s,
             push_grace_s=limits.push_grace_s,
+            reconnect_s=limits.reconnect_s,
             min_free_disk_bytes=limits.min_free_disk_bytes,
         )
 

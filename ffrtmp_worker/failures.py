@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from ffrtmp_worker.recipe import Cause
 from ffrtmpd.wire.vocabulary import FailureClass
 
 REASON_MAX: Final = 500
@@ -38,14 +39,19 @@ _TRANSIENT: Final = (
     r"No space left on device|Disk quota exceeded",
     r"Cannot allocate memory|Resource temporarily unavailable|Too many open files",
     r"malloc of size \d+ failed|get_buffer\(\) failed",
+    r"Stale file handle",
+)
+
+# The peer, or the way to it: a push connects again.
+_CONNECTION: Final = (
     r"Already publishing|NetStream\.Publish\.BadName",
     r"Connection refused|Connection reset|Connection aborted|Connection timed out|Operation timed out",
     r"Broken pipe|Network is (unreachable|down)|No route to host|Host is (down|unreachable)",
     r"Failed to resolve hostname|Name or service not known|Temporary failure in name resolution",
     r"Server returned 5\d\d|Server returned 5XX|HTTP error (408|429|5\d\d)",
-    r"Cannot open connection",
+    r"Cannot open connection|Connection to srt://\S* failed",
     r"received signal \d+",
-    r"Stale file handle|Transport endpoint is not connected",
+    r"Transport endpoint is not connected",
 )
 
 # What the input, the output's name or the job itself brings with it.
@@ -109,14 +115,18 @@ _NOT_OPENED: Final = re.compile(r"Error (while opening|initializing)|Could not o
 _IO_ERROR: Final = r"Input/output error|I/O error"
 
 _PERMANENT_ERRNO: Final = frozenset((errno.ENOENT, errno.EINVAL, errno.EACCES, errno.EISDIR, errno.ENOTDIR))
+_CONNECTION_ERRNO: Final = frozenset(
+    (errno.ECONNREFUSED, errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE, errno.ETIMEDOUT, errno.EHOSTUNREACH)
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """Whether trying again may help, and the line that tells why it failed."""
+    """Whether trying again may help, the line that tells why it failed, and what a push may do about it."""
 
     failure_class: FailureClass
     reason: str
+    cause: Cause = Cause.OTHER
 
 
 def classify(exit_code: int, log_tail: str, *, live: bool) -> Failure:
@@ -128,7 +138,7 @@ def classify(exit_code: int, log_tail: str, *, live: bool) -> Failure:
         live: it pushed to a URL, where a name that is taken is most often a connection of our own that died.
     """
     if exit_code < 0:
-        return _transient(_killed(-exit_code))
+        return _transient(_killed(-exit_code), Cause.CONNECTION)
     lines = _telling(log_tail)
     refused = _first(lines, _REFUSED)
     if refused is not None:
@@ -136,11 +146,14 @@ def classify(exit_code: int, log_tail: str, *, live: bool) -> Failure:
     matched = _first(lines, _TRANSIENT)
     if matched is not None:
         return _transient(_advised(matched))
+    matched = _first(lines, _CONNECTION)
+    if matched is not None:
+        return _transient(_advised(matched), Cause.CONNECTION)
     matched = _first(lines, _PERMANENT)
     input_output = _first(lines, (_IO_ERROR,))
     # A server that turns a push down is seen as an I/O error followed by general complaints.
     if input_output is not None and (live or matched is None):
-        return _transient(input_output)
+        return _transient(input_output, Cause.UNCLEAR)
     if matched is not None:
         return _permanent(_advised(_cause(matched, lines)))
     return _by_code(exit_code, next((line for line in lines if not _EMPTY.search(line)), None))
@@ -156,13 +169,18 @@ def classify_problems(problems: Sequence[str], log_tail: str) -> Failure:
 
     Lost disk space or connections are worth another try; all else lies in the input.
     """
-    cause = _first(_telling(log_tail), (*_TRANSIENT, _IO_ERROR))
+    cause = _first(_telling(log_tail), (*_TRANSIENT, *_CONNECTION, _IO_ERROR))
     said = "; ".join(problems)
     return _transient(f"{said}: {_advised(cause)}") if cause is not None else _permanent(said)
 
 
-def _transient(reason: str) -> Failure:
-    return Failure(failure_class=FailureClass.TRANSIENT, reason=reason[:REASON_MAX])
+def io_trouble(log_tail: str) -> str | None:
+    """Return the line of a log that tells of a lost connection or another I/O error, None if there is none."""
+    return _first(_telling(log_tail), (*_CONNECTION, _IO_ERROR))
+
+
+def _transient(reason: str, cause: Cause = Cause.OTHER) -> Failure:
+    return Failure(failure_class=FailureClass.TRANSIENT, reason=reason[:REASON_MAX], cause=cause)
 
 
 def _permanent(reason: str) -> Failure:
@@ -219,10 +237,12 @@ def _by_code(exit_code: int, line: str | None) -> Failure:
     if exit_code == EXIT_DECODE_ERRORS:
         return _permanent(line or "too many packets of the input could not be decoded")
     if exit_code in (EXIT_SIGNALED, EXIT_MANY_SIGNALS):
-        return _transient(line or "stopped by a signal")
+        return _transient(line or "stopped by a signal", Cause.CONNECTION)
     number = (-exit_code) & 0xFF if exit_code > 1 else 0
     said = line or (errno.errorcode.get(number) if number else None) or f"ended with exit code {exit_code}"
     if number in _PERMANENT_ERRNO:
         return _permanent(said)
     # What nobody knows counts as this moment's trouble: a bounded number of tries costs little.
-    return _transient(said)
+    if number == errno.EIO:
+        return _transient(said, Cause.UNCLEAR)
+    return _transient(said, Cause.CONNECTION if number in _CONNECTION_ERRNO else Cause.OTHER)

@@ -220,7 +220,7 @@ def _probe(options: dict[str, Any]) -> int:
 
 def _recommend(options: dict[str, Any]) -> int:
     settings, home = _load(options)
-    tools, hardware = _tools_and_hardware(settings, home)
+    tools, _, hardware = _tools_and_hardware(settings, home)
     trial = measure(tools, hardware, LoadMeter(_places(settings, home).output_roots[0]).read)
     advice = advise(trial, cpu_count=hardware.cpu_count or 1, ram_bytes=hardware.ram_total_bytes or 0)
     if options["output"] == "json":

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Final
 
 from ffrtmp_worker.engines import FfmpegEngine, MediaEngine, choose
-from ffrtmp_worker.failures import Failure, classify, classify_problems
+from ffrtmp_worker.failures import Failure, classify, classify_problems, io_trouble
 from ffrtmp_worker.places import FILE_PREFIX, PlaceError, Places
 from ffrtmp_worker.probe import ProbeError, parse_probe, probe_command, worth_counting
 from ffrtmp_worker.progress import Block, ProgressMeter, ProgressReader
-from ffrtmp_worker.recipe import AttemptFailed, Step, StepEnd, StepName
+from ffrtmp_worker.recipe import AttemptFailed, Cause, Step, StepEnd, StepName
 from ffrtmp_worker.room import Room, expected_bytes
 from ffrtmp_worker.sources import Generated, SourceCache, generated_for, live_graph, needs_loop, source_command
 from ffrtmp_worker.task import Task, TaskError, plan
@@ -28,6 +28,8 @@ CHECK_S: Final = 3_600.0
 SOURCE_S: Final = 600.0
 # What is left of a push when its pause came at its very end.
 LEFT_LEAST_S: Final = 0.1
+# A live source that ends so close to the end asked for was not lost.
+SOURCE_SHORT_S: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,8 +77,8 @@ class MediaRecipe:
         self._encode_log = ""
         self._reader = ProgressReader()
         self._meter: ProgressMeter | None = None
-        self._pushed_frames = 0
-        self._pushed_s = 0.0
+        # Sums over the connections of a push before this one, and with it.
+        self._pushed = Block()
         self._last = Block()
         self._media: MediaInfo | None = None
 
@@ -141,9 +143,12 @@ class MediaRecipe:
     def again(self) -> Step:
         """Return the encode of what is left of a push."""
         task = self._planned()
-        self._pushed_frames, self._pushed_s = self._last.frame or 0, self._last.out_time_s or 0.0
+        self._pushed = self._last
+        pushed_s = self._pushed.out_time_s or 0.0
         if task.limit_s is not None:
-            task = replace(task, limit_s=max(LEFT_LEAST_S, task.limit_s - self._pushed_s))
+            task = replace(task, limit_s=max(LEFT_LEAST_S, task.limit_s - pushed_s))
+        if not task.lavfi and not task.live_source:
+            task = replace(task, skip_s=pushed_s % task.length_s if task.loop and task.length_s else pushed_s)
         self._step = StepName.ENCODE
         return self._encode(task)
 
@@ -160,7 +165,7 @@ class MediaRecipe:
         """Return the figures of the last whole report in ``data``."""
         progress = None
         for block in self._reader.feed(data):
-            self._last = self._whole(block)
+            self._last = _sum(self._pushed, block, self._last)
             if self._meter is not None:
                 progress = self._meter.update(self._last, now_s, paused_s)
         return progress
@@ -211,6 +216,7 @@ class MediaRecipe:
                 if end.exit_code != 0:
                     _fail(self._engine.classify(end.exit_code, end.log_tail, live=self.pushes))
                 if self.partial is None:
+                    self._require_source(end)
                     return None
                 self._encode_log = end.log_tail
                 argv = probe_command(self._shop.tools, FILE_PREFIX + self.partial)
@@ -274,16 +280,38 @@ class MediaRecipe:
         if end.exit_code != 0:
             _fail(classify(end.exit_code, end.log_tail, live=False))
 
-    def _whole(self, block: Block) -> Block:
-        """Return ``block`` with what was pushed before a pause counted in."""
-        if not self._pushed_s and not self._pushed_frames:
-            return block
-        return replace(
-            block,
-            frame=None if block.frame is None else self._pushed_frames + block.frame,
-            out_time_s=None if block.out_time_s is None else self._pushed_s + block.out_time_s,
-        )
+    def _require_source(self, end: StepEnd) -> None:
+        """Fail if a live source ended before what was asked of it: ffmpeg takes its loss for an end."""
+        task = self._planned()
+        if not task.live_source:
+            return
+        if task.limit_s is not None and (self._last.out_time_s or 0.0) >= task.limit_s - SOURCE_SHORT_S:
+            return
+        trouble = io_trouble(end.log_tail)
+        cause = Cause.ENDED if trouble is None and task.limit_s is None else Cause.CONNECTION
+        reason = "the source ended" if trouble is None else f"the source was lost: {trouble}"
+        raise AttemptFailed(FailureClass.TRANSIENT, reason, cause)
+
+
+def _sum(pushed: Block, block: Block, last: Block) -> Block:
+    """Return ``block`` with what was ``pushed`` by earlier connections, and as in ``last`` where it tells nothing."""
+
+    def both(one: float | None, other: float | None, before: float | None) -> float | None:
+        return before if other is None else (one or 0) + other
+
+    return replace(
+        block,
+        frame=_whole(both(pushed.frame, block.frame, last.frame)),
+        out_time_s=both(pushed.out_time_s, block.out_time_s, last.out_time_s),
+        size_bytes=_whole(both(pushed.size_bytes, block.size_bytes, last.size_bytes)),
+        dropped_frames=_whole(both(pushed.dropped_frames, block.dropped_frames, last.dropped_frames)),
+        duplicated_frames=_whole(both(pushed.duplicated_frames, block.duplicated_frames, last.duplicated_frames)),
+    )
+
+
+def _whole(number: float | None) -> int | None:
+    return None if number is None else int(number)
 
 
 def _fail(failure: Failure) -> None:
-    raise AttemptFailed(failure.failure_class, failure.reason)
+    raise AttemptFailed(failure.failure_class, failure.reason, failure.cause)

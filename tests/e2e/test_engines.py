@@ -66,7 +66,7 @@ def test_push_takes_the_engine_of_lower_latency(house: Cluster, ffmpeg: str, tmp
     argv = [ffmpeg, "-nostdin", "-y", "-v", "error", "-listen", "1", "-f", "flv", "-i", url, "-c", "copy"]
     with subprocess.Popen([*argv, str(recorded)], stderr=subprocess.DEVNULL) as ingest:
         try:
-            wait_until(lambda: listens(port), dump=house.dump)
+            wait_until(lambda: listens(port, ingest.pid), dump=house.dump)
             job = house.submit(
                 "480p30-h264", "--duration", "3", "--queue", "live", "--output-mode", "rtmp", "--output", url
             )

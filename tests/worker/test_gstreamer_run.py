@@ -384,7 +384,7 @@ def ingest(recorded: Path) -> Iterator[tuple[int, Child]]:
     argv = ("ffmpeg", "-nostdin", "-y", "-v", "error", "-listen", "1", "-f", "flv", "-i", url, "-c", "copy")
     server = Child((*argv, str(recorded)), env=environment(os.environ), cwd="/", mark="ingest")
     try:
-        until(lambda: listens(port))
+        until(lambda: listens(port, server.pid))
         yield port, server
     finally:
         server.close()
