@@ -68,6 +68,7 @@ class Attempt:
         children: gives the next free number for a child.
         leased_at: from when its lease counts.
         now_s: when it begins.
+        price_per_kwh: of this node's energy; None: no cost is told.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class Attempt:
         children: Iterator[ChildId],
         leased_at: float,
         now_s: float,
+        price_per_kwh: float | None = None,
     ) -> None:
         self.id: AttemptId = (assign.job_id, assign.attempt)
         self.token = assign.token
@@ -110,6 +112,7 @@ class Attempt:
         self._paused_before_s = 0.0
         self._report = Report()
         self._spent = Spent()
+        self._price_per_kwh = price_per_kwh
 
     @property
     def paused(self) -> bool:
@@ -374,7 +377,7 @@ class Attempt:
             attempt=attempt,
             token=self.token,
             outcome=ending.outcome,
-            report=conclude(report, self._spent),
+            report=conclude(report, self._spent, price_per_kwh=self._price_per_kwh),
             failure_class=ending.failure_class,
             reason=None if ending.reason is None else ending.reason[:REASON_CHARACTERS],
         )
