@@ -57,6 +57,11 @@ class MediaSettings:
         None
     )
     ffprobe: Annotated[str | None, "path of ffprobe; nothing: the one in PATH, else PyAV", Size(1, 4096)] = None
+    scorer: Annotated[
+        str | None,
+        "path of an ffmpeg with libvmaf, which scores; nothing: ffmpeg above if it has it, else imageio-ffmpeg's",
+        Size(1, 4096),
+    ] = None
     input_roots: Annotated[
         tuple[str, ...], "folders that jobs may read; nothing: none but generated sources and URLs", Size(0, 64)
     ] = ()
@@ -109,6 +114,26 @@ class LimitSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProvenanceSettings:
+    """What is told of the files of a job."""
+
+    hash: Annotated[
+        bool, "tell the SHA-256 of input and output; it reads both once more, which takes minutes for giants"
+    ] = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnergySettings:
+    """Energy."""
+
+    price_per_kwh: Annotated[
+        float | None,
+        "price of a kilowatt-hour in your currency, for the cost of a job; nothing: no cost",
+        Range(0, 1e6),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """All of it."""
 
@@ -118,6 +143,10 @@ class Settings:
     worker: Annotated[WorkerSettings, "the node"] = field(default_factory=WorkerSettings)
     media: Annotated[MediaSettings, "what jobs may use on this node"] = field(default_factory=MediaSettings)
     limits: Annotated[LimitSettings, "what a job may take, patience and room"] = field(default_factory=LimitSettings)
+    provenance: Annotated[ProvenanceSettings, "what is told of the files of a job"] = field(
+        default_factory=ProvenanceSettings
+    )
+    energy: Annotated[EnergySettings, "energy"] = field(default_factory=EnergySettings)
     log: Annotated[LogSection, "the log on standard error"] = field(default_factory=LogSection)
 
     @property

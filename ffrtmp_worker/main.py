@@ -20,14 +20,18 @@ from ffrtmp_worker.daemon import Daemon
 from ffrtmp_worker.encoders import prove, render_node
 from ffrtmp_worker.enrol import AlreadyJoined, NotAnInvitation, join
 from ffrtmp_worker.ffmpeg import environment
-from ffrtmp_worker.hardware import LoadMeter, read_gpus, read_hardware
+from ffrtmp_worker.hardware import LoadMeter, read_gpus, read_hardware, usable_cpus
 from ffrtmp_worker.limits import Limiter
 from ffrtmp_worker.link import EnrolError, Unreachable
 from ffrtmp_worker.logbook import Logbook
 from ffrtmp_worker.places import FILE_PREFIX, Places
 from ffrtmp_worker.probe import ProbeError, parse_probe, probe_command
 from ffrtmp_worker.process import Child, ToolTimeout, kill_marked, run_tool
+from ffrtmp_worker.quality import NotComparable, ScoringFailed
 from ffrtmp_worker.room import Room
+from ffrtmp_worker.score_command import add_parser, compare, shown
+from ffrtmp_worker.scorer import Scorer
+from ffrtmp_worker.scorers import find_scorer
 from ffrtmp_worker.sources import SourceCache
 from ffrtmp_worker.spool import Spool
 from ffrtmp_worker.staging import PartialNotes
@@ -51,9 +55,10 @@ examples:
   ffrtmp-worker run --slots 4 --input-root /srv/media --output-root /srv/encoded
   ffrtmp-worker check                  say what this machine can encode, and whether it may start
   ffrtmp-worker probe clip.mp4         say what is in a file, as JSON; the same look that every output gets
+  ffrtmp-worker score film.mkv out.mp4 say how close an output is to its source: VMAF, and PSNR and SSIM on request
 
 exit codes: 0 stopped as asked, 2 wrong usage, 69 the master cannot be reached, 70 a fault of the program itself,
-65 the file is no media, 75 looking at it took too long,
+65 the file is no media or the two cannot be compared, 75 looking at it took too long,
 77 the master refuses the invitation, 78 settings, key or tools cannot be used
 """
 
@@ -71,6 +76,8 @@ EXIT_CODES: Final[dict[type[Exception], int]] = {
     KeyFileError: os.EX_CONFIG,
     ToolError: os.EX_CONFIG,
     ProbeError: os.EX_DATAERR,
+    NotComparable: os.EX_DATAERR,
+    ScoringFailed: os.EX_DATAERR,
     ToolTimeout: os.EX_TEMPFAIL,
     AlreadyRunning: os.EX_CONFIG,
 }
@@ -95,20 +102,23 @@ def parser() -> argparse.ArgumentParser:
         parents=[common],
     )
     top.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
-    commands = top.add_subparsers(dest="command", metavar="run | join | check | probe")
+    commands = top.add_subparsers(dest="command", metavar="run | join | check | probe | score")
     commands.add_parser("run", help="run the worker (the default)", parents=[common])
     joining = commands.add_parser("join", help="enrol this machine with an invitation", parents=[common])
     joining.add_argument("line", metavar="LINE", help="what `ffrtmp keys invite NAME --role worker` printed")
     commands.add_parser("check", help="say what this machine can do and whether it may start", parents=[common])
     probing = commands.add_parser("probe", help="say what is in a file, as JSON", parents=[common])
     probing.add_argument("file", metavar="FILE", help="the file to look at")
+    add_parser(commands, common)
     return top
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     options = vars(parser().parse_args(arguments))
-    command = {"join": _join, "check": _check, "probe": _probe}.get(options.pop("command") or "run", _run)
+    command = {"join": _join, "check": _check, "probe": _probe, "score": _score}.get(
+        options.pop("command") or "run", _run
+    )
     try:
         return command(options)
     except tuple(EXIT_CODES) as error:
@@ -160,11 +170,12 @@ def _check(options: dict[str, Any]) -> int:
         fatal = error
         rows.append(("key", f"cannot be used: {error}"))
     try:
-        tools, hardware = _tools_and_hardware(settings, home)
+        tools, hardware, scorer = _tools_and_hardware(settings, home)
         rows += [
             ("ffmpeg", f"{tools.ffmpeg} ({tools.ffmpeg_version})"),
             ("probe", tools.ffprobe or "PyAV"),
             ("encoders", " ".join(hardware.encoders) or "none works"),
+            ("scores", "nothing" if scorer is None else f"{' '.join(scorer.measures)} ({scorer.ffmpeg})"),
             ("gpus", ", ".join(gpu.name for gpu in hardware.gpus) or "-"),
         ]
     except ToolError as error:
@@ -200,6 +211,16 @@ def _probe(options: dict[str, Any]) -> int:
     return os.EX_OK
 
 
+# ── score ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _score(options: dict[str, Any]) -> int:
+    settings, _ = _load(options)
+    tools = find_tools(settings.media.ffmpeg, settings.media.ffprobe)
+    print(shown(compare(tools, options, scorer_setting=settings.media.scorer), options["format"]))
+    return os.EX_OK
+
+
 # ── run ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -224,7 +245,7 @@ def _daemon(settings: Settings, home: Home, own: KeyPair, server_public: str, *,
     mark = hashlib.sha256(f"{own.public}:{home.state.resolve()}".encode()).hexdigest()[:16]
     orphans = kill_marked(mark)
     limiter, groups = _limiter(settings, mark)
-    tools, hardware = _tools_and_hardware(settings, home)
+    tools, hardware, scorer = _tools_and_hardware(settings, home)
     spool = Spool(home.spool)
     notes = PartialNotes(home.partials)
     logbook = Logbook(home.logs, kept_bytes=settings.limits.logs_bytes)
@@ -241,6 +262,10 @@ def _daemon(settings: Settings, home: Home, own: KeyPair, server_public: str, *,
         render_node=render_node(),
         environment=environment(os.environ),
         room=Room(settings.limits.min_free_disk_bytes),
+        scorer=scorer,
+        # Comparisons of all slots share the processors.
+        scoring_threads=max(1, usable_cpus() // max(1, settings.slots)),
+        hashes=settings.provenance.hash,
     )
     agent = Agent(
         boot_id=secrets.token_hex(16),
@@ -252,6 +277,7 @@ def _daemon(settings: Settings, home: Home, own: KeyPair, server_public: str, *,
         random=random.random,
         limits=settings.attempt_limits,
         spooled=entries,
+        price_per_kwh=settings.energy.price_per_kwh,
     )
     log.info(
         "started",
@@ -260,6 +286,7 @@ def _daemon(settings: Settings, home: Home, own: KeyPair, server_public: str, *,
         key=fingerprint(own.public),
         slots=settings.slots,
         encoders=",".join(hardware.encoders),
+        scores=",".join(hardware.scorers) or None,
         ffmpeg=tools.ffmpeg_version,
         limits=limiter.note,
         no_cgroup=_lacking(limiter) or None,
@@ -324,12 +351,15 @@ def _places(settings: Settings, home: Home) -> Places:
     )
 
 
-def _tools_and_hardware(settings: Settings, home: Home) -> tuple[Tools, Hardware]:
+def _tools_and_hardware(settings: Settings, home: Home) -> tuple[Tools, Hardware, Scorer | None]:
     tools = find_tools(settings.media.ffmpeg, settings.media.ffprobe)
     gpus = read_gpus()
     make_private_folder(home.state)
     encoders = prove(tools, cache=home.proofs, driver=gpus.driver, node=render_node())
-    return tools, read_hardware(tools, encoders=encoders, gpus=gpus, program_version=__version__)
+    scorer = find_scorer(tools, settings.media.scorer)
+    measures = () if scorer is None else scorer.measures
+    hardware = read_hardware(tools, encoders=encoders, gpus=gpus, program_version=__version__, scorers=measures)
+    return tools, hardware, scorer
 
 
 @contextmanager

@@ -1,11 +1,12 @@
-"""The steps of an attempt with ffmpeg: source, probe, encode, check."""
+"""The steps of an attempt with ffmpeg: source, probe, encode, check, and what the appraisal adds."""
 
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
+from ffrtmp_worker.appraisal import Appraisal, Means
 from ffrtmp_worker.failures import Failure, classify, classify_problems
 from ffrtmp_worker.ffmpeg import encode_command
 from ffrtmp_worker.places import FILE_PREFIX, PlaceError, Places
@@ -13,6 +14,7 @@ from ffrtmp_worker.probe import ProbeError, parse_probe, probe_command, worth_co
 from ffrtmp_worker.progress import Block, ProgressMeter, ProgressReader
 from ffrtmp_worker.recipe import AttemptFailed, Step, StepEnd, StepName
 from ffrtmp_worker.room import Room, expected_bytes
+from ffrtmp_worker.scorer import Scorer
 from ffrtmp_worker.sources import Generated, SourceCache, generated_for, live_graph, needs_loop, source_command
 from ffrtmp_worker.task import Task, TaskError, plan
 from ffrtmp_worker.tools import Tools
@@ -35,6 +37,7 @@ class Workshop:
     """What the attempts of a node share.
 
     ``encoders`` were proved here; ``environment`` is the whole environment of every child; ``room`` is that on disk.
+    ``scorer`` None: nothing is scored; ``scoring_threads`` are those of one comparison; ``hashes``: files are hashed.
     """
 
     tools: Tools
@@ -44,6 +47,20 @@ class Workshop:
     render_node: str | None
     environment: Mapping[str, str]
     room: Room = field(default_factory=Room)
+    scorer: Scorer | None = None
+    scoring_threads: int = 1
+    hashes: bool = True
+
+    @property
+    def means(self) -> Means:
+        """What an appraisal needs of it."""
+        return Means(
+            python=self.tools.python,
+            environment=self.environment,
+            scorer=self.scorer,
+            threads=self.scoring_threads,
+            hashes=self.hashes,
+        )
 
     def recipe(self, assign: Assign) -> "FfmpegRecipe":
         """Return the steps of an assignment."""
@@ -56,6 +73,7 @@ class FfmpegRecipe:
     def __init__(self, shop: Workshop, assign: Assign) -> None:
         self._shop = shop
         self._assign = assign
+        self._appraisal = Appraisal(assign, shop.means)
         self._step: StepName | None = None
         self._generated: Generated | None = None
         self._temporary: Path | None = None
@@ -109,12 +127,13 @@ class FfmpegRecipe:
     @property
     def quality(self) -> Quality | None:
         """The output's scores."""
-        return None
+        return self._appraisal.quality
 
     @property
     def provenance(self) -> Provenance | None:
         """What went in and came out."""
-        return None
+        written = self._last.size_bytes if self._media is None else self._media.size_bytes
+        return self._appraisal.provenance(written)
 
     def advance(self, end: StepEnd | None) -> Step | None:
         """Return the next step."""
@@ -205,9 +224,10 @@ class FfmpegRecipe:
                 self._encode_log = end.log_tail
                 argv = probe_command(self._shop.tools, FILE_PREFIX + self.partial)
                 return self._made(StepName.CHECK, argv, CHECK_S)
+            case StepName.SCORE | StepName.HASH:
+                return self._appraisal.after(self._step, end)
             case _:
-                self._check(end)
-                return None
+                return self._appraisal.first(self._checked(end))
 
     def _generated_encode(self, generated: Generated, path: Path) -> Step:
         self._source = FILE_PREFIX + str(path)
@@ -224,6 +244,7 @@ class FfmpegRecipe:
             loop=self._generated is not None and media is not None and needs_loop(self._assign.duration_s),
             render_node=self._shop.render_node,
         )
+        self._appraisal.expect(self._task, media)
         if self._task.partial is not None:
             self._shop.room.claim(self._task.partial, expected_bytes(self._task))
         return self._encode(self._task)
@@ -231,17 +252,20 @@ class FfmpegRecipe:
     def _encode(self, task: Task) -> Step:
         return self._made(StepName.ENCODE, encode_command(self._shop.tools, task), None)
 
-    def _check(self, end: StepEnd) -> None:
+    def _checked(self, end: StepEnd) -> MediaInfo:
+        """Return the output as probed; raise when it is not what was asked for."""
+        media = None
         if end.exit_code != 0:
             problems = [f"the output cannot be read: {classify(end.exit_code, end.log_tail, live=False).reason}"]
         else:
             try:
-                self._media = parse_probe(end.stdout, self._shop.tools)
-                problems = verify(self._planned(), self._media)
+                media = self._media = parse_probe(end.stdout, self._shop.tools)
+                problems = verify(self._planned(), media)
             except ProbeError as error:
                 problems = [f"the output cannot be read: {error}"]
-        if problems:
+        if problems or media is None:
             _fail(classify_problems(problems, self._encode_log))
+        return media
 
     def _parsed(self, end: StepEnd) -> MediaInfo:
         try:
@@ -272,5 +296,5 @@ class FfmpegRecipe:
         )
 
 
-def _fail(failure: Failure) -> None:
+def _fail(failure: Failure) -> NoReturn:
     raise AttemptFailed(failure.failure_class, failure.reason)
