@@ -18,7 +18,9 @@ VMAF: Final = "vmaf"
 PSNR: Final = "psnr"
 SSIM: Final = "ssim"
 _SOURCE: Final = f"testsrc2=size=256x144:rate=25:duration={PROOF_FRAMES / 25}"
-_VMAF_GRAPH: Final = f"[0:v]split[a][b];[a][b]libvmaf=model=version={MODEL_HD}:log_fmt=xml:log_path=/dev/stdout"
+_VMAF_GRAPH: Final = (
+    f"[0:v]split[a][b];[a][b]libvmaf=model=version={MODEL_HD}:log_fmt=xml:log_path=/dev/stdout:eof_action=endall"
+)
 _OTHERS: Final = {PSNR: rb"PSNR y:inf", SSIM: rb"SSIM Y:1\.0"}
 
 
@@ -70,7 +72,11 @@ def _proved(ffmpeg: str) -> tuple[str, ...]:
 def _run(ffmpeg: str, graph: str) -> tuple[bytes, bytes]:
     command = (ffmpeg, "-nostdin", "-hide_banner", "-nostats", "-f", "lavfi", "-i", _SOURCE, "-filter_complex", graph)
     try:
-        ran = run_tool((*command, "-f", "null", "-"), timeout_s=PROOF_TIMEOUT_S, env=environment(os.environ))
+        ran = run_tool(
+            (*command, "-fps_mode", "passthrough", "-f", "null", "-"),
+            timeout_s=PROOF_TIMEOUT_S,
+            env=environment(os.environ),
+        )
     except (OSError, ToolTimeout):
         return b"", b""
     return (ran.stdout, ran.stderr) if ran.exit_code == 0 else (b"", b"")
