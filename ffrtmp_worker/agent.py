@@ -78,6 +78,7 @@ class Agent:
         load: readings for a beat.
         spooled: what an earlier life left unanswered.
         random: numbers from 0 to 1, for jitter.
+        price_per_kwh: of this node's energy; None: no cost is told.
     """
 
     def __init__(
@@ -91,11 +92,13 @@ class Agent:
         random: Callable[[], float],
         limits: Limits | None = None,
         spooled: Iterable[tuple[Entry, Fate]] = (),
+        price_per_kwh: float | None = None,
     ) -> None:
         self._slots = slots
         self._recipes = recipes
         self._limits = limits or Limits()
         self._random = random
+        self._price_per_kwh = price_per_kwh
         self._children = count(1)
         self._attempts: dict[AttemptId, Attempt] = {}
         self._finished: dict[AttemptId, Finished] = {}
@@ -292,6 +295,7 @@ class Agent:
             leased_at=self.session.leased_at,
             random=self._random,
             now_s=now_s,
+            price_per_kwh=self._price_per_kwh,
         )
         self._attempts[attempt.id] = attempt
         return [_note(message, "info", "attempt_begun"), *attempt.begin(now_s)]

@@ -71,6 +71,7 @@ class Attempt:
         leased_at: from when its lease counts.
         random: numbers from 0 to 1, for jitter.
         now_s: when it begins.
+        price_per_kwh: of this node's energy; None: no cost is told.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class Attempt:
         leased_at: float,
         random: Callable[[], float],
         now_s: float,
+        price_per_kwh: float | None = None,
     ) -> None:
         self.id: AttemptId = (assign.job_id, assign.attempt)
         self.token = assign.token
@@ -119,6 +121,7 @@ class Attempt:
         # Why its push was asked to end, to be connected again; and at which second of its run that is due.
         self._hung: str | None = None
         self._again_s: float | None = None
+        self._price_per_kwh = price_per_kwh
 
     @property
     def paused(self) -> bool:
@@ -449,10 +452,9 @@ class Attempt:
             return [note, *removed]
         # The log of a success is asked for by nobody; it stays on the node for those who do.
         tail = None if ending.outcome is Outcome.ENCODED else self._report.log_tail
-        figures = None if self._push is None else self._push.meter.figures(self._watch.ran_s(now_s))
+        live = None if self._push is None else self._push.meter.figures(self._watch.ran_s(now_s))
         report = replace(
             self._report,
-            experience=None if figures is None else figures.experience(),
             media=self._recipe.media,
             quality=self._recipe.quality,
             provenance=self._recipe.provenance,
@@ -463,7 +465,7 @@ class Attempt:
             attempt=attempt,
             token=self.token,
             outcome=ending.outcome,
-            report=conclude(report, self._spent),
+            report=conclude(report, self._spent, live=live, price_per_kwh=self._price_per_kwh),
             failure_class=ending.failure_class,
             reason=None if ending.reason is None else ending.reason[:REASON_CHARACTERS],
         )

@@ -62,6 +62,11 @@ class MediaSettings:
         "a Python with PyGObject and GStreamer, the second engine; where it has neither, or empty: ffmpeg alone",
         Size(0, 4096),
     ] = "/usr/bin/python3"
+    scorer: Annotated[
+        str | None,
+        "path of an ffmpeg with libvmaf, which scores; nothing: ffmpeg above if it has it, else imageio-ffmpeg's",
+        Size(1, 4096),
+    ] = None
     input_roots: Annotated[
         tuple[str, ...], "folders that jobs may read; nothing: none but generated sources and URLs", Size(0, 64)
     ] = ()
@@ -130,7 +135,20 @@ class EnergySettings:
         "what the processors take when nothing runs; nothing: learnt while the node is quiet",
         Range(0, 1e5),
     ] = None
-    price_per_kwh: Annotated[float | None, "price of a kWh, in any currency; nothing: no costs", Range(0, 1e6)] = None
+    price_per_kwh: Annotated[
+        float | None,
+        "price of a kilowatt-hour in your currency, for the cost of a job; nothing: no cost",
+        Range(0, 1e6),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProvenanceSettings:
+    """What is told of the files of a job."""
+
+    hash: Annotated[
+        bool, "tell the SHA-256 of input and output; it reads both once more, which takes minutes for giants"
+    ] = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +162,9 @@ class Settings:
     media: Annotated[MediaSettings, "what jobs may use on this node"] = field(default_factory=MediaSettings)
     limits: Annotated[LimitSettings, "what a job may take, patience and room"] = field(default_factory=LimitSettings)
     energy: Annotated[EnergySettings, "energy, as docs/energy.md tells"] = field(default_factory=EnergySettings)
+    provenance: Annotated[ProvenanceSettings, "what is told of the files of a job"] = field(
+        default_factory=ProvenanceSettings
+    )
     log: Annotated[LogSection, "the log on standard error"] = field(default_factory=LogSection)
 
     @property

@@ -76,6 +76,7 @@ def read_hardware(
     gpus: Gpus,
     program_version: str,
     engines: Sequence[Engine] = (Engine.FFMPEG,),
+    scorers: Sequence[str] = (),
     root: Path = ROOT,
 ) -> Hardware:
     """Return what the master is told of this node.
@@ -86,23 +87,26 @@ def read_hardware(
         gpus: what ``read_gpus`` returned.
         program_version: of this worker.
         engines: those that were proved to run.
+        scorers: measures of quality that were proved.
         root: where ``proc`` and ``sys`` are.
     """
     return Hardware(
         hostname=socket.gethostname()[:MODEL_MAX],
         kind=_kind(root),
         cpu_model=_cpu_model(root),
-        cpu_count=_usable_cpus(),
+        cpu_count=usable_cpus(),
         ram_total_bytes=int(psutil.virtual_memory().total),
         gpus=gpus.gpus,
         encoders=tuple(encoders),
         engines=tuple(engines),
+        scorers=tuple(scorers),
         ffmpeg_version=tools.ffmpeg_version,
         program_version=program_version,
     )
 
 
-def _usable_cpus() -> int:
+def usable_cpus() -> int:
+    """Return how many processors this process may use."""
     # A container or a CPU set may leave fewer than the machine has.
     return len(os.sched_getaffinity(0))
 

@@ -9,7 +9,6 @@ from typing import Final
 
 from ffrtmp_worker.recipe import AttemptFailed, Cause
 from ffrtmpd.wire.messages.jobs import Progress
-from ffrtmpd.wire.messages.measures import Experience
 from ffrtmpd.wire.vocabulary import FailureClass
 
 BACK_OFF_S: Final = 0.5
@@ -34,19 +33,6 @@ class LiveFigures:
     dropped_frames: int | None
     media_s: float
     elapsed_s: float
-
-    def experience(self) -> Experience:
-        """Return them as a report tells them.
-
-        ``stall_ratio`` = stall_s / media_s, at most 1; ``real_time_ratio`` = media_s / elapsed_s.
-        """
-        return Experience(
-            stall_s=self.stall_s,
-            stall_ratio=min(1.0, self.stall_s / self.media_s) if self.media_s > 0 else None,
-            reconnects=self.reconnects,
-            dropped_frames=self.dropped_frames,
-            real_time_ratio=self.media_s / self.elapsed_s if self.elapsed_s > 0 else None,
-        )
 
 
 class LiveMeter:

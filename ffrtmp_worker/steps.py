@@ -1,11 +1,12 @@
-"""The steps of an attempt: source, probe, encode, check."""
+"""The steps of an attempt: source, probe, encode, check, and what the appraisal adds."""
 
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
+from ffrtmp_worker.appraisal import Appraisal, Means
 from ffrtmp_worker.engines import FfmpegEngine, MediaEngine, choose
 from ffrtmp_worker.failures import Failure, classify, classify_problems, io_trouble
 from ffrtmp_worker.places import FILE_PREFIX, PlaceError, Places
@@ -13,6 +14,7 @@ from ffrtmp_worker.probe import ProbeError, parse_probe, probe_command, worth_co
 from ffrtmp_worker.progress import Block, ProgressMeter, ProgressReader
 from ffrtmp_worker.recipe import AttemptFailed, Cause, Step, StepEnd, StepName
 from ffrtmp_worker.room import Room, expected_bytes
+from ffrtmp_worker.scorer import Scorer
 from ffrtmp_worker.sources import Generated, SourceCache, generated_for, live_graph, needs_loop, source_command
 from ffrtmp_worker.task import Task, TaskError, plan
 from ffrtmp_worker.tools import Tools
@@ -37,7 +39,8 @@ class Workshop:
     """What the attempts of a node share.
 
     ``encoders`` of ffmpeg were proved here; ``environment`` is the whole environment of every child of FFmpeg's;
-    ``room`` is that on disk; ``more_engines`` stand beside ffmpeg.
+    ``room`` is that on disk; ``more_engines`` stand beside ffmpeg. ``scorer`` None: nothing is scored;
+    ``scoring_threads`` are those of one comparison; ``hashes``: files are hashed.
     """
 
     tools: Tools
@@ -48,6 +51,20 @@ class Workshop:
     environment: Mapping[str, str]
     room: Room = field(default_factory=Room)
     more_engines: tuple[MediaEngine, ...] = ()
+    scorer: Scorer | None = None
+    scoring_threads: int = 1
+    hashes: bool = True
+
+    @property
+    def means(self) -> Means:
+        """What an appraisal needs of it."""
+        return Means(
+            python=self.tools.python,
+            environment=self.environment,
+            scorer=self.scorer,
+            threads=self.scoring_threads,
+            hashes=self.hashes,
+        )
 
     @property
     def engines(self) -> tuple[MediaEngine, ...]:
@@ -67,6 +84,7 @@ class MediaRecipe:
         self._shop = shop
         self._assign = assign
         self._engine = shop.engines[0]
+        self._appraisal = Appraisal(assign, shop.means)
         self._step: StepName | None = None
         self._generated: Generated | None = None
         self._temporary: Path | None = None
@@ -120,12 +138,13 @@ class MediaRecipe:
     @property
     def quality(self) -> Quality | None:
         """The output's scores."""
-        return None
+        return self._appraisal.quality
 
     @property
     def provenance(self) -> Provenance | None:
         """What went in and came out."""
-        return None
+        written = self._last.size_bytes if self._media is None else self._media.size_bytes
+        return self._appraisal.provenance(written)
 
     def advance(self, end: StepEnd | None) -> Step | None:
         """Return the next step."""
@@ -221,9 +240,10 @@ class MediaRecipe:
                 self._encode_log = end.log_tail
                 argv = probe_command(self._shop.tools, FILE_PREFIX + self.partial)
                 return self._made(StepName.CHECK, argv, CHECK_S)
+            case StepName.SCORE | StepName.HASH:
+                return self._appraisal.after(self._step, end)
             case _:
-                self._check(end)
-                return None
+                return self._appraisal.first(self._checked(end))
 
     def _generated_encode(self, generated: Generated, path: Path) -> Step:
         self._source = FILE_PREFIX + str(path)
@@ -243,6 +263,7 @@ class MediaRecipe:
             )
 
         self._engine, self._task = choose(self._shop.engines, self._assign, planned)
+        self._appraisal.expect(self._task, media)
         if self._task.partial is not None:
             self._shop.room.claim(self._task.partial, expected_bytes(self._task))
         return self._encode(self._task)
@@ -250,17 +271,20 @@ class MediaRecipe:
     def _encode(self, task: Task) -> Step:
         return Step(name=StepName.ENCODE, argv=self._engine.command(task), env=self._engine.environment)
 
-    def _check(self, end: StepEnd) -> None:
+    def _checked(self, end: StepEnd) -> MediaInfo:
+        """Return the output as probed; raise when it is not what was asked for."""
+        media = None
         if end.exit_code != 0:
             problems = [f"the output cannot be read: {classify(end.exit_code, end.log_tail, live=False).reason}"]
         else:
             try:
-                self._media = parse_probe(end.stdout, self._shop.tools)
-                problems = verify(self._planned(), self._media)
+                media = self._media = parse_probe(end.stdout, self._shop.tools)
+                problems = verify(self._planned(), media)
             except ProbeError as error:
                 problems = [f"the output cannot be read: {error}"]
-        if problems:
+        if problems or media is None:
             _fail(classify_problems(problems, self._encode_log))
+        return media
 
     def _parsed(self, end: StepEnd) -> MediaInfo:
         try:
@@ -313,5 +337,5 @@ def _whole(number: float | None) -> int | None:
     return None if number is None else int(number)
 
 
-def _fail(failure: Failure) -> None:
+def _fail(failure: Failure) -> NoReturn:
     raise AttemptFailed(failure.failure_class, failure.reason, failure.cause)

@@ -9,7 +9,7 @@ from ffrtmpd.ranking import Ranking
 from ffrtmpd.roster import Ability, Node, Rank
 from ffrtmpd.wire.media import ENCODERS
 from ffrtmpd.wire.messages.jobs import JobSpec
-from ffrtmpd.wire.vocabulary import Codec, Engine, Priority, Queue, Why
+from ffrtmpd.wire.vocabulary import Codec, Engine, Priority, Queue, VmafMode, Why
 
 _QUEUES = list(Queue)
 _PRIORITIES = list(Priority)
@@ -17,6 +17,7 @@ _ANY = "any"
 _GPU = "gpu"
 # Few needs meet few abilities, over and over.
 _REMEMBERED: Final = 4_096
+_AND = "+"
 
 
 def rank_of(queue: Queue, priority: Priority) -> int:
@@ -31,25 +32,29 @@ class Need:
     Attributes:
         encoder: this one and no other.
         gpu: any hardware encoder of the codec.
+        scores: what is measured of the output: vmaf, psnr, ssim.
     """
 
     engine: Engine
     codec: Codec
     encoder: str | None = None
     gpu: bool = False
+    scores: tuple[str, ...] = ()
 
     @property
     def requires(self) -> str:
         """The class as text, as the store indexes it."""
-        return f"{self.engine}:{self.codec}:{self.encoder or (_GPU if self.gpu else _ANY)}"
+        text = f"{self.engine}:{self.codec}:{self.encoder or (_GPU if self.gpu else _ANY)}"
+        return f"{text}:{_AND.join(self.scores)}" if self.scores else text
 
     @staticmethod
     @lru_cache(maxsize=_REMEMBERED)
     def parse(requires: str) -> "Need":
         """Return the need that ``requires`` spells."""
-        engine, codec, how = requires.split(":", 2)
+        engine, codec, how, *scores = requires.split(":", 3)
         pinned = None if how in (_ANY, _GPU) else how
-        return Need(Engine(engine), Codec(codec), pinned, how == _GPU)
+        measures = tuple(scores[0].split(_AND)) if scores else ()
+        return Need(Engine(engine), Codec(codec), pinned, how == _GPU, measures)
 
     @property
     def wants_hardware(self) -> bool:
@@ -60,7 +65,10 @@ class Need:
 
 def need_of(spec: JobSpec, codec: Codec) -> Need:
     """Return what a job with this spec, resolved to ``codec``, needs."""
-    return Need(spec.engine, codec, spec.encoder, spec.require_gpu and spec.encoder is None)
+    vmaf = spec.vmaf is not VmafMode.OFF or spec.vmaf_floor is not None
+    asked = {"vmaf": vmaf, "psnr": spec.psnr, "ssim": spec.ssim}
+    scores = tuple(name for name, is_asked in asked.items() if is_asked)
+    return Need(spec.engine, codec, spec.encoder, spec.require_gpu and spec.encoder is None, scores)
 
 
 def cannot(need: Need, node: Node) -> Why | None:
@@ -80,9 +88,9 @@ def lacks(ability: Ability, need: Need) -> Why | None:
         fits = any(encoder.name == need.encoder for encoder in able)
     else:
         fits = any(encoder.codec is need.codec and (encoder.hardware or not need.gpu) for encoder in able)
-    if fits:
-        return None
-    return Why.GPU_REQUIRED if need.wants_hardware else Why.NO_ENCODER
+    if not fits:
+        return Why.GPU_REQUIRED if need.wants_hardware else Why.NO_ENCODER
+    return None if set(need.scores) <= set(ability.scorers) else Why.NO_SCORER
 
 
 def refusal(need: Need, node: Node) -> Why | None:
@@ -99,8 +107,11 @@ def refusal(need: Need, node: Node) -> Why | None:
 
 def why_waiting(need: Need, nodes: Iterable[Node]) -> Why | None:
     """Return why a queued job of this need cannot run at all now; None if it merely waits for its turn."""
-    if any(node.session is not None and cannot(need, node) is None for node in nodes):
+    reasons = [cannot(need, node) for node in nodes if node.session is not None]
+    if None in reasons:
         return None
+    if Why.NO_SCORER in reasons:
+        return Why.NO_SCORER
     return Why.GPU_REQUIRED if need.wants_hardware else Why.NO_WORKER
 
 

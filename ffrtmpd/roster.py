@@ -77,6 +77,7 @@ class Ability(NamedTuple):
 
     engines: tuple[Engine, ...]
     encoders: tuple[str, ...]
+    scorers: tuple[str, ...] = ()
 
 
 # Share of slots taken, processor load in percent, name: the smaller, the sooner a node gets a job.
@@ -121,7 +122,8 @@ class Node:
     @property
     def ability(self) -> Ability | None:
         """What it can run, None while nobody knows."""
-        return None if self.hardware is None else Ability(self.hardware.engines, self.hardware.encoders)
+        told = self.hardware
+        return None if told is None else Ability(told.engines, told.encoders, told.scorers)
 
     @property
     def rank(self) -> Rank:

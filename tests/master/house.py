@@ -214,7 +214,9 @@ class House:
 
     # ── workers ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def worker(self, name: str, *, slots: int = 1, encoders: tuple[str, ...] = CPU) -> "Worker":
+    def worker(
+        self, name: str, *, slots: int = 1, encoders: tuple[str, ...] = CPU, scorers: tuple[str, ...] = ()
+    ) -> "Worker":
         """Enrol a worker and connect it."""
         self.store.begin()
         principal = self.store.add_principal(
@@ -222,7 +224,7 @@ class House:
         )
         self.store.commit()
         self.principals.put(principal)
-        worker = Worker(self, name, slots=slots, encoders=encoders)
+        worker = Worker(self, name, slots=slots, encoders=encoders, scorers=scorers)
         worker.connect()
         return worker
 
@@ -235,8 +237,11 @@ def as_asked(encode: Encode) -> VideoStream:
 class Worker:
     """A scripted worker: it says what a test makes it say."""
 
-    def __init__(self, house: House, name: str, *, slots: int, encoders: tuple[str, ...]) -> None:
+    def __init__(
+        self, house: House, name: str, *, slots: int, encoders: tuple[str, ...], scorers: tuple[str, ...] = ()
+    ) -> None:
         self.house, self.name, self.slots, self.encoders = house, name, slots, encoders
+        self.scorers = scorers
         self.boots = 0
         self.peer = Peer(Side.WORKERS, b"")
         self.jobs: dict[str, Assign] = {}
@@ -255,7 +260,7 @@ class Worker:
         self.boots += boot
         self.peer = Peer(Side.WORKERS, f"{self.name}/{next(self.house._numbers)}".encode())
         engines = tuple(dict.fromkeys(ENCODERS[name].engine for name in self.encoders))
-        hardware = Hardware(hostname=self.name, encoders=self.encoders, engines=engines)
+        hardware = Hardware(hostname=self.name, encoders=self.encoders, engines=engines, scorers=self.scorers)
         self.say(Hello(versions=(1,), boot_id=f"boot-{self.boots}", slots=self.slots, hardware=hardware))
         (welcome,) = self.house.take(self.peer, Welcome)
         self.say(Ready(nonce=welcome.nonce, running=running, finished=finished))

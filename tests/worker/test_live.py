@@ -1,8 +1,9 @@
 import pytest
 
 from ffrtmp_worker.live import BACK_OFF_MAX_S, LiveFigures, LiveMeter, Loss, Supervisor
+from ffrtmp_worker.measures import Spent, conclude
 from ffrtmp_worker.recipe import AttemptFailed, Cause
-from ffrtmpd.wire.messages.jobs import Progress
+from ffrtmpd.wire.messages.jobs import Progress, Report
 from ffrtmpd.wire.vocabulary import FailureClass
 
 TRANSIENT, PERMANENT = FailureClass.TRANSIENT, FailureClass.PERMANENT
@@ -53,7 +54,8 @@ def test_slow_encoder_stalls_for_what_it_falls_behind() -> None:
     found = figures(meter, 20)
     # The first report is 0.25 s of media after 0.5 s, and counts from there.
     assert found.stall_s == pytest.approx(9.75)
-    experience = found.experience()
+    experience = conclude(Report(), Spent(), live=found).experience
+    assert experience is not None
     assert experience.real_time_ratio == pytest.approx(10 / 19.75)
     assert experience.stall_ratio == pytest.approx(0.975)
 
@@ -127,7 +129,8 @@ def test_engine_that_tells_no_media_time_has_gaps_and_no_lag() -> None:
     meter.lost()
     meter.connecting(12)
     assert meter.took(Progress(frame=11), 13) == 3
-    experience = figures(meter, 13).experience()
+    experience = conclude(Report(), Spent(), live=figures(meter, 13)).experience
+    assert experience is not None
     assert (experience.stall_s, experience.stall_ratio) == (3, None)
 
 

@@ -57,7 +57,8 @@ def test_job_without_input_makes_its_source_then_encodes_and_checks(make: Make, 
     assert (recipe.encoder, recipe.output) == ("libx264", str(tmp_path / "out" / "out.mp4"))
     assert step.argv[-1] == f"file:{recipe.partial}"
     assert going(recipe.advance(GOOD)).name is StepName.CHECK
-    assert recipe.advance(replace(GOOD, stdout=OUTPUT)) is None
+    assert going(recipe.advance(replace(GOOD, stdout=OUTPUT))).name is StepName.HASH
+    assert recipe.advance(GOOD) is None
     assert recipe.media is not None
     assert recipe.media.video is not None
     recipe.close()
