@@ -6,6 +6,7 @@ from typing import Final
 from ffrtmp_tui.job_view import figures, percent
 from ffrtmp_tui.terminal import Terminal, clean
 from ffrtmpd.wire.messages.jobs import JobView
+from ffrtmpd.wire.vocabulary import JobState, Phase
 
 # With it, a line with all its figures takes the 79 cells that a terminal of 80 has for it.
 BAR: Final = 20
@@ -23,10 +24,12 @@ def line(job: JobView, *, title: str | None = None) -> str:
     """Return a job in one line; ``title`` stands for the job id."""
     done = percent(job)
     share = "    -" if done is None else f"{done:5.1f}%"
-    detail = figures(job) if job.state == "processing" else clean(job.reason or "")
+    detail = figures(job) if job.state == JobState.PROCESSING else clean(job.reason or "")
     node = f"on {job.node_id}" if job.node_id else ""
     end = "  ".join(part for part in (detail, node) if part)
-    return f"{title or job.job_id}  {job.state:<10}  {bar(done)} {share:>6}  {end}".rstrip()
+    # Its figures are those of the encode, so what comes after it is said by its name.
+    doing = job.state if job.phase in (None, Phase.ENCODING) or job.state != JobState.PROCESSING else job.phase
+    return f"{title or job.job_id}  {doing:<10}  {bar(done)} {share:>6}  {end}".rstrip()
 
 
 class Board:
@@ -62,9 +65,10 @@ class Board:
     def _say(self, job: JobView) -> None:
         state, said_percent = self._said.get(job.job_id, ("", -STEP_PERCENT))
         done = percent(job) or 0.0
-        if job.state == state and done < said_percent + STEP_PERCENT:
+        now = f"{job.state} {job.phase}"
+        if now == state and done < said_percent + STEP_PERCENT:
             return
-        self._said[job.job_id] = (str(job.state), done)
+        self._said[job.job_id] = (now, done)
         self._terminal.say(line(job, title=self._titles.get(job.job_id)))
 
     def _redraw(self) -> None:

@@ -21,6 +21,7 @@ MEANINGS: Final = {
     "no_engine": "lacks the engine",
     "no_encoder": "has no encoder for it",
     "gpu_required": "has no GPU that encodes it",
+    "no_scorer": "does not measure what is asked for",
 }
 
 ANSWERS: Final = (
@@ -43,11 +44,12 @@ def explain(run: Run) -> int:
 
 
 def _text(reply: Explanation, run: Run) -> str:
-    engine, codec, encoder = reply.requires.split(":", 2)
+    engine, codec, encoder, *scores = reply.requires.split(":", 3)
+    needs = f"engine {engine}, codec {codec}, encoder {encoder}" + "".join(f", scores {kinds}" for kinds in scores)
     lines = [f"{reply.job.job_id} is {reply.job.state}: {reply.text}."]
     if reply.job.state == "queued":
         place = "beyond the first thousand of its kind" if reply.place is None else f"{reply.place}"
-        lines.append(f"Place in the order of work: {place}. Needs: engine {engine}, codec {codec}, encoder {encoder}.")
+        lines.append(f"Place in the order of work: {place}. Needs: {needs}.")
     text = "\n".join(lines) + "\n"
     if not reply.nodes:
         return text

@@ -56,7 +56,7 @@ def _text(cluster: Cluster, row: JobRow, need: Need) -> str:
         case JobState.COMPLETED:
             return f"it is done: {row.output}"
         case _:
-            return f"it is {row.state}: {row.reason or 'no reason was given'}"
+            return row.reason or "no reason was given"
 
 
 def _losses(cluster: Cluster, row: JobRow) -> str:

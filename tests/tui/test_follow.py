@@ -4,6 +4,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -22,7 +23,7 @@ from ffrtmpd.wire.messages.jobs import (
     SubmitResult,
     Submitted,
 )
-from ffrtmpd.wire.vocabulary import ErrorCode, JobState
+from ffrtmpd.wire.vocabulary import ErrorCode, JobState, Phase
 from tests.tui.commands import Shell
 from tests.tui.masters import Answer, ScriptedMaster
 from tests.tui.samples import DONE, RUNNING, error, job, status_of
@@ -328,3 +329,9 @@ def test_submit_that_never_left_has_no_such_hint(shell: Shell, scripted: Start) 
     ended = shell("jobs", "submit", "720p30-h264", "--master", "127.0.0.1:1")
     assert ended.code == 6
     assert "--idempotency-key" not in ended.err
+
+
+def test_what_comes_after_the_encode_is_said_by_its_name() -> None:
+    scoring = replace(RUNNING, phase=Phase.SCORING)
+    assert line(scoring).split()[1] == "scoring"
+    assert line(RUNNING).split()[1] == "processing"
