@@ -55,13 +55,11 @@ from ffrtmpd.wire.messages.session import (
 )
 from ffrtmpd.wire.vocabulary import ErrorCode, FailureClass, Outcome, Verdict
 
-# Jobs whose highest attempt is remembered; the duplicates it guards against are seconds old.
+# Jobs whose highest attempt is remembered, and tokens; the duplicates they guard against are seconds old.
 REMEMBERED: Final = 4_096
 # A stop waits this long for processes and disk; whoever asked for it will kill the worker in the end.
 STOP_S: Final = 30.0
 READY_FINISHED_MAX: Final = 4_096
-# Tokens remembered of one attempt number, which is given twice only by a master restored from a backup.
-TOKENS: Final = 8
 WAY_OUT: Final = (
     "to let this node in again: on the master `ffrtmp keys invite {node} --role worker`; here stop the worker, move "
     "worker.toml and worker.key out of its state folder, `ffrtmp-worker join LINE`, start it"
@@ -102,12 +100,14 @@ class Agent:
         self._children = count(1)
         self._attempts: dict[AttemptId, Attempt] = {}
         self._finished: dict[AttemptId, Finished] = {}
-        self._highest: OrderedDict[str, tuple[int, tuple[bytes, ...]]] = OrderedDict()
+        self._highest: OrderedDict[str, int] = OrderedDict()
+        self._begun: OrderedDict[tuple[str, bytes], None] = OrderedDict()
         self._stop_by: float | None = None
         self._life = b""
         for entry, fate in spooled:
             finished = Finished.recovered(entry, fate)
             self._finished[finished.id] = finished
+            self._begun[finished.id[0], finished.token] = None
         self.session = session.Session(
             boot_id=boot_id,
             slots=slots,
@@ -230,8 +230,7 @@ class Agent:
     @_hear.register
     def _welcome(self, message: Welcome, now_s: float) -> list[Action]:
         if message.life != self._life:
-            # What an earlier life of the master assigned cannot arrive any more, since its connections died with it.
-            # And one restored from a backup gives numbers again that this worker has seen.
+            # One restored from a backup gives numbers again that this worker has seen, with other tokens.
             self._life = message.life
             self._highest.clear()
         actions = self.session.welcome(message, now_s)
@@ -353,10 +352,9 @@ class Agent:
 
     def _refusal(self, assign: Assign) -> str | None:
         """Return why not to run it, an empty text for a duplicate of one that has ended, None to run it."""
-        attempt, tokens = self._highest.get(assign.job_id, (0, ()))
-        if assign.attempt == attempt and assign.token in tokens:
+        if (assign.job_id, assign.token) in self._begun:
             return ""
-        if assign.attempt < attempt:
+        if assign.attempt < self._highest.get(assign.job_id, 0):
             return "a later attempt was begun here"
         if self.stopping:
             return "the worker is stopping"
@@ -364,15 +362,14 @@ class Agent:
         return "no free slot" if running >= self._slots else None
 
     def _remember(self, about: About) -> None:
-        """Take note of an attempt that must not begin any more, unless a later one was seen."""
-        attempt, tokens = self._highest.get(about.job_id, (0, ()))
-        if about.attempt < attempt:
-            return
-        others = tuple(token for token in tokens if token != about.token) if about.attempt == attempt else ()
-        self._highest[about.job_id] = (about.attempt, (*others, about.token)[-TOKENS:])
+        """Take note of an attempt that must not begin any more, nor one before it."""
+        self._begun[about.job_id, about.token] = None
+        self._highest[about.job_id] = max(about.attempt, self._highest.get(about.job_id, 0))
         self._highest.move_to_end(about.job_id)
         while len(self._highest) > REMEMBERED:
             self._highest.popitem(last=False)
+        while len(self._begun) > REMEMBERED:
+            self._begun.popitem(last=False)
 
     def _fenced_at(self, attempt: Attempt) -> float | None:
         """Return when a push must end unless a beat that shows it is acknowledged; None when nothing is pushed."""

@@ -219,6 +219,7 @@ def _no_assign_dedup() -> list[Patch]:
             self._attempts.pop(key, None)
             self._finished.pop(key, None)
             self._highest.pop(key[0], None)
+            self._begun.clear()
         return real(self, event, now_s)
 
     return [(Agent, "handle", handle)]

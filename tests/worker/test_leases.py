@@ -8,7 +8,7 @@ from ffrtmp_worker.attempt import Limits
 from ffrtmp_worker.events import KillChild, LinkUp, Seal, Sealed, Spawn
 from ffrtmp_worker.recipe import StepName
 from ffrtmpd.wire.messages.session import HeartbeatAck, Reset, Result
-from ffrtmpd.wire.vocabulary import FailureClass, Outcome
+from ffrtmpd.wire.vocabulary import FailureClass, Outcome, Verdict
 from tests.worker.bench import Bench, assign, kill, messages, only, pause, resume, some, verdict, welcome
 
 PATIENT = Limits(stall_live_s=1_000.0)
@@ -120,6 +120,17 @@ def test_attempt_number_that_a_restored_master_gives_again_is_taken() -> None:
     # The epoch may be the same again.
     bench.say(replace(welcome(), life=b"b" * 16))
     assert some(bench.say(assign(attempt=1, token=b"v" * 16)), Spawn)
+
+
+def test_what_has_ended_does_not_begin_again_for_a_master_that_was_restarted() -> None:
+    bench = Bench(slots=2).online()
+    bench.say(replace(welcome(), life=b"a" * 16))
+    bench.encoded()
+    bench.do(Sealed(attempt=("job-000001", 1)))
+    bench.say(replace(welcome(), life=b"b" * 16))
+    bench.say(verdict(Verdict.STALE))
+    # The master had said it again before the result reached it, and its verdict came first.
+    assert some(bench.say(assign()), Spawn) == []
 
 
 def test_stop_of_an_earlier_attempt_forgets_no_later_one() -> None:
