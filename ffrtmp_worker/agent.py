@@ -101,13 +101,13 @@ class Agent:
         self._attempts: dict[AttemptId, Attempt] = {}
         self._finished: dict[AttemptId, Finished] = {}
         self._highest: OrderedDict[str, int] = OrderedDict()
-        self._begun: OrderedDict[tuple[str, bytes], None] = OrderedDict()
+        self._begun: OrderedDict[tuple[AttemptId, bytes], None] = OrderedDict()
         self._stop_by: float | None = None
         self._life = b""
         for entry, fate in spooled:
             finished = Finished.recovered(entry, fate)
             self._finished[finished.id] = finished
-            self._begun[finished.id[0], finished.token] = None
+            self._begun[finished.id, finished.token] = None
         self.session = session.Session(
             boot_id=boot_id,
             slots=slots,
@@ -352,7 +352,7 @@ class Agent:
 
     def _refusal(self, assign: Assign) -> str | None:
         """Return why not to run it, an empty text for a duplicate of one that has ended, None to run it."""
-        if (assign.job_id, assign.token) in self._begun:
+        if ((assign.job_id, assign.attempt), assign.token) in self._begun:
             return ""
         if assign.attempt < self._highest.get(assign.job_id, 0):
             return "a later attempt was begun here"
@@ -363,7 +363,7 @@ class Agent:
 
     def _remember(self, about: About) -> None:
         """Take note of an attempt that must not begin any more, nor one before it."""
-        self._begun[about.job_id, about.token] = None
+        self._begun[(about.job_id, about.attempt), about.token] = None
         self._highest[about.job_id] = max(about.attempt, self._highest.get(about.job_id, 0))
         self._highest.move_to_end(about.job_id)
         while len(self._highest) > REMEMBERED:
