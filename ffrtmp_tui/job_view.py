@@ -131,6 +131,7 @@ def fields(reply: StatusReply) -> list[tuple[str, str | None]]:
     more: list[tuple[str, str | None]] = [
         ("Phase", None if job.phase is None else str(job.phase)),
         ("Live figures", None if job.state in TERMINAL_STATES else figures(job) or None),
+        ("Push", None if job.state in TERMINAL_STATES else push_figures(job) or None),
         ("Due At", _time(job.due_at)),
         ("Reason", job.reason),
         ("Failure", None if reply.failure_class is None else str(reply.failure_class)),
@@ -171,6 +172,21 @@ def figures(job: JobView) -> str:
         parts.append(f"x{progress.speed:.2f}")
     if progress.eta_s is not None:
         parts.append(f"ETA {units.clock_text(progress.eta_s)}")
+    return "  ".join(parts)
+
+
+def push_figures(job: JobView) -> str:
+    """Return what the audience of a push has had so far: ``real time x0.983  stalled 4.20 s  lost 1 time``."""
+    progress = job.progress
+    if progress is None:
+        return ""
+    parts = []
+    if progress.real_time_ratio is not None:
+        parts.append(f"real time x{progress.real_time_ratio:.3f}")
+    if progress.stall_s is not None:
+        parts.append(f"stalled {units.duration_text(progress.stall_s)}")
+    if progress.reconnects is not None:
+        parts.append(f"lost {progress.reconnects} time{'' if progress.reconnects == 1 else 's'}")
     return "  ".join(parts)
 
 

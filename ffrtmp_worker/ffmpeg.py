@@ -19,6 +19,8 @@ DECODE_ERRORS_MAX: Final = 0.02
 STRETCH_MAX: Final = 0.01
 NETWORK_TIMEOUT_US: Final = 10_000_000
 SRT_LINGER_S: Final = 3
+# FLV may promise sound that never comes, and ffmpeg would wait five seconds for it once more after the probe did.
+MUTE_ANALYSIS_US: Final = 1_000_000
 UDP_PACKET_BYTES: Final = 7 * 188
 AUDIO_BITRATE: Final = "128k"
 AUDIO_RATE: Final = "48000"
@@ -134,6 +136,7 @@ def _input(task: Task) -> tuple[str, ...]:
         # A picture may grow after the probe.
         *("-max_pixels", str(INPUT_PIXELS_MAX)),
         *_network(task.source),
+        *_analysis(task),
         *(("-ss", f"{task.skip_s:.6f}") if task.skip_s > 0 else ()),
         *("-i", task.source),
     )
@@ -151,6 +154,12 @@ def _network(source: str) -> tuple[str, ...]:
     if scheme in ("srt", "udp"):
         return () if "timeout=" in source else ("-timeout", str(NETWORK_TIMEOUT_US))
     return ("-rw_timeout", str(NETWORK_TIMEOUT_US)) if scheme in ("rtmp", "rtmps", "tcp") else ()
+
+
+def _analysis(task: Task) -> tuple[str, ...]:
+    # Less is no measure for the probe: where sound flows, a picture may be waited for until its next key frame.
+    is_mute = task.audio is None and task.live_source and scheme_of(task.source) in ("rtmp", "rtmps")
+    return ("-analyzeduration", str(MUTE_ANALYSIS_US)) if is_mute else ()
 
 
 def _maps(task: Task) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
 from typing import Any, Final
+from urllib.parse import unquote_plus, urlsplit
 
 from ffrtmp_worker.ffmpeg import AUDIO_RATE, FASTSTART_MAX_BYTES, GOP_S, PIXEL_FORMAT, preset_for
 from ffrtmp_worker.places import FILE_PREFIX, scheme_of
@@ -35,7 +36,9 @@ MUXERS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "mov": ("qtmux", {}),
     "matroska": ("matroskamux", {}),
     "webm": ("webmmux", {}),
-    "mpegts": ("mpegtsmux", {}),
+    # Seven packets of MPEG-TS fit a frame of Ethernet. Larger ones that begin with a table are taken by srtsink for
+    # headers and left out, and with them every key frame.
+    "mpegts": ("mpegtsmux", {"alignment": 7}),
     "flv": ("flvmux", {}),
 }
 # Sound encoders, better ones first, and what stands behind each.
@@ -44,6 +47,13 @@ SOUND: Final = {
     "libopus": (("opusenc", "opusparse"),),
 }
 SINKS: Final = {"rtmp": "rtmp2sink", "rtmps": "rtmp2sink", "srt": "srtsink"}
+# What each counts of the bytes that its peer's acceptance let out.
+SENT: Final = {"rtmp2sink": "out-bytes-total", "srtsink": "bytes-sent-total"}
+# What the URL of an SRT push may ask for; the rest is ffmpeg's alone.
+SRT_OPTIONS: Final = frozenset({"mode", "latency", "streamid", "passphrase", "pbkeylen"})
+# Closing throws away what waits to be sent: so long after the end, and twice the latency.
+SRT_LINGER_MS: Final = 250
+SRT_LATENCY_MS: Final = 120
 # Without these there is no engine.
 NEEDED: Final = (
     "filesrc", "filesink", "decodebin", "queue", "videoconvert", "videoscale", "videorate", "capsfilter",
@@ -96,6 +106,13 @@ def refusal(task: Task, elements: Collection[str]) -> str | None:
         return "it reads files and generated sources, no URLs"
     if task.live and scheme_of(task.target) not in SINKS:
         return f"it pushes to {', '.join(SINKS)} URLs alone"
+    if task.live and scheme_of(task.target) == "srt":
+        asked = _srt_options(task.target)
+        unknown = sorted(asked.keys() - SRT_OPTIONS)
+        if unknown or asked.get("mode", "caller") != "caller":
+            return f"of an SRT URL it does not know {', '.join(unknown) or 'a mode but caller'}"
+        if not all(asked.get(name, "0").isdecimal() for name in ("latency", "pbkeylen")):
+            return "latency and pbkeylen of an SRT URL are whole numbers"
     lacking = sorted(_graph(task, elements).factories() - set(elements))
     return f"not installed: {', '.join(lacking)}" if lacking else None
 
@@ -105,14 +122,19 @@ def pipeline(task: Task, elements: Collection[str]) -> dict[str, Any]:
     graph = _graph(task, elements)
     kinds = ("video",) if task.audio is None else ("video", "audio")
     names = {element["name"] for element in graph.elements}
+    # What waits before a sink that does not take it was not pushed.
+    counted = "ready" if task.live else "parser"
     return {
         "elements": graph.elements,
         "links": graph.links,
         "decode": {} if task.lavfi else {kind: f"{kind}-decoded" for kind in kinds},
         "demuxers": DEMUXERS,
         "loop": task.loop,
+        "skip_ns": round(task.skip_s * SECOND_NS),
         "cuts": {kind: f"{kind}-caps" for kind in kinds},
-        "counted": {kind: f"{kind}-parser" for kind in kinds},
+        "counted": {kind: f"{kind}-{counted}" for kind in kinds},
+        "sent": SENT[SINKS[scheme_of(task.target)]] if task.live else None,
+        "linger_ms": _linger_ms(task),
         "limit_frames": None if task.limit_s is None or task.rate is None else round(task.limit_s * task.rate),
         "limit_ns": None if task.limit_s is None else round(task.limit_s * SECOND_NS),
         "path": None if task.live else task.target.removeprefix(FILE_PREFIX),
@@ -137,8 +159,11 @@ def proof(encoder: str) -> dict[str, Any]:
         "decode": {},
         "demuxers": (),
         "loop": False,
+        "skip_ns": 0,
         "cuts": {"video": "video-caps"},
         "counted": {"video": "video-parser"},
+        "sent": None,
+        "linger_ms": 0,
         "limit_frames": None,
         "limit_ns": None,
         "path": None,
@@ -231,10 +256,41 @@ def _sink(graph: _Graph, task: Task) -> None:
         # A source that is live sets its own pace; a file gets that of the clock.
         common: dict[str, Any] = {"sync": not task.lavfi}
         if SINKS[scheme_of(task.target)] == "srtsink":
-            sink = graph.add("sink", "srtsink", uri=task.target, **common)
+            sink = graph.add("sink", "srtsink", **_srt(task.target), **common)
         else:
             sink = graph.add("sink", "rtmp2sink", location=task.target, **common)
     graph.chain(graph.add("muxer", factory, **properties), sink)
+
+
+def _srt_options(target: str) -> dict[str, str]:
+    pairs = (part.partition("=") for part in urlsplit(target).query.split("&") if part)
+    return {name: value for name, _, value in pairs}
+
+
+def _srt(target: str) -> dict[str, Any]:
+    """Return an SRT URL as properties. Its words are ffmpeg's, whose latency is in microseconds, not milliseconds."""
+    asked = _srt_options(target)
+    # A lost peer ends the process, and the supervisor sees it.
+    made: dict[str, Any] = {"uri": f"srt://{urlsplit(target).netloc}", "auto_reconnect": False}
+    if "latency" in asked:
+        made["latency"] = _latency_ms(asked)
+    if "streamid" in asked:
+        made["streamid"] = unquote_plus(asked["streamid"])
+    if "passphrase" in asked:
+        made["passphrase"] = asked["passphrase"]
+    if asked.get("pbkeylen", "0") != "0":
+        made["pbkeylen"] = asked["pbkeylen"]
+    return made
+
+
+def _latency_ms(asked: dict[str, str]) -> int:
+    return round(int(asked["latency"]) / 1_000) if "latency" in asked else SRT_LATENCY_MS
+
+
+def _linger_ms(task: Task) -> int:
+    if not task.live or scheme_of(task.target) != "srt":
+        return 0
+    return SRT_LINGER_MS + 2 * _latency_ms(_srt_options(task.target))
 
 
 def _parser(task: Task) -> dict[str, Any]:

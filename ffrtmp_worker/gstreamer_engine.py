@@ -2,9 +2,10 @@
 
 import contextlib
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ from ffrtmp_worker.encoders import AT_ONCE
 from ffrtmp_worker.failures import EXIT_SIGNALED, Failure, classify, first_line
 from ffrtmp_worker.gstreamer import ELEMENTS, NEEDED, PARSERS, pipeline, proof, refusal
 from ffrtmp_worker.process import ToolRun, ToolTimeout, run_tool
+from ffrtmp_worker.recipe import Cause
 from ffrtmp_worker.task import Task
 from ffrtmp_worker.tools import ENGINE_VERSION_MAX
 from ffrtmpd.wire.media import ENCODERS
@@ -24,6 +26,17 @@ PROOF_TIMEOUT_S: Final = 10.0
 CACHE_VERSION: Final = 1
 # The input does not decode, or is not there.
 _PERMANENT: Final = frozenset({64, 65, 66})
+# How its sinks say what ffmpeg says in other words. First those a server gives its reasons in.
+_TURNED_DOWN: Final = (
+    r"publish denied|[Aa]uthentication failed|wrong authentication mode|Not authorized to connect"
+    r"|Unacceptable TLS certificate"
+)
+# A server that closes before it has said yes: what a wrong key or application looks like.
+_UNCLEAR: Final = r"Failed to connect: '\w+' cmd (failed|returned)"
+_CONNECTION: Final = (
+    r"Connection error|connection closed|Failed to connect|Socket I/O timed out|on SRT socket|to SRT socket"
+    r"|Failed to open SRT|Connection does not exist"
+)
 
 Run = Callable[..., ToolRun]
 
@@ -66,7 +79,19 @@ class GstreamerEngine:
             )
         # Its other codes are none of errno's.
         known = exit_code < 0 or exit_code == EXIT_SIGNALED
-        return classify(exit_code if known else 1, log_tail, live=live)
+        failure = classify(exit_code if known else 1, log_tail, live=live)
+        return _of_push(failure) if live and failure.cause is Cause.OTHER else failure
+
+
+def _of_push(failure: Failure) -> Failure:
+    """Return what a failure that ffmpeg's words do not tell means for a push."""
+    if re.search(_TURNED_DOWN, failure.reason):
+        return replace(failure, failure_class=FailureClass.PERMANENT)
+    if failure.failure_class is FailureClass.PERMANENT:
+        return failure
+    if re.search(_UNCLEAR, failure.reason):
+        return replace(failure, cause=Cause.UNCLEAR)
+    return replace(failure, cause=Cause.CONNECTION) if re.search(_CONNECTION, failure.reason) else failure
 
 
 def command(python: str, verb: str, document: object) -> tuple[str, ...]:

@@ -137,6 +137,7 @@ class Run:
         self._elements: dict[str, Any] = {}
         self._scratch: Any = None
         self._signaled = False
+        self._accepted = False
         self._code: int | None = None
         self._awaited: dict[str, str] = {}
         self._held: list[tuple[Any, int]] = []
@@ -208,7 +209,7 @@ class Run:
         name = self._awaited.pop(kind, None)
         if name is not None:
             pad.link(self._elements[name].get_static_pad("sink"))
-            if self._plan["loop"]:
+            if self._plan["loop"] or self._plan["skip_ns"]:
                 # Nothing may reach an encoder before the seek that throws away what came first.
                 held = pad.add_probe(Gst.PadProbeType.BLOCK_DOWNSTREAM, lambda *_: Gst.PadProbeReturn.OK)
                 self._held.append((pad, held))
@@ -217,14 +218,16 @@ class Run:
         if self._awaited:
             lacking = " and ".join(self._awaited)
             GLib.idle_add(self._fail, EXIT_DATA, f"the input has no {lacking} that can be decoded")
-        elif self._plan["loop"]:
-            GLib.idle_add(self._play, Gst.SeekFlags.SEGMENT | Gst.SeekFlags.FLUSH)
+        elif self._plan["loop"] or self._plan["skip_ns"]:
+            again = Gst.SeekFlags.SEGMENT if self._plan["loop"] else Gst.SeekFlags.NONE
+            GLib.idle_add(self._play, again | Gst.SeekFlags.FLUSH | Gst.SeekFlags.ACCURATE, self._plan["skip_ns"])
 
-    def _play(self, flags: Any) -> bool:
-        """Play the source from its start to its end, after which it says so instead of ending the streams."""
+    def _play(self, flags: Any, from_ns: int) -> bool:
+        """Play the source to its end, after which one that is played again says so instead of ending the streams."""
         decoder, start, end = self._elements["decoder"], Gst.SeekType.SET, Gst.SeekType.NONE
-        if not all(cut.done for cut in self._cuts) and not decoder.seek(1.0, Gst.Format.TIME, flags, start, 0, end, -1):
-            return self._fail(EXIT_DATA, "the input cannot be played from its start again")
+        done = all(cut.done for cut in self._cuts)
+        if not done and not decoder.seek(1.0, Gst.Format.TIME, flags, start, from_ns, end, -1):
+            return self._fail(EXIT_DATA, f"the input cannot be played from {from_ns / 1e9:g} s")
         for pad, held in self._held:
             pad.remove_probe(held)
         self._held.clear()
@@ -234,8 +237,8 @@ class Run:
         """Run it and return the exit code."""
         bus = self._pipeline.get_bus()
         bus.add_signal_watch()
-        bus.connect("message::eos", lambda *_: self._finish(0))
-        bus.connect("message::segment-done", lambda *_: self._play(Gst.SeekFlags.SEGMENT))
+        bus.connect("message::eos", self._ended)
+        bus.connect("message::segment-done", lambda *_: self._play(Gst.SeekFlags.SEGMENT, 0))
         bus.connect("message::error", self._error)
         bus.connect("message::warning", self._warning)
         # Whatever a state change finds wrong comes as a message too.
@@ -247,6 +250,10 @@ class Run:
         self._print(end=True)
         self._pipeline.set_state(Gst.State.NULL)
         return EXIT_FAILED if self._code is None else self._code
+
+    def _ended(self, _bus: Any, _message: Any) -> None:
+        # What the sink took may still be on its way.
+        GLib.timeout_add(self._plan["linger_ms"], self._finish, 0)
 
     def _finish(self, code: int) -> None:
         if self._code is None:
@@ -295,13 +302,15 @@ class Run:
     def _print(self, *, end: bool) -> None:
         video = self._counters["video"]
         elapsed_s = time.monotonic() - self._began
+        taken = self._taken()
+        frames = video.buffers if taken else 0
         # Sound may be far ahead of the picture.
-        out_us = None if video.end_ns is None else video.end_ns // 1_000
-        size = self._size(end=end)
+        out_us = video.end_ns // 1_000 if taken and video.end_ns is not None else None
+        size = self._size(end=end) if taken else None
         rate = self._elements.get(self._plan["rate"])
         fields = {
-            "frame": video.buffers,
-            "fps": f"{video.buffers / elapsed_s:.2f}",
+            "frame": frames,
+            "fps": f"{frames / elapsed_s:.2f}",
             "bitrate": "N/A" if not size or not out_us else f"{size * 8_000 / out_us:.1f}kbits/s",
             "total_size": "N/A" if size is None else size,
             "out_time_us": "N/A" if out_us is None else out_us,
@@ -313,6 +322,15 @@ class Run:
         # Nobody reads any more: then the signal ends this soon.
         with contextlib.suppress(BrokenPipeError):
             print("".join(f"{name}={value}\n" for name, value in fields.items()), end="", flush=True)
+
+    def _taken(self) -> bool:
+        """Tell whether a push was accepted: a sink takes its first buffer before it has asked its peer."""
+        field = self._plan["sent"]
+        if field is None or self._accepted:
+            return True
+        stats = self._elements["sink"].get_property("stats")
+        self._accepted = bool(stats is not None and stats.get_value(field))
+        return self._accepted
 
     def _size(self, *, end: bool) -> int | None:
         path = self._plan["path"]

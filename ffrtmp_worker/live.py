@@ -34,6 +34,11 @@ class LiveFigures:
     media_s: float
     elapsed_s: float
 
+    @property
+    def real_time_ratio(self) -> float | None:
+        """Media seconds per second, losses included; None at the very start."""
+        return self.media_s / self.elapsed_s if self.elapsed_s > 0 else None
+
 
 class LiveMeter:
     """Counts what an audience without a buffer would have waited for.
@@ -196,7 +201,12 @@ class Supervisor:
         figures = self.meter.figures(ran_s)
         if figures is None:
             return progress
-        return replace(progress, reconnects=figures.reconnects, stall_s=figures.stall_s)
+        return replace(
+            progress,
+            reconnects=figures.reconnects,
+            stall_s=figures.stall_s,
+            real_time_ratio=figures.real_time_ratio,
+        )
 
     def rested(self, ran_s: float) -> None:
         """Note that a pause has ended the connection."""

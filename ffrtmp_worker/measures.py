@@ -84,7 +84,7 @@ def _experience(report: Report, live: LiveFigures | None) -> Experience | None:
         stall_ratio=ratio,
         reconnects=live.reconnects,
         dropped_frames=live.dropped_frames,
-        real_time_ratio=live.media_s / live.elapsed_s if live.elapsed_s > 0 else None,
+        real_time_ratio=live.real_time_ratio,
     )
 
 

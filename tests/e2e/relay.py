@@ -50,11 +50,18 @@ class Connection:
 
 
 class Relay:
-    """Listens on a port of its own and passes every connection on to ``port`` of this machine."""
+    """Listens on a port of its own and passes every connection on to ``port`` of this machine.
 
-    def __init__(self, port: int) -> None:
+    ``narrow``: a sender has some kilobytes on their way, as on a slow line, and not megabytes, as on loopback.
+    """
+
+    def __init__(self, port: int, *, narrow: bool = False) -> None:
         self._target = port
         self._listener = socket.create_server(("127.0.0.1", 0))
+        if narrow:
+            self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+            # A sender's buffer is a multiple of its segments, and those of loopback are 64 KiB.
+            self._listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 1_400)
         self.port = int(self._listener.getsockname()[1])
         self._stalled: set[Way] = set()
         self._connections: list[Connection] = []
@@ -120,9 +127,9 @@ class Relay:
 
 
 @contextmanager
-def relay_to(port: int) -> Iterator[Relay]:
+def relay_to(port: int, *, narrow: bool = False) -> Iterator[Relay]:
     """Give a relay that is closed at the end."""
-    relay = Relay(port)
+    relay = Relay(port, narrow=narrow)
     try:
         yield relay
     finally:

@@ -1,5 +1,6 @@
 """Live pushes to a real ingest: what arrives, what is refused, and what becomes of a push when something dies."""
 
+import re
 import signal
 import subprocess
 import time
@@ -12,14 +13,17 @@ import pytest
 from ffrtmp_worker.tools import find_tools
 from tests.e2e.cluster import QUICK, Cluster, cluster, wait_until
 from tests.e2e.nginx import BAD_KEY, Nginx, ingest
+from tests.e2e.relay import Way, relay_to
 from tests.e2e.witness import probe, processes_with
+from tests.worker import gst
 
 pytestmark = pytest.mark.e2e
 
 SMALL = ("426x240-h264", "--preset", "ultrafast", "--queue", "live", "--output-mode", "rtmp")
 GIVE_AWAY_S = 3.0
-# The ingest of these tests is a source of one of them too.
-LOCAL = 'url_hosts = ["127.0.0.1"]\n'
+STALL_S = 3
+# All that happens to a push happens to one of either engine.
+both = pytest.mark.parametrize("engine", ["ffmpeg", "gstreamer"])
 
 
 @pytest.fixture(scope="module")
@@ -31,11 +35,12 @@ def nginx(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
 @pytest.fixture(scope="module")
 def studio(tmp_path_factory: pytest.TempPathFactory, ffmpeg: str) -> Iterator[Cluster]:
     """Give a master with short leases and two workers of one slot each."""
-    with cluster(tmp_path_factory.mktemp("studio")) as running:
+    gst.engine()
+    with cluster(tmp_path_factory.mktemp("studio"), gstreamer=True) as running:
         running.configure_master(QUICK)
         running.start_master()
-        running.worker("w1", settings=LOCAL)
-        running.worker("w2", settings=LOCAL)
+        for name in ("w1", "w2"):
+            running.worker(name, settings=f'url_hosts = ["127.0.0.1"]\n[limits]\nstall_live_s = {STALL_S}\n')
         yield running
 
 
@@ -58,10 +63,11 @@ def experience(house: Cluster, job: str) -> dict[str, Any]:
     return found
 
 
+@both
 def test_stream_is_pulled_back_as_it_was_asked_for_and_ends_with_its_push(
-    studio: Cluster, nginx: Nginx, tmp_path: Path
+    studio: Cluster, nginx: Nginx, tmp_path: Path, engine: str
 ) -> None:
-    job = push(studio, nginx.url("pulled"), 8)
+    job = push(studio, nginx.url("pulled"), 8, "--engine", engine)
     on_air(studio, nginx, "pulled")
     recorded = tmp_path / "pulled.mkv"
     pull = [find_tools().ffmpeg, "-nostdin", "-v", "error", "-rw_timeout", "5000000", "-i", nginx.url("pulled")]
@@ -81,11 +87,12 @@ def test_stream_is_pulled_back_as_it_was_asked_for_and_ends_with_its_push(
     assert 0.5 < found["real_time_ratio"] < 1.1
 
 
+@both
 def test_ingest_that_dies_and_comes_back_costs_a_reconnect_and_its_gap(
-    studio: Cluster, tmp_path: Path, nginx: Nginx
+    studio: Cluster, tmp_path: Path, engine: str
 ) -> None:
     with ingest(tmp_path / "own") as own:
-        job = push(studio, own.url("x"), 14)
+        job = push(studio, own.url("x"), 10, "--engine", engine)
         on_air(studio, own, "x")
         wait_until(lambda: progress(studio, job).get("out_time_s", 0) > 2, dump=studio.dump)
         own.kill()
@@ -93,26 +100,28 @@ def test_ingest_that_dies_and_comes_back_costs_a_reconnect_and_its_gap(
         wait_until(lambda: progress(studio, job).get("reconnects") == 1, dump=studio.dump)
         assert studio.job(job)["state"] == "processing"
         # Some tries are refused meanwhile.
-        lost = studio.workers[studio.job(job)["node_id"]].text
-        wait_until(lambda: lost().count("push_lost") >= 3, dump=studio.dump)
+        log = studio.workers[studio.job(job)["node_id"]].text
+        wait_until(lambda: log().count(f"push_lost job={job}") >= 3, dump=studio.dump)
         own.start()
         on_air(studio, own, "x")
         away_s = time.monotonic() - killed_at
         assert "its push was lost 1 time" in studio.ok("jobs", "explain", job)
+        assert "lost 1 time" in studio.ok("jobs", "status", job)
         done = studio.wait_for(job, "completed", "failed")
     assert (done["state"], done["attempt"]) == ("completed", 1), studio.dump()
     found = experience(studio, job)
     assert found["reconnects"] == 1
     # From its last media to its first again, each seen at a report: two a second.
     assert found["stall_s"] == pytest.approx(away_s, abs=1.5)
-    assert done["progress"]["out_time_s"] == pytest.approx(14, abs=0.2)
+    assert done["progress"]["out_time_s"] == pytest.approx(10, abs=0.2)
 
 
+@both
 @pytest.mark.parametrize(("name", "application"), [(BAD_KEY, "live"), ("x", "nowhere")])
 def test_push_that_is_turned_down_fails_for_good_and_never_started(
-    studio: Cluster, nginx: Nginx, name: str, application: str
+    studio: Cluster, nginx: Nginx, name: str, application: str, engine: str
 ) -> None:
-    job = push(studio, nginx.url(name, application), 60)
+    job = push(studio, nginx.url(name, application), 60, "--engine", engine)
     done = studio.wait_for(job, "failed", "completed")
     assert (done["state"], done["attempt"]) == ("failed", 1)
     assert "turned the push down" in done["reason"]
@@ -123,8 +132,47 @@ def test_push_that_is_turned_down_fails_for_good_and_never_started(
     ]
 
 
-def test_stream_is_back_from_the_other_worker_within_the_lease(studio: Cluster, nginx: Nginx) -> None:
-    job = push(studio, nginx.url("moved"), 600)
+@both
+def test_ingest_that_takes_nothing_any_more_is_left_and_tried_again(studio: Cluster, nginx: Nginx, engine: str) -> None:
+    with relay_to(nginx.rtmp, narrow=True) as between:
+        url = nginx.url("held").replace(f":{nginx.rtmp}", f":{between.port}")
+        job = push(studio, url, 600, "--engine", engine)
+        first = on_air(studio, nginx, "held")
+        wait_until(lambda: progress(studio, job).get("out_time_s", 0) > 1, dump=studio.dump)
+        between.stall(Way.UP)
+        log = studio.workers[studio.job(job)["node_id"]].text
+        hung = re.compile(rf"push_lost job={job} .*has not advanced for {STALL_S} s")
+        wait_until(lambda: hung.search(log()), dump=studio.dump)
+        between.heal()
+        wait_until(lambda: nginx.publisher("held") not in (None, first), dump=studio.dump)
+        # The buffers between may take a little once more before they are full.
+        wait_until(lambda: (progress(studio, job).get("stall_s") or 0) > STALL_S, dump=studio.dump)
+        found = studio.job(job)
+        assert (found["state"], found["attempt"], found["progress"]["reconnects"]) == ("processing", 1, 1)
+        studio.ok("jobs", "cancel", job)
+        wait_until(lambda: not processes_with(url), dump=studio.dump)
+
+
+@both
+def test_paused_push_leaves_the_air_and_its_resume_is_no_loss(studio: Cluster, nginx: Nginx, engine: str) -> None:
+    job = push(studio, nginx.url("rested"), 8, "--engine", engine)
+    on_air(studio, nginx, "rested")
+    wait_until(lambda: progress(studio, job).get("out_time_s", 0) > 1, dump=studio.dump)
+    studio.ok("jobs", "pause", job)
+    studio.wait_for(job, "paused")
+    wait_until(lambda: nginx.publisher("rested") is None, dump=nginx.log)
+    studio.ok("jobs", "resume", job)
+    on_air(studio, nginx, "rested")
+    done = studio.wait_for(job, "completed", "failed")
+    assert (done["state"], done["attempt"]) == ("completed", 1), studio.dump()
+    assert experience(studio, job)["reconnects"] == 0
+    assert done["progress"]["out_time_s"] == pytest.approx(8, abs=0.2)
+    assert done["progress"]["frame"] == pytest.approx(240, abs=6)
+
+
+@both
+def test_stream_is_back_from_the_other_worker_within_the_lease(studio: Cluster, nginx: Nginx, engine: str) -> None:
+    job = push(studio, nginx.url("moved"), 600, "--engine", engine)
     first = on_air(studio, nginx, "moved")
     wait_until(lambda: studio.job(job)["state"] == "processing", dump=studio.dump)
     node = studio.job(job)["node_id"]

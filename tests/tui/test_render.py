@@ -1,12 +1,13 @@
 """Every form of the output, letter by letter."""
 
 import io
+from dataclasses import replace
 
 from ffrtmp_tui.job_view import JOB_COLUMNS, fields, status_text
 from ffrtmp_tui.nodes import NODE_COLUMNS
 from ffrtmp_tui.render import boxed, csv_text, json_text, jsonl_text, plain, sheet, table
 from ffrtmp_tui.terminal import Terminal, clean, clean_lines
-from ffrtmpd.wire.messages.jobs import Status
+from ffrtmpd.wire.messages.jobs import Progress, Status
 from ffrtmpd.wire.vocabulary import JobState
 from tests.tui.samples import BARE_NODE, DONE, NODE, RUNNING, job, status_of
 
@@ -127,6 +128,16 @@ def test_status_on_a_screen_is_boxed() -> None:
     assert lines[0].startswith("┌─")
     assert "│ Live figures │ 71 fps  x1.18  ETA 02:31 │" in lines
     assert len({len(line) for line in lines}) == 1
+
+
+def test_push_shows_what_its_audience_had_until_its_report_does() -> None:
+    so_far = Progress(fps=30.0, speed=1.0, reconnects=1, stall_s=4.2, real_time_ratio=0.98349)
+    text = status_text(status_of(replace(RUNNING, progress=so_far), REQUEST), terminal(screen=False), wide=False)
+    assert "Live figures:  30 fps  x1.00\n" in text
+    assert "Push:          real time x0.983  stalled 4.20 s  lost 1 time\n" in text
+    done = replace(DONE, progress=so_far)
+    assert "Push:" not in status_text(status_of(done, REQUEST), terminal(screen=False), wide=False)
+    assert "Push:" not in status_text(status_of(RUNNING, REQUEST), terminal(screen=False), wide=False)
 
 
 def test_log_is_shown_of_a_failed_job_or_when_asked_for() -> None:

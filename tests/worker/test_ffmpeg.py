@@ -129,6 +129,16 @@ def test_live_input_by_url_keeps_its_own_pace() -> None:
     command = encode_command(TOOLS, task(order, source="rtmp://h/in/x", destination="rtmp://h/live/x"))
     assert "-re" not in command
     assert _after(command, "-protocol_whitelist") == "rtmp,tcp"
+    assert "-analyzeduration" not in command
+
+
+def test_sound_that_the_probe_did_not_find_is_not_waited_for_again() -> None:
+    order, live = assign(mode=OutputMode.RTMP), {"source": "rtmp://h/in/x", "destination": "rtmp://h/live/x"}
+    command = encode_command(TOOLS, task(order, media=found(sound=False), **live))
+    assert _after(command, "-analyzeduration") == "1000000"
+    assert command.index("-analyzeduration") < command.index("-i")
+    of_file = task(assign(), media=found(sound=False))
+    assert "-analyzeduration" not in encode_command(TOOLS, of_file)
 
 
 def test_command_never_reads_the_terminal_and_reports_progress() -> None:

@@ -15,6 +15,7 @@ from ffrtmp_worker.ffmpeg import environment
 from ffrtmp_worker.gstreamer_engine import command, find_gstreamer
 from ffrtmp_worker.process import Child, ToolRun, marked, run_tool
 from ffrtmp_worker.progress import Block, ProgressReader
+from ffrtmp_worker.recipe import Cause
 from ffrtmp_worker.task import Task, plan
 from ffrtmp_worker.verify import verify
 from ffrtmpd.wire.media import ENCODERS
@@ -420,6 +421,34 @@ def test_file_is_pushed_at_its_own_pace(source: Path, tmp_path: Path) -> None:
     assert len(blocks(ran.stdout)) >= 4
 
 
+@pytest.mark.parametrize("loop", [False, True])
+def test_rest_of_a_file_begins_where_the_push_was_lost(long_source: Path, tmp_path: Path, loop: bool) -> None:
+    whole, rest = (task(long_source, tmp_path / f"{name}.mkv", duration_s=2.0) for name in ("whole", "rest"))
+    whole = replace(whole, limit_s=7.0)
+    # Of 20 s: three are left, and where it is played again two more follow.
+    rest = replace(rest, skip_s=17.0 if loop else 5.0, limit_s=5.0 if loop else 2.0, loop=loop)
+    for made in (whole, rest):
+        assert run(made).exit_code == 0
+    seen, again = gray(whole.target), gray(rest.target)
+    assert (len(seen), len(again)) == (175, 125 if loop else 50)
+    begins, at = (75, 0) if loop else (0, 125)
+    # Noise moves in the source, so that no two pictures are alike.
+    near = [difference(again[begins], picture) for picture in seen]
+    # From 30 a second to 25: which of two neighbours is taken is a matter of rounding.
+    assert abs(near.index(min(near)) - at) <= 1
+
+
+def gray(target: str) -> list[bytes]:
+    """Return the pictures of a file, small and gray."""
+    argv = ("ffmpeg", "-v", "error", "-i", target, "-vf", "scale=64:36", "-pix_fmt", "gray", "-f", "rawvideo", "-")
+    raw = media.succeed(argv).stdout
+    return [raw[at : at + 64 * 36] for at in range(0, len(raw), 64 * 36)]
+
+
+def difference(one: bytes, other: bytes) -> int:
+    return sum(abs(a - b) for a, b in zip(one, other, strict=True))
+
+
 def test_push_ends_cleanly_when_asked(tmp_path: Path) -> None:
     recorded = tmp_path / "recorded.mkv"
     with ingest(recorded) as (port, server), begun(push(port, 60.0), tmp_path) as child:
@@ -437,6 +466,7 @@ def test_push_that_finds_nobody_or_loses_its_server_may_be_tried_again(tmp_path:
     refused = push(free_port(), 5.0)
     ran = run(refused)
     assert "Connection refused" in failure(refused, ran)[1]
+    assert gst.engine().classify(ran.exit_code, ran.stderr.decode(), live=True).cause is Cause.CONNECTION
     assert failure(refused, ran)[0] is FailureClass.TRANSIENT
     # Nothing was taken by anyone, so nothing has begun.
     assert not any(block.out_time_s for block in blocks(ran.stdout))
@@ -446,4 +476,4 @@ def test_push_that_finds_nobody_or_loses_its_server_may_be_tried_again(tmp_path:
         code = child.ended()
         assert code == 1
         found = gst.engine().classify(code, child.stderr.decode(), live=True)
-    assert found.failure_class is FailureClass.TRANSIENT
+    assert (found.failure_class, found.cause) == (FailureClass.TRANSIENT, Cause.CONNECTION)

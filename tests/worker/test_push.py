@@ -37,7 +37,7 @@ def test_lost_push_is_connected_again_and_says_so() -> None:
     actions = lose(bench, child)
     assert events(actions) == ["push_lost"]
     told = messages(actions, ProgressReport)[-1].progress
-    assert (told.frame, told.reconnects) == (300, 1)
+    assert (told.frame, told.reconnects, told.real_time_ratio) == (300, 1, 1)
     assert some(bench.beat(10.4), Spawn) == []
     actions = bench.beat(10.5)
     again = only(actions, Spawn)
@@ -47,6 +47,7 @@ def test_lost_push_is_connected_again_and_says_so() -> None:
     assert only(back, Note).fields["away_s"] == 1.5
     told = messages(back, ProgressReport)[-1].progress
     assert (told.reconnects, told.stall_s) == (1, 1.5)
+    assert told.real_time_ratio == pytest.approx(10.5 / 12)
     bench.recipes[0].fails = None
     bench.recipes[0]._left.clear()
     report = only(bench.exit(again.child), Seal).entry.result.report

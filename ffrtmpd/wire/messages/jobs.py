@@ -111,6 +111,7 @@ class Progress:
     eta_s: Annotated[float | None, "seconds to the end, paused time left out", Range(0, FIGURE_MAX)] = None
     reconnects: Annotated[int | None, "times a push had to connect again", Range(0, FIGURE_MAX)] = None
     stall_s: Annotated[float | None, "seconds a push was behind real time or away", Range(0, FIGURE_MAX)] = None
+    real_time_ratio: Annotated[float | None, "media seconds per second of a push so far", Range(0, FIGURE_MAX)] = None
 
 
 @record
