@@ -19,6 +19,7 @@ NOUNS: Final[dict[str, tuple[str, str]]] = {
     "nodes": ("ffrtmp_tui.nodes", "list and describe the nodes that encode"),
     "keys": ("ffrtmp_tui.keys", "invite machines and people, list and revoke their keys"),
     "scenarios": ("ffrtmp_tui.scenarios", "list what can be encoded by name"),
+    "config": ("ffrtmp_tui.config", "propose settings for this host"),
     "ping": ("ffrtmp_tui.ping", "ask the master who it is and who you are"),
     "join": ("ffrtmp_tui.join", "use an invitation: make a key of your own and enrol it"),
     "demo": ("ffrtmp_tui.demo", "run a whole cluster on this machine for a few seconds"),

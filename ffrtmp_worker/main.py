@@ -27,6 +27,7 @@ from ffrtmp_worker.logbook import Logbook
 from ffrtmp_worker.places import FILE_PREFIX, Places
 from ffrtmp_worker.probe import ProbeError, parse_probe, probe_command
 from ffrtmp_worker.process import Child, ToolTimeout, kill_marked, run_tool
+from ffrtmp_worker.recommend import advise, as_plain, as_toml, measure
 from ffrtmp_worker.room import Room
 from ffrtmp_worker.sources import SourceCache
 from ffrtmp_worker.spool import Spool
@@ -50,6 +51,7 @@ examples:
   ffrtmp-worker                        run it
   ffrtmp-worker run --slots 4 --input-root /srv/media --output-root /srv/encoded
   ffrtmp-worker check                  say what this machine can encode, and whether it may start
+  ffrtmp-worker recommend              encode for a few seconds and propose settings; -o json for scripts
   ffrtmp-worker probe clip.mp4         say what is in a file, as JSON; the same look that every output gets
 
 exit codes: 0 stopped as asked, 2 wrong usage, 69 the master cannot be reached, 70 a fault of the program itself,
@@ -95,11 +97,13 @@ def parser() -> argparse.ArgumentParser:
         parents=[common],
     )
     top.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
-    commands = top.add_subparsers(dest="command", metavar="run | join | check | probe")
+    commands = top.add_subparsers(dest="command", metavar="run | join | check | probe | recommend")
     commands.add_parser("run", help="run the worker (the default)", parents=[common])
     joining = commands.add_parser("join", help="enrol this machine with an invitation", parents=[common])
     joining.add_argument("line", metavar="LINE", help="what `ffrtmp keys invite NAME --role worker` printed")
     commands.add_parser("check", help="say what this machine can do and whether it may start", parents=[common])
+    advising = commands.add_parser("recommend", help="measure this machine and propose settings", parents=[common])
+    advising.add_argument("-o", "--output", choices=["toml", "json"], default="toml", help="form of the answer")
     probing = commands.add_parser("probe", help="say what is in a file, as JSON", parents=[common])
     probing.add_argument("file", metavar="FILE", help="the file to look at")
     return top
@@ -108,7 +112,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     options = vars(parser().parse_args(arguments))
-    command = {"join": _join, "check": _check, "probe": _probe}.get(options.pop("command") or "run", _run)
+    command = _COMMANDS[options.pop("command") or "run"]
     try:
         return command(options)
     except tuple(EXIT_CODES) as error:
@@ -197,6 +201,21 @@ def _probe(options: dict[str, Any]) -> int:
     source = f"{FILE_PREFIX}{Path(options['file']).resolve(strict=True)}"
     looked = run_tool(probe_command(tools, source), timeout_s=PROBE_S)
     print(json.dumps(to_full(parse_probe(looked.stdout, tools)), indent=2))
+    return os.EX_OK
+
+
+# ── recommend ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _recommend(options: dict[str, Any]) -> int:
+    settings, home = _load(options)
+    tools, hardware = _tools_and_hardware(settings, home)
+    trial = measure(tools, hardware, LoadMeter(_places(settings, home).output_roots[0]).read)
+    advice = advise(trial, cpu_count=hardware.cpu_count or 1, ram_bytes=hardware.ram_total_bytes or 0)
+    if options["output"] == "json":
+        print(json.dumps(as_plain(advice, trial, hardware), indent=2))
+    else:
+        print(as_toml(advice, trial, hardware), end="")
     return os.EX_OK
 
 
@@ -343,6 +362,9 @@ def _one_worker(home: Home) -> Iterator[None]:
                 f"another worker runs in {home.state}: stop it, or give this one a folder of its own with --state"
             ) from None
         yield
+
+
+_COMMANDS: Final = {"run": _run, "join": _join, "check": _check, "probe": _probe, "recommend": _recommend}
 
 
 if __name__ == "__main__":
