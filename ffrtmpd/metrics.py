@@ -1,26 +1,22 @@
 """What Prometheus reads of the master: a snapshot that the turn publishes, put into families at each scrape."""
 
 import platform
-import sqlite3
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import accumulate
 from typing import Final
 
 import zmq
 from prometheus_client.core import (
-    CounterMetricFamily,
     GaugeMetricFamily,
-    HistogramMetricFamily,
     Metric,
     UnknownMetricFamily,
 )
 from prometheus_client.registry import Collector
-from prometheus_client.samples import Exemplar as PrometheusExemplar
 
-from ffrtmpd.figures import LONG, SEPARATOR, SHORT, SUM, Exemplar
+from ffrtmpd.base.families import Labels, Reader
+from ffrtmpd.base.figures import SHORT, Exemplar
 from ffrtmpd.wire.vocabulary import (
     Engine,
     FailureClass,
@@ -52,9 +48,9 @@ class Snapshot:
 class MasterMetrics(Collector):
     """Turns the last snapshot into metrics. ``snapshot`` is set by the turn and read by scrapes."""
 
-    def __init__(self, *, version: str) -> None:
+    def __init__(self, *, version: str, sqlite: str) -> None:
         self.snapshot = Snapshot()
-        self._version = version
+        self._version, self._sqlite = version, sqlite
         self._started_s = time.monotonic()
 
     def collect(self) -> Iterator[Metric]:
@@ -132,79 +128,11 @@ class MasterMetrics(Collector):
         built = GaugeMetricFamily(
             "ffrtmp_build_info", "Versions of the master.", labels=("version", "python", "zmq", "sqlite")
         )
-        built.add_metric((self._version, platform.python_version(), zmq.zmq_version(), sqlite3.sqlite_version), 1)
+        built.add_metric((self._version, platform.python_version(), zmq.zmq_version(), self._sqlite), 1)
         yield built
 
 
-Labels = tuple[str, ...]
-Plain = tuple[str, float]
 _QUEUES: Final[list[Labels]] = [(queue,) for queue in Queue]
-
-
-class Reader:
-    """Makes families of figures."""
-
-    def __init__(self, values: Mapping[str, float], exemplars: Mapping[str, Exemplar]) -> None:
-        self._values = values
-        self._exemplars = exemplars
-
-    def value(self, metric: str, *labels: str) -> float:
-        """Return a counter, 0 if it never counted."""
-        return self._values.get(SEPARATOR.join((metric, *labels)), 0.0)
-
-    def counter(
-        self, name: str, text: str, metric: str, labels: Labels, known: Iterable[Labels] | None = None
-    ) -> Metric:
-        """Return a counter family with the label values ``known``, or with those counted so far."""
-        family = CounterMetricFamily(name, text, labels=labels)
-        return self._fill(family, metric, known)
-
-    def unknown(self, name: str, text: str, metric: str, labels: Labels, known: Iterable[Labels]) -> Metric:
-        """Return the same without a type, for names that a counter may not have."""
-        return self._fill(UnknownMetricFamily(name, text, labels=labels), metric, known)
-
-    def _fill(
-        self, family: CounterMetricFamily | UnknownMetricFamily, metric: str, known: Iterable[Labels] | None
-    ) -> Metric:
-        for values in self._counted(metric) if known is None else known:
-            family.add_metric(values, self.value(metric, *values))
-        return family
-
-    def _counted(self, metric: str) -> Iterator[Labels]:
-        for name in sorted(self._values):
-            first, *values = name.split(SEPARATOR)
-            if first == metric:
-                yield tuple(values)
-
-    def histogram(
-        self,
-        name: str,
-        text: str,
-        metric: str,
-        labels: Labels,
-        *,
-        known: Iterable[Labels],
-        bounds: tuple[float, ...] = LONG,
-    ) -> Metric:
-        """Return a histogram family."""
-        family = HistogramMetricFamily(name, text, labels=labels)
-        edges = [*(f"{bound:g}" for bound in bounds), "+Inf"]
-        for values in known:
-            counts = accumulate(self.value(metric, *values, str(bucket)) for bucket in range(len(edges)))
-            buckets = [
-                self._bucket((edge, number), SEPARATOR.join((metric, *values, str(bucket))))
-                for bucket, (edge, number) in enumerate(zip(edges, counts, strict=True))
-            ]
-            family.add_metric(values, buckets, self.value(metric, *values, SUM))
-        return family
-
-    def _bucket(
-        self, bucket: tuple[str, float], name: str
-    ) -> tuple[str, float] | tuple[str, float, PrometheusExemplar]:
-        seen = self._exemplars.get(name)
-        if seen is None:
-            return bucket
-        return (*bucket, PrometheusExemplar({"job_id": seen.job_id}, seen.value, seen.at))
 
 
 def _cells(jobs: Mapping[Cell, int]) -> Metric:

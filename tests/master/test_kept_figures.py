@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ffrtmpd.figures import LONG, Figures
+from ffrtmpd.base.figures import LONG, Figures
 from ffrtmpd.store import Store
 from tests.master.store_kit import turn
 
