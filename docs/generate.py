@@ -146,8 +146,8 @@ def error_codes() -> str:
 
 def encoders() -> str:
     """Return the encoders known by name."""
-    lines = ["| encoder | codec | hardware |", "| --- | --- | --- |"]
-    lines += [f"| `{e.name}` | {e.codec} | {e.hardware or '-'} |" for e in ENCODERS.values()]
+    lines = ["| encoder | codec | hardware | engine |", "| --- | --- | --- | --- |"]
+    lines += [f"| `{e.name}` | {e.codec} | {e.hardware or '-'} | {e.engine} |" for e in ENCODERS.values()]
     return "\n".join([*lines, ""])
 
 

@@ -117,6 +117,13 @@ NODE_COLUMNS: Final = (
         wide=True,
     ),
     Column(
+        title="Scores",
+        name="scorers",
+        get=lambda node: (node.hardware and node.hardware.scorers) or None,
+        show=_joined,
+        wide=True,
+    ),
+    Column(
         title="Engines",
         name="engines",
         get=lambda node: (node.hardware and node.hardware.engines) or None,

@@ -25,6 +25,7 @@ KEY_MOST: Final = 128
 
 WAITS: Final[dict[str, str]] = {
     Why.GPU_REQUIRED: "no connected node has a GPU that encodes it",
+    Why.NO_SCORER: "no connected node that encodes it measures what is asked for",
     Why.NO_WORKER: "no connected node can encode it",
 }
 

@@ -53,13 +53,19 @@ from ffrtmpd.wire.messages.session import (
     ResumeAttempt,
     Welcome,
 )
-from ffrtmpd.wire.vocabulary import FailureClass, Outcome, Verdict
+from ffrtmpd.wire.vocabulary import ErrorCode, FailureClass, Outcome, Verdict
 
 # Jobs whose highest attempt is remembered; the duplicates it guards against are seconds old.
 REMEMBERED: Final = 4_096
 # A stop waits this long for processes and disk; whoever asked for it will kill the worker in the end.
 STOP_S: Final = 30.0
 READY_FINISHED_MAX: Final = 4_096
+# Tokens remembered of one attempt number, which is given twice only by a master restored from a backup.
+TOKENS: Final = 8
+WAY_OUT: Final = (
+    "to let this node in again: on the master `ffrtmp keys invite {node} --role worker`; here stop the worker, move "
+    "worker.toml and worker.key out of its state folder, `ffrtmp-worker join LINE`, start it"
+)
 
 
 class Agent:
@@ -72,6 +78,7 @@ class Agent:
         load: readings for a beat.
         spooled: what an earlier life left unanswered.
         random: numbers from 0 to 1, for jitter.
+        price_per_kwh: of this node's energy; None: no cost is told.
     """
 
     def __init__(
@@ -85,19 +92,22 @@ class Agent:
         random: Callable[[], float],
         limits: Limits | None = None,
         spooled: Iterable[tuple[Entry, Fate]] = (),
+        price_per_kwh: float | None = None,
     ) -> None:
         self._slots = slots
         self._recipes = recipes
         self._limits = limits or Limits()
+        self._random = random
+        self._price_per_kwh = price_per_kwh
         self._children = count(1)
         self._attempts: dict[AttemptId, Attempt] = {}
         self._finished: dict[AttemptId, Finished] = {}
-        self._highest: OrderedDict[str, tuple[int, bytes]] = OrderedDict()
+        self._highest: OrderedDict[str, tuple[int, tuple[bytes, ...]]] = OrderedDict()
         self._stop_by: float | None = None
+        self._life = b""
         for entry, fate in spooled:
             finished = Finished.recovered(entry, fate)
             self._finished[finished.id] = finished
-            self._remember(entry.result)
         self.session = session.Session(
             boot_id=boot_id,
             slots=slots,
@@ -151,7 +161,7 @@ class Agent:
 
     @_on.register
     def _time_came(self, _: TimeCame, now_s: float) -> list[Action]:
-        actions = self.session.tick(now_s, busy=bool(self._attempts))
+        actions = self.session.tick(now_s, busy=bool(self._attempts or self._finished))
         for attempt in self._attempts.values():
             actions += attempt.tick(now_s)
         if self.session.stage is session.Stage.READY:
@@ -219,6 +229,11 @@ class Agent:
 
     @_hear.register
     def _welcome(self, message: Welcome, now_s: float) -> list[Action]:
+        if message.life != self._life:
+            # What an earlier life of the master assigned cannot arrive any more, since its connections died with it.
+            # And one restored from a backup gives numbers again that this worker has seen.
+            self._life = message.life
+            self._highest.clear()
         actions = self.session.welcome(message, now_s)
         for finished in self._finished.values():
             actions += finished.resend(now_s)
@@ -239,7 +254,25 @@ class Agent:
     def _denied(self, message: Denied, now_s: float) -> list[Action]:
         problem = message.problem
         note = Note("error", "refused_by_master", {"code": problem.code, "reason": problem.message})
+        # The channel is encrypted and the master's key known, so this is the master's own word, and it has one meaning:
+        # this key is not good any more. Every other code is about one message. A refused handshake says nothing: that
+        # answer is not encrypted and anybody on the way can give it.
+        if problem.code is ErrorCode.NOT_ALLOWED:
+            return self._revoked(note, now_s)
         return [note, *self.session.denied(now_s)]
+
+    def _revoked(self, note: Note, now_s: float) -> list[Action]:
+        actions: list[Action] = []
+        if self.session.revoked(now_s):
+            node = self.session.node_id or "NAME"
+            note.fields.update(stopped=len(self._attempts) or None, way_out=WAY_OUT.format(node=node))
+            actions.append(note)
+        for attempt in self._attempts.values():
+            if not attempt.is_dropped:
+                actions += attempt.stop(Ending(None), now_s)
+        for finished in self._finished.values():
+            actions += finished.revoked()
+        return actions
 
     @_hear.register
     def _assign(self, message: Assign, now_s: float) -> list[Action]:
@@ -260,7 +293,9 @@ class Agent:
             limits=self._limits,
             children=self._children,
             leased_at=self.session.leased_at,
+            random=self._random,
             now_s=now_s,
+            price_per_kwh=self._price_per_kwh,
         )
         self._attempts[attempt.id] = attempt
         return [_note(message, "info", "attempt_begun"), *attempt.begin(now_s)]
@@ -286,8 +321,7 @@ class Agent:
         held = self._find(message)
         if held is None:
             # Should its assignment still be on the way, it must not begin any more.
-            if message.attempt >= self._highest.get(message.job_id, (0, b""))[0]:
-                self._remember(message)
+            self._remember(message)
             return [note, _ended(message, Outcome.CANCELED)]
         if isinstance(held, Attempt):
             return [note, *held.stop(Ending(Outcome.CANCELED), now_s)]
@@ -319,8 +353,8 @@ class Agent:
 
     def _refusal(self, assign: Assign) -> str | None:
         """Return why not to run it, an empty text for a duplicate of one that has ended, None to run it."""
-        attempt, token = self._highest.get(assign.job_id, (0, b""))
-        if assign.attempt == attempt and assign.token == token:
+        attempt, tokens = self._highest.get(assign.job_id, (0, ()))
+        if assign.attempt == attempt and assign.token in tokens:
             return ""
         if assign.attempt < attempt:
             return "a later attempt was begun here"
@@ -330,16 +364,22 @@ class Agent:
         return "no free slot" if running >= self._slots else None
 
     def _remember(self, about: About) -> None:
-        self._highest[about.job_id] = (about.attempt, about.token)
+        """Take note of an attempt that must not begin any more, unless a later one was seen."""
+        attempt, tokens = self._highest.get(about.job_id, (0, ()))
+        if about.attempt < attempt:
+            return
+        others = tuple(token for token in tokens if token != about.token) if about.attempt == attempt else ()
+        self._highest[about.job_id] = (about.attempt, (*others, about.token)[-TOKENS:])
         self._highest.move_to_end(about.job_id)
         while len(self._highest) > REMEMBERED:
             self._highest.popitem(last=False)
 
     def _fenced_at(self, attempt: Attempt) -> float | None:
         """Return when a push must end unless a beat that shows it is acknowledged; None when nothing is pushed."""
-        if self.session.fence_s is None or not attempt.reaches_audience:
+        longest_s = self.session.fence_s
+        if longest_s is None or not attempt.reaches_audience:
             return None
-        return attempt.leased_at + self.session.fence_s
+        return attempt.leased_at + (longest_s if attempt.fence_s is None else min(attempt.fence_s, longest_s))
 
     def _fence(self, now_s: float) -> list[Action]:
         actions: list[Action] = []

@@ -1,6 +1,6 @@
 """One attempt at a job on this node, from its first step until its processes are gone. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -18,8 +18,9 @@ from ffrtmp_worker.events import (
     Spawn,
     TerminateChild,
 )
+from ffrtmp_worker.live import Supervisor
 from ffrtmp_worker.measures import Spent, conclude
-from ffrtmp_worker.recipe import AttemptFailed, Recipe, Step, StepEnd, StepName
+from ffrtmp_worker.recipe import AttemptFailed, Cause, Recipe, Step, StepEnd, StepName
 from ffrtmp_worker.spool import Entry
 from ffrtmp_worker.stopwatch import Stopwatch
 from ffrtmpd.wire.messages.jobs import Progress, Report
@@ -40,13 +41,14 @@ class Limits:
     """How long things may take, in seconds, and what the disk must keep.
 
     ``stall_file_s`` and ``stall_live_s``: without any advance of the output, pauses left out, the encoder is taken
-    for hung. ``push_grace_s``: what a push gets to end cleanly before it is killed. ``min_free_disk_bytes``: with less
-    free where it writes, an attempt is stopped.
+    for hung. ``push_grace_s``: what a push gets to end cleanly before it is killed. ``reconnect_s``: without any media,
+    a push that was lost is given up. ``min_free_disk_bytes``: with less free where it writes, an attempt is stopped.
     """
 
     stall_file_s: float = 60.0
     stall_live_s: float = 10.0
     push_grace_s: float = 10.0
+    reconnect_s: float = 60.0
     min_free_disk_bytes: int = 0
 
 
@@ -67,7 +69,9 @@ class Attempt:
         recipe: how.
         children: gives the next free number for a child.
         leased_at: from when its lease counts.
+        random: numbers from 0 to 1, for jitter.
         now_s: when it begins.
+        price_per_kwh: of this node's energy; None: no cost is told.
     """
 
     def __init__(
@@ -78,11 +82,14 @@ class Attempt:
         limits: Limits,
         children: Iterator[ChildId],
         leased_at: float,
+        random: Callable[[], float],
         now_s: float,
+        price_per_kwh: float | None = None,
     ) -> None:
         self.id: AttemptId = (assign.job_id, assign.attempt)
         self.token = assign.token
         self.leased_at = leased_at
+        self.fence_s = assign.fence_s
         self.started = False
         self.child: ChildId | None = None
         # Set once nothing runs any more; its result is None when nobody shall be told.
@@ -110,6 +117,11 @@ class Attempt:
         self._paused_before_s = 0.0
         self._report = Report()
         self._spent = Spent()
+        self._push = Supervisor(give_up_s=limits.reconnect_s, random=random) if recipe.pushes else None
+        # Why its push was asked to end, to be connected again; and at which second of its run that is due.
+        self._hung: str | None = None
+        self._again_s: float | None = None
+        self._price_per_kwh = price_per_kwh
 
     @property
     def paused(self) -> bool:
@@ -123,13 +135,20 @@ class Attempt:
 
     @property
     def reaches_audience(self) -> bool:
-        """Whether a process of it may push right now, and was not killed yet."""
+        """Whether a process of it may push right now, and was not killed yet, or will without being asked again."""
+        if self._again_s is not None:
+            return not self.paused
         return self.pushes and self.child is not None and not self._killed
 
     @property
     def is_stopping(self) -> bool:
         """Whether it will not go on."""
         return self._ending is not None or self.over
+
+    @property
+    def is_dropped(self) -> bool:
+        """Whether it is ending and nobody will be told."""
+        return self._ending is not None and self._ending.outcome is None
 
     def leased_from(self, sent_s: float) -> None:
         """Count its lease from ``sent_s``, unless it counts from a later moment already."""
@@ -142,7 +161,10 @@ class Attempt:
 
     def begin(self, now_s: float) -> list[Action]:
         """Run the first step."""
-        return self._advance(None, now_s)
+        try:
+            return self._advance(None, now_s)
+        except AttemptFailed as failure:
+            return self._end(Ending(Outcome.FAILED, failure.failure_class, failure.reason), now_s)
 
     def wrote(self, data: bytes, now_s: float) -> list[Action]:
         """Take what the running step wrote to its standard output."""
@@ -157,10 +179,15 @@ class Attempt:
         mark = (progress.frame, progress.out_time_s, progress.size_bytes)
         if mark != self._mark:
             self._mark, self._advanced_s = mark, self._watch.ran_s(now_s)
-        actions = []
-        if not self.started and (progress.frame or progress.out_time_s):
+        actions: list[Action] = []
+        if not self.started:
+            # The master takes progress for a start, and nothing was accepted yet.
+            if not progress.frame and not progress.out_time_s:
+                return []
             actions.append(self._start())
         self._progress = progress
+        if self._push is not None:
+            actions += self._supervised(self._push, progress, now_s)
         if now_s >= self._progress_due_at:
             actions += self._tell_progress(now_s)
         return actions
@@ -174,14 +201,19 @@ class Attempt:
             if step.name is StepName.ENCODE:
                 self._note_encoder(event, now_s)
         if self._ending is not None:
-            return self._end(self._ending)
+            return self._end(self._ending, now_s)
+        hung, self._hung = self._hung, None
         if self._suspending:
             self._suspending = False
+            if self._push is not None:
+                self._push.rested(self._watch.ran_s(now_s))
             return self._run(self._recipe.again(), now_s)
+        if hung is not None:
+            return self._lost(AttemptFailed(FailureClass.TRANSIENT, hung, Cause.CONNECTION), now_s)
         if step is not None and event.over_limit is not None and event.exit_code != 0:
             # Transient: nodes differ in their limits, and an encoder's need in the processors it finds.
             reason = f"{step.name}: {event.over_limit}"
-            return self._end(Ending(Outcome.FAILED, FailureClass.TRANSIENT, reason))
+            return self._end(Ending(Outcome.FAILED, FailureClass.TRANSIENT, reason), now_s)
         end = StepEnd(
             exit_code=event.exit_code,
             stdout=bytes(self._stdout),
@@ -189,13 +221,21 @@ class Attempt:
             seconds=self._watch.ran_s(now_s) - self._step_began_s,
             cpu_s=event.cpu_s,
         )
-        return [*self._tell_progress(now_s), *self._advance(end, now_s)]
+        told = self._tell_progress(now_s)
+        try:
+            return [*told, *self._advance(end, now_s)]
+        except AttemptFailed as failure:
+            if step is not None and step.name is StepName.ENCODE:
+                return [*told, *self._lost(failure, now_s)]
+            return [*told, *self._end(Ending(Outcome.FAILED, failure.failure_class, failure.reason), now_s)]
 
     def pause(self, now_s: float) -> list[Action]:
         """Stop where it is: a file's processes freeze; a push ends cleanly, since frozen it would only be late."""
         if self.is_stopping or self.paused:
             return []
         self._watch.pause(now_s)
+        if self._again_s is not None and self._push is not None:
+            self._push.rested(self._watch.ran_s(now_s))
         if self.child is None or self._step is None:
             return []
         if self._suspending:
@@ -215,6 +255,8 @@ class Attempt:
         if self.child is not None:
             # A push that is still ending is started again when it has ended.
             return [] if self._suspending else [ResumeChild(self.child)]
+        if self._again_s is not None:
+            return self._connect_again(now_s)
         step, self._held_step = self._held_step, None
         return [] if step is None else self._run(step, now_s)
 
@@ -224,7 +266,7 @@ class Attempt:
             return []
         self._ending = ending
         if self.child is None:
-            return self._end(ending)
+            return self._end(ending, now_s)
         kill_at = now_s + grace_s
         self._kill_at = kill_at if self._kill_at is None else min(kill_at, self._kill_at)
         return self.tick(now_s) if grace_s == 0 else [TerminateChild(self.child)]
@@ -248,13 +290,25 @@ class Attempt:
         for due_at, reason in self._deadlines():
             if due_at is not None and now_s >= due_at:
                 return self.stop(Ending(Outcome.FAILED, FailureClass.TRANSIENT, reason), now_s)
+        due_at, reason = self._hung_at()
+        if due_at is not None and now_s >= due_at:
+            if not self.pushes or self.child is None:
+                return self.stop(Ending(Outcome.FAILED, FailureClass.TRANSIENT, reason), now_s)
+            self._hung, self._kill_at = reason, now_s + DISCARD_GRACE_S
+            return [TerminateChild(self.child)]
+        due_at = None if self._again_s is None else self._watch.reaches_at(self._again_s)
+        if due_at is not None and now_s >= due_at:
+            return self._connect_again(now_s)
         return self._tell_progress(now_s) if now_s >= self._progress_due_at else []
 
     def wakeup(self) -> float | None:
         """Return when ``tick`` has something to do next."""
         moments = [] if self._kill_at is None else [self._kill_at]
         if not self.is_stopping:
-            moments += [due_at for due_at, _ in self._deadlines() if due_at is not None]
+            moments += [due_at for due_at, _ in (*self._deadlines(), self._hung_at()) if due_at is not None]
+            again_at = None if self._again_s is None else self._watch.reaches_at(self._again_s)
+            if again_at is not None:
+                moments.append(again_at)
             if self._progress is not None:
                 moments.append(self._progress_due_at)
         return min(moments, default=None)
@@ -267,17 +321,51 @@ class Attempt:
         if self._step.timeout_s is not None:
             reason = f"{self._step.name}: not done after {self._step.timeout_s:g} s"
             yield self._watch.reaches_at(self._step_began_s + self._step.timeout_s), reason
-        if self._step.name is StepName.ENCODE:
-            stall_s = self._limits.stall_live_s if self.pushes else self._limits.stall_file_s
-            reason = f"the output has not advanced for {stall_s:g} s"
-            yield self._watch.reaches_at(self._advanced_s + stall_s), reason
+
+    def _hung_at(self) -> tuple[float | None, str]:
+        """Return when the encoder is taken for hung if it does not get on, and what is said of it then."""
+        encodes = self._step is not None and self._step.name is StepName.ENCODE
+        if not encodes or self._suspending or self._hung is not None:
+            return None, ""
+        stall_s = self._limits.stall_live_s if self.pushes else self._limits.stall_file_s
+        return self._watch.reaches_at(self._advanced_s + stall_s), f"the output has not advanced for {stall_s:g} s"
+
+    def _supervised(self, push: Supervisor, progress: Progress, now_s: float) -> list[Action]:
+        ran_s = self._watch.ran_s(now_s)
+        away_s = push.took(progress, ran_s)
+        self._progress = push.shown(progress, ran_s)
+        return [] if away_s is None else [self._note("info", "push_is_back", away_s=round(away_s, 1))]
+
+    def _lost(self, failure: AttemptFailed, now_s: float) -> list[Action]:
+        """Wait to connect a lost push again, or end."""
+        if self._push is None:
+            return self._end(Ending(Outcome.FAILED, failure.failure_class, failure.reason), now_s)
+        ran_s = self._watch.ran_s(now_s)
+        loss = self._push.lost(failure, ran_s)
+        if loss.failure is not None:
+            return self._end(Ending(Outcome.FAILED, loss.failure.failure_class, loss.failure.reason), now_s)
+        if loss.again_s is None:
+            return self._end(Ending(Outcome.ENCODED), now_s)
+        self._again_s = loss.again_s
+        actions: list[Action] = [
+            self._note("warning", "push_lost", reason=failure.reason, again_in_s=round(loss.again_s - ran_s, 1))
+        ]
+        if not self.started:
+            return actions
+        self._progress = self._push.shown(self._progress or self._told, ran_s)
+        return [*actions, *self._tell_progress(now_s)]
+
+    def _connect_again(self, now_s: float) -> list[Action]:
+        self._again_s = None
+        return self._run(self._recipe.again(), now_s)
+
+    def _note(self, level: str, event: str, **fields: object) -> Note:
+        job_id, attempt = self.id
+        return Note(level, event, {"job": job_id, "attempt": attempt, **fields})
 
     def _advance(self, end: StepEnd | None, now_s: float) -> list[Action]:
-        try:
-            step = self._recipe.advance(end)
-        except AttemptFailed as failure:
-            return self._end(Ending(Outcome.FAILED, failure.failure_class, failure.reason))
-        return self._end(Ending(Outcome.ENCODED)) if step is None else self._run(step, now_s)
+        step = self._recipe.advance(end)
+        return self._end(Ending(Outcome.ENCODED), now_s) if step is None else self._run(step, now_s)
 
     def _run(self, step: Step, now_s: float) -> list[Action]:
         if self.paused:
@@ -293,6 +381,8 @@ class Attempt:
         if not encodes:
             return [spawn, *self._tell_phase()] if step.name is StepName.SCORE else [spawn]
         self._recipe.begun(now_s, self._watch.paused_s(now_s))
+        if self._push is not None:
+            self._push.connecting(self._watch.ran_s(now_s))
         if self._encode_began_at is None:
             self._encode_began_at, self._paused_before_s = now_s, self._watch.paused_s(now_s)
         self._report = replace(
@@ -347,7 +437,7 @@ class Attempt:
             log_tail=event.log_tail[-LOG_TAIL_CHARACTERS:],
         )
 
-    def _end(self, ending: Ending) -> list[Action]:
+    def _end(self, ending: Ending, now_s: float) -> list[Action]:
         self.over = True
         self._ending = ending
         self._recipe.close()
@@ -362,6 +452,7 @@ class Attempt:
             return [note, *removed]
         # The log of a success is asked for by nobody; it stays on the node for those who do.
         tail = None if ending.outcome is Outcome.ENCODED else self._report.log_tail
+        live = None if self._push is None else self._push.meter.figures(self._watch.ran_s(now_s))
         report = replace(
             self._report,
             media=self._recipe.media,
@@ -374,7 +465,7 @@ class Attempt:
             attempt=attempt,
             token=self.token,
             outcome=ending.outcome,
-            report=conclude(report, self._spent),
+            report=conclude(report, self._spent, live=live, price_per_kwh=self._price_per_kwh),
             failure_class=ending.failure_class,
             reason=None if ending.reason is None else ending.reason[:REASON_CHARACTERS],
         )

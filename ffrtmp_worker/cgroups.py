@@ -146,6 +146,22 @@ class Group:
             write(self._folders[Controller.TASKS] / "pids.max", "0")
         _kill_all(self._all)
 
+    def cpu_s(self) -> float | None:
+        """Return the processor seconds of all that ever ran inside; None where the kernel does not count them here."""
+        for folder in self._all:
+            if self._version is Version.V2:
+                used_us = _numbers(folder / "cpu.stat").get("usage_usec")
+                return None if used_us is None else used_us / 1e6
+            # There where cpu and cpuacct are one hierarchy.
+            used_ns = _number(folder / "cpuacct.usage")
+            if used_ns is not None:
+                return used_ns / 1e9
+        return None
+
+    def pids(self) -> set[int]:
+        """Return the processes inside."""
+        return set[int]().union(*(pids_of(folder) for folder in self._all))
+
     def out_of_memory(self) -> OutOfMemory | None:
         """Tell whether the kernel killed a process of the group to get memory, and for whom."""
         folder = self._folders.get(Controller.MEMORY)

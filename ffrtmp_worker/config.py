@@ -57,6 +57,16 @@ class MediaSettings:
         None
     )
     ffprobe: Annotated[str | None, "path of ffprobe; nothing: the one in PATH, else PyAV", Size(1, 4096)] = None
+    gstreamer_python: Annotated[
+        str,
+        "a Python with PyGObject and GStreamer, the second engine; where it has neither, or empty: ffmpeg alone",
+        Size(0, 4096),
+    ] = "/usr/bin/python3"
+    scorer: Annotated[
+        str | None,
+        "path of an ffmpeg with libvmaf, which scores; nothing: ffmpeg above if it has it, else imageio-ffmpeg's",
+        Size(1, 4096),
+    ] = None
     input_roots: Annotated[
         tuple[str, ...], "folders that jobs may read; nothing: none but generated sources and URLs", Size(0, 64)
     ] = ()
@@ -71,9 +81,12 @@ class MediaSettings:
         "rtmps",
         "srt",
     )
-    url_hosts: Annotated[tuple[str, ...], "hosts that URLs of jobs may name, with * for any part", Size(0, 256)] = (
-        "*",
-    )
+    url_hosts: Annotated[
+        tuple[str, ...],
+        "hosts that URLs of jobs may lead to: names with * for any part, addresses, networks such as 10.0.0.0/8; "
+        "addresses that are not public only where a network or the whole name is listed",
+        Size(0, 256),
+    ] = ("*",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +118,37 @@ class LimitSettings:
     ] = 60.0
     stall_live_s: Annotated[float, "the same for a push", Range(1, 1e6)] = 10.0
     push_grace_s: Annotated[float, "seconds that a push gets to end cleanly", Range(0, 600)] = 10.0
+    reconnect_s: Annotated[
+        float, "seconds without any media for which a push that was lost tries to connect again", Range(0, 86_400)
+    ] = 60.0
     logs_bytes: Annotated[int, "most that the logs of attempts may take on disk", Range(0, 2**60)] = 256 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnergySettings:
+    """How joules are metered, and what they cost."""
+
+    powercap: Annotated[str, "the kernel's tree of RAPL counters", Size(1, 4096)] = "/sys/class/powercap"
+    sample_s: Annotated[float, "seconds between two looks at the meters while jobs run", Range(0.1, 10)] = 1.0
+    idle_watts: Annotated[
+        float | None,
+        "what the processors take when nothing runs; nothing: learnt while the node is quiet",
+        Range(0, 1e5),
+    ] = None
+    price_per_kwh: Annotated[
+        float | None,
+        "price of a kilowatt-hour in your currency, for the cost of a job; nothing: no cost",
+        Range(0, 1e6),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProvenanceSettings:
+    """What is told of the files of a job."""
+
+    hash: Annotated[
+        bool, "tell the SHA-256 of input and output; it reads both once more, which takes minutes for giants"
+    ] = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +161,10 @@ class Settings:
     worker: Annotated[WorkerSettings, "the node"] = field(default_factory=WorkerSettings)
     media: Annotated[MediaSettings, "what jobs may use on this node"] = field(default_factory=MediaSettings)
     limits: Annotated[LimitSettings, "what a job may take, patience and room"] = field(default_factory=LimitSettings)
+    energy: Annotated[EnergySettings, "energy, as docs/energy.md tells"] = field(default_factory=EnergySettings)
+    provenance: Annotated[ProvenanceSettings, "what is told of the files of a job"] = field(
+        default_factory=ProvenanceSettings
+    )
     log: Annotated[LogSection, "the log on standard error"] = field(default_factory=LogSection)
 
     @property
@@ -134,6 +181,7 @@ class Settings:
             stall_file_s=limits.stall_file_s,
             stall_live_s=limits.stall_live_s,
             push_grace_s=limits.push_grace_s,
+            reconnect_s=limits.reconnect_s,
             min_free_disk_bytes=limits.min_free_disk_bytes,
         )
 
@@ -189,6 +237,21 @@ class Home:
     def proofs(self) -> Path:
         """Which encoders were proved."""
         return self.state / "encoders.json"
+
+    @property
+    def idle_power(self) -> Path:
+        """What the node takes when nothing runs, as learnt."""
+        return self.state / "idle_power.json"
+
+    @property
+    def gstreamer_proofs(self) -> Path:
+        """Which encoders of GStreamer were proved."""
+        return self.state / "gstreamer.json"
+
+    @property
+    def gstreamer_registry(self) -> Path:
+        """What GStreamer keeps of its plugins."""
+        return self.state / "gstreamer-registry.bin"
 
     @property
     def lock(self) -> Path:

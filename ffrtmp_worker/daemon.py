@@ -48,6 +48,7 @@ from ffrtmp_worker.limits import Limiter
 from ffrtmp_worker.logbook import Log, Logbook
 from ffrtmp_worker.process import EXIT_NOT_FOUND, Child
 from ffrtmp_worker.room import RoomWatch
+from ffrtmp_worker.sampler import Sampler
 from ffrtmp_worker.spool import Spool
 from ffrtmp_worker.staging import PartialNotes, publish
 from ffrtmpd.base import faults
@@ -77,6 +78,7 @@ class Daemon:
         work: working folder of children.
         mark: what all children of this worker carry, so that a later life finds them.
         limiter: puts children under limits; it is closed at the end.
+        energy: meters children; nothing: nothing is metered.
         clock: monotonic seconds.
     """
 
@@ -95,6 +97,7 @@ class Daemon:
         log: Logger,
         bell: Bell,
         limiter: Limiter | None = None,
+        energy: Sampler | None = None,
         clock: Callable[[], float] = clock_s,
     ) -> None:
         self._agent = agent
@@ -104,6 +107,7 @@ class Daemon:
         self._log = log
         self._bell = bell
         self._limiter = limiter or Limiter()
+        self._energy = energy or Sampler()
         self._clock = clock
         self._context: zmq.Context[Any] = zmq.Context()
         self._socket: zmq.Socket[bytes] | None = None
@@ -156,9 +160,11 @@ class Daemon:
         look = self._room.due(self._clock())
         if look is not None:
             self._on_disk(look)
+        self._energy.tick(self._clock())
 
     def _patience_ms(self) -> int | None:
-        wakeup = self._agent.wakeup()
+        moments = [moment for moment in (self._agent.wakeup(), self._energy.due_at()) if moment is not None]
+        wakeup = min(moments, default=None)
         # Rounded up, or the last millisecond would be spent in empty turns.
         return None if wakeup is None else max(0, int((wakeup - self._clock()) * 1000) + 1)
 
@@ -236,6 +242,7 @@ class Daemon:
             self._events.append(ChildExited(child=action.child, exit_code=EXIT_NOT_FOUND, log_tail=reason))
             return
         number = action.child
+        self._energy.begin(number, child.pid, child.confined.group, self._clock())
         self._children[number] = child
         self._logs[number] = log
         if action.partial is not None:
@@ -269,6 +276,8 @@ class Daemon:
 
     def _reap(self, number: ChildId) -> None:
         child = self._children.get(number)
+        # Its processes, and their control group, can be read only as long as it is not waited for.
+        self._energy.settle(number)
         ended = None if child is None else child.reap()
         if child is None or ended is None:
             return
@@ -289,6 +298,7 @@ class Daemon:
                 log_tail=self._logs.pop(number).recent(),
                 limits=ended.limits,
                 over_limit=ended.over_limit,
+                joules=self._energy.end(number, ended.cpu_s, self._clock()),
             )
         )
 
@@ -323,11 +333,13 @@ class Daemon:
     def _do_pause(self, action: PauseChild) -> None:
         if action.child in self._children:
             self._children[action.child].pause()
+            self._energy.pause(action.child, self._clock(), paused=True)
 
     @_do.register
     def _do_resume(self, action: ResumeChild) -> None:
         if action.child in self._children:
             self._children[action.child].resume()
+            self._energy.pause(action.child, self._clock(), paused=False)
 
     @_do.register
     def _do_terminate(self, action: TerminateChild) -> None:

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Final
 
+from ffrtmp_worker.gate import gate
 from ffrtmp_worker.places import FILE_PREFIX, formats_for, protocols_for, scheme_of
-from ffrtmp_worker.task import ImpossibleTask, Task
+from ffrtmp_worker.task import INPUT_PIXELS_MAX, ImpossibleTask, Task
 from ffrtmp_worker.tools import Tools
 
 STATS_PERIOD_S: Final = 0.5
@@ -18,6 +19,7 @@ DECODE_ERRORS_MAX: Final = 0.02
 STRETCH_MAX: Final = 0.01
 NETWORK_TIMEOUT_US: Final = 10_000_000
 SRT_LINGER_S: Final = 3
+UDP_PACKET_BYTES: Final = 7 * 188
 AUDIO_BITRATE: Final = "128k"
 AUDIO_RATE: Final = "48000"
 PIXEL_FORMAT: Final = "yuv420p"
@@ -53,6 +55,8 @@ _OWN_SCALE: Final = {
     "libsvtav1": (_SVT_AV1, tuple(str(level) for level in range(14))),
     "libaom-av1": (_AOM, tuple(str(level) for level in range(9))),
     "libvpx-vp9": (_VP9, tuple(str(level) for level in range(9))),
+    "av1enc": (_AOM, tuple(str(level) for level in range(9))),
+    "vp9enc": (_VP9, tuple(str(level) for level in range(9))),
     "nvenc": (_NVENC, tuple(f"p{level}" for level in range(1, 8))),
     "qsv": (_QSV, ()),
 }
@@ -94,6 +98,7 @@ def encode_command(tools: Tools, task: Task) -> tuple[str, ...]:
         InvalidPreset: the preset is not one of the encoder's.
     """
     return (
+        *(() if task.lavfi else gate(tools.python, task.source)),
         tools.ffmpeg,
         *("-nostdin", "-hide_banner", "-y"),
         *("-loglevel", "repeat+level+info"),
@@ -118,7 +123,7 @@ def _device(task: Task) -> tuple[str, ...]:
 
 def _input(task: Task) -> tuple[str, ...]:
     # A source that is live by itself sets its own pace.
-    paced = ("-re",) if task.live and (task.lavfi or task.source.startswith(FILE_PREFIX)) else ()
+    paced = ("-re",) if task.live and not task.live_source else ()
     if task.lavfi:
         return (*paced, "-f", "lavfi", "-i", task.source)
     return (
@@ -126,7 +131,10 @@ def _input(task: Task) -> tuple[str, ...]:
         *(("-stream_loop", "-1") if task.loop else ()),
         *("-protocol_whitelist", protocols_for(task.source)),
         *("-format_whitelist", formats_for(task.source)),
+        # A picture may grow after the probe.
+        *("-max_pixels", str(INPUT_PIXELS_MAX)),
         *_network(task.source),
+        *(("-ss", f"{task.skip_s:.6f}") if task.skip_s > 0 else ()),
         *("-i", task.source),
     )
 
@@ -140,6 +148,8 @@ def _network(source: str) -> tuple[str, ...]:
         # Three tries within some seconds bridge a proxy's restart; more is the queue's business.
         again = ("-reconnect", "1", "-reconnect_streamed", "1", "-reconnect_delay_max", "4")
         return ("-rw_timeout", str(NETWORK_TIMEOUT_US), *again)
+    if scheme in ("srt", "udp"):
+        return () if "timeout=" in source else ("-timeout", str(NETWORK_TIMEOUT_US))
     return ("-rw_timeout", str(NETWORK_TIMEOUT_US)) if scheme in ("rtmp", "rtmps", "tcp") else ()
 
 
@@ -245,7 +255,14 @@ def _push(task: Task) -> tuple[str, ...]:
             return ("-method", "PUT", "-rw_timeout", str(NETWORK_TIMEOUT_US))
         case "srt":
             # Without it, closing throws away what waits to be sent: the last fifth of a second.
-            return ("-linger", str(SRT_LINGER_S))
+            # Mode and latency stand in the URL where they are not the library's: a caller, 120 ms.
+            timeout = () if "timeout=" in task.target else ("-timeout", str(NETWORK_TIMEOUT_US))
+            return ("-linger", str(SRT_LINGER_S), *timeout)
+        case "udp":
+            # Seven packets of MPEG-TS fit a frame of Ethernet.
+            return () if "pkt_size=" in task.target else ("-pkt_size", str(UDP_PACKET_BYTES))
+        case "tcp":
+            return ("-rw_timeout", str(NETWORK_TIMEOUT_US))
         case _:
             return ()
 

@@ -128,6 +128,14 @@ class Finished:
         # While it is being published, COMMITTED is still to come and will be answered in its turn.
         return self._drop() if self.stage in (Stage.ANSWERING, Stage.COMMITTED) else []
 
+    def revoked(self) -> list[Action]:
+        """Drop it, since nobody takes it from this key any more; what a COMMIT has released stays.
+
+        That output has its final name or will have it, and this is the only word of it. The master gives such a job to
+        nobody else, and hears of it when the node has a new key.
+        """
+        return [] if self.stage is Stage.COMMITTED else self.verdict(stale=True)
+
     def kill(self, now_s: float) -> list[Action]:
         """Remove the output and say so; what a COMMIT has released stays."""
         if self.stage is Stage.SEALING:

@@ -81,6 +81,7 @@ def read_hardware(
     gpus: Gpus,
     program_version: str,
     engines: Sequence[Engine] = (Engine.FFMPEG,),
+    scorers: Sequence[str] = (),
     root: Path = ROOT,
 ) -> Hardware:
     """Return what the master is told of this node.
@@ -91,23 +92,26 @@ def read_hardware(
         gpus: what ``read_gpus`` returned.
         program_version: of this worker.
         engines: those that were proved to run.
+        scorers: measures of quality that were proved.
         root: where ``proc`` and ``sys`` are.
     """
     return Hardware(
         hostname=socket.gethostname()[:MODEL_MAX],
         kind=_kind(root),
         cpu_model=_cpu_model(root),
-        cpu_count=_usable_cpus(),
+        cpu_count=usable_cpus(),
         ram_total_bytes=int(psutil.virtual_memory().total),
         gpus=gpus.gpus,
         encoders=tuple(encoders),
         engines=tuple(engines),
+        scorers=tuple(scorers),
         ffmpeg_version=tools.ffmpeg_version,
         program_version=program_version,
     )
 
 
-def _usable_cpus() -> int:
+def usable_cpus() -> int:
+    """Return how many processors this process may use."""
     # A container or a CPU set may leave fewer than the machine has.
     return len(os.sched_getaffinity(0))
 
@@ -202,11 +206,13 @@ class LoadMeter:
 
     Args:
         output: folder whose disk is told of; one that does not exist yet stands for its nearest parent.
+        power: returns watts, where there is a meter.
     """
 
-    def __init__(self, output: Path) -> None:
+    def __init__(self, output: Path, power: Callable[[], float | None] = lambda: None) -> None:
         self._output = output
         self._gpus = GpuMeter()
+        self._power = power
         self._last = _cpu_times()
 
     def read(self) -> Load:
@@ -217,6 +223,7 @@ class LoadMeter:
             disk_free_bytes=self._disk_free_bytes(),
             temperature_celsius=_temperature_celsius(),
             gpus=self._gpus.read(),
+            power_watts=self._power(),
         )
 
     def _cpu_load_percent(self) -> float | None:

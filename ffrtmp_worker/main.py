@@ -10,6 +10,7 @@ import secrets
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,18 +18,27 @@ from ffrtmp_worker.agent import Agent
 from ffrtmp_worker.cgroup_search import find
 from ffrtmp_worker.config import Home, Settings, read_settings
 from ffrtmp_worker.daemon import Daemon
+from ffrtmp_worker.egress import Egress
 from ffrtmp_worker.encoders import prove, render_node
 from ffrtmp_worker.enrol import AlreadyJoined, NotAnInvitation, join
 from ffrtmp_worker.ffmpeg import environment
-from ffrtmp_worker.hardware import LoadMeter, read_gpus, read_hardware
+from ffrtmp_worker.gstreamer_engine import GstreamerEngine, find_gstreamer
+from ffrtmp_worker.hardware import LoadMeter, read_gpus, read_hardware, usable_cpus
 from ffrtmp_worker.limits import Limiter
 from ffrtmp_worker.link import EnrolError, Unreachable
 from ffrtmp_worker.logbook import Logbook
+from ffrtmp_worker.meters import Meters, find_meters
 from ffrtmp_worker.places import FILE_PREFIX, Places
 from ffrtmp_worker.probe import ProbeError, parse_probe, probe_command
 from ffrtmp_worker.process import Child, ToolTimeout, kill_marked, run_tool
+from ffrtmp_worker.quality import NotComparable, ScoringFailed
+from ffrtmp_worker.reach import Hosts, bad_entries
 from ffrtmp_worker.recommend import advise, as_plain, as_toml, measure
 from ffrtmp_worker.room import Room
+from ffrtmp_worker.sampler import Sampler
+from ffrtmp_worker.score_command import add_parser, compare, shown
+from ffrtmp_worker.scorer import Scorer
+from ffrtmp_worker.scorers import find_scorer
 from ffrtmp_worker.sources import SourceCache
 from ffrtmp_worker.spool import Spool
 from ffrtmp_worker.staging import PartialNotes
@@ -39,8 +49,10 @@ from ffrtmpd.base.logs import Logger
 from ffrtmpd.base.service import Bell, CrashReport
 from ffrtmpd.base.settings import SettingsError
 from ffrtmpd.wire.curve import KeyFileError, KeyPair, fingerprint, is_key, make_private_folder, read_key_file
+from ffrtmpd.wire.media import ENCODERS
 from ffrtmpd.wire.messages.nodes import Hardware
 from ffrtmpd.wire.schema import to_full
+from ffrtmpd.wire.vocabulary import Engine
 
 PROGRAM: Final = "ffrtmp-worker"
 # Counting the packets of a long film reads all of it.
@@ -53,9 +65,10 @@ examples:
   ffrtmp-worker check                  say what this machine can encode, and whether it may start
   ffrtmp-worker recommend              encode for a few seconds and propose settings; -o json for scripts
   ffrtmp-worker probe clip.mp4         say what is in a file, as JSON; the same look that every output gets
+  ffrtmp-worker score film.mkv out.mp4 say how close an output is to its source: VMAF, and PSNR and SSIM on request
 
 exit codes: 0 stopped as asked, 2 wrong usage, 69 the master cannot be reached, 70 a fault of the program itself,
-65 the file is no media, 75 looking at it took too long,
+65 the file is no media or the two cannot be compared, 75 looking at it took too long,
 77 the master refuses the invitation, 78 settings, key or tools cannot be used
 """
 
@@ -73,6 +86,8 @@ EXIT_CODES: Final[dict[type[Exception], int]] = {
     KeyFileError: os.EX_CONFIG,
     ToolError: os.EX_CONFIG,
     ProbeError: os.EX_DATAERR,
+    NotComparable: os.EX_DATAERR,
+    ScoringFailed: os.EX_DATAERR,
     ToolTimeout: os.EX_TEMPFAIL,
     AlreadyRunning: os.EX_CONFIG,
 }
@@ -97,7 +112,7 @@ def parser() -> argparse.ArgumentParser:
         parents=[common],
     )
     top.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
-    commands = top.add_subparsers(dest="command", metavar="run | join | check | probe | recommend")
+    commands = top.add_subparsers(dest="command", metavar="run | join | check | recommend | probe | score")
     commands.add_parser("run", help="run the worker (the default)", parents=[common])
     joining = commands.add_parser("join", help="enrol this machine with an invitation", parents=[common])
     joining.add_argument("line", metavar="LINE", help="what `ffrtmp keys invite NAME --role worker` printed")
@@ -106,6 +121,7 @@ def parser() -> argparse.ArgumentParser:
     advising.add_argument("-o", "--output", choices=["toml", "json"], default="toml", help="form of the answer")
     probing = commands.add_parser("probe", help="say what is in a file, as JSON", parents=[common])
     probing.add_argument("file", metavar="FILE", help="the file to look at")
+    add_parser(commands, common)
     return top
 
 
@@ -164,16 +180,22 @@ def _check(options: dict[str, Any]) -> int:
         fatal = error
         rows.append(("key", f"cannot be used: {error}"))
     try:
-        tools, hardware = _tools_and_hardware(settings, home)
+        found = _look(settings, home)
+        tools, gstreamer, scorer, hardware = found.tools, found.gstreamer, found.scorer, found.hardware
         rows += [
             ("ffmpeg", f"{tools.ffmpeg} ({tools.ffmpeg_version})"),
+            ("gstreamer", "-" if gstreamer is None else f"{gstreamer.python} ({gstreamer.version})"),
             ("probe", tools.ffprobe or "PyAV"),
             ("encoders", " ".join(hardware.encoders) or "none works"),
+            ("scores", "nothing" if scorer is None else f"{' '.join(scorer.measures)} ({scorer.ffmpeg})"),
             ("gpus", ", ".join(gpu.name for gpu in hardware.gpus) or "-"),
         ]
     except ToolError as error:
         fatal = error
         rows.append(("ffmpeg", f"cannot be used: {error}"))
+    meters = _meters(settings)
+    rows.append(("energy", meters.note))
+    rows += [("unmetered", problem) for problem in meters.problems]
     limiter, _ = _limiter(settings, f"check-{os.getpid()}")
     rows.append(("limits", limiter.note))
     if limiter.problems:
@@ -209,13 +231,24 @@ def _probe(options: dict[str, Any]) -> int:
 
 def _recommend(options: dict[str, Any]) -> int:
     settings, home = _load(options)
-    tools, hardware = _tools_and_hardware(settings, home)
-    trial = measure(tools, hardware, LoadMeter(_places(settings, home).output_roots[0]).read)
+    found = _look(settings, home)
+    hardware = found.hardware
+    trial = measure(found.tools, hardware, LoadMeter(_places(settings, home).output_roots[0]).read)
     advice = advise(trial, cpu_count=hardware.cpu_count or 1, ram_bytes=hardware.ram_total_bytes or 0)
     if options["output"] == "json":
         print(json.dumps(as_plain(advice, trial, hardware), indent=2))
     else:
         print(as_toml(advice, trial, hardware), end="")
+    return os.EX_OK
+
+
+# ── score ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _score(options: dict[str, Any]) -> int:
+    settings, _ = _load(options)
+    tools = find_tools(settings.media.ffmpeg, settings.media.ffprobe)
+    print(shown(compare(tools, options, scorer_setting=settings.media.scorer), options["format"]))
     return os.EX_OK
 
 
@@ -231,19 +264,29 @@ def _run(options: dict[str, Any]) -> int:
         bell = Bell()
         stack.callback(bell.close)
         stack.enter_context(bell.on_signals())
-        daemon = _daemon(settings, home, own, server_public, log=log, bell=bell)
+        daemon = _daemon(settings, home, own, server_public, log=log, bell=bell, closing=stack)
         with CrashReport(log):
             daemon.run()
     log.info("stopped")
     return os.EX_OK
 
 
-def _daemon(settings: Settings, home: Home, own: KeyPair, server_public: str, *, log: Logger, bell: Bell) -> Daemon:
+def _daemon(
+    settings: Settings,
+    home: Home,
+    own: KeyPair,
+    server_public: str,
+    *,
+    log: Logger,
+    bell: Bell,
+    closing: ExitStack,
+) -> Daemon:
     # The same folder and key are the same worker; two workers of one machine must not kill each other's children.
     mark = hashlib.sha256(f"{own.public}:{home.state.resolve()}".encode()).hexdigest()[:16]
     orphans = kill_marked(mark)
     limiter, groups = _limiter(settings, mark)
-    tools, hardware = _tools_and_hardware(settings, home)
+    found = _look(settings, home)
+    tools, gstreamer, hardware = found.tools, found.gstreamer, found.hardware
     spool = Spool(home.spool)
     notes = PartialNotes(home.partials)
     logbook = Logbook(home.logs, kept_bytes=settings.limits.logs_bytes)
@@ -252,25 +295,41 @@ def _daemon(settings: Settings, home: Home, own: KeyPair, server_public: str, *,
     leftovers = notes.remove_leftovers(keep=[Path(entry.partial) for entry, _ in entries if entry.partial is not None])
     logbook.trim()
     places = _places(settings, home)
+    egress = Egress(Hosts(places.hosts), upstream=os.environ)
+    closing.callback(egress.close)
     shop = Workshop(
         tools=tools,
-        encoders=hardware.encoders,
+        encoders=tuple(name for name in hardware.encoders if ENCODERS[name].engine is Engine.FFMPEG),
         places=places,
         sources=SourceCache(home.sources, settings.media.source_cache_bytes),
         render_node=render_node(),
-        environment=environment(os.environ),
+        environment={**environment(os.environ), **egress.environment},
         room=Room(settings.limits.min_free_disk_bytes),
+        more_engines=() if gstreamer is None else (gstreamer,),
+        scorer=found.scorer,
+        # Comparisons of all slots share the processors.
+        scoring_threads=max(1, usable_cpus() // max(1, settings.slots)),
+        hashes=settings.provenance.hash,
+    )
+    meters = _meters(settings)
+    energy = Sampler(
+        meters,
+        idle_w=settings.energy.idle_watts,
+        sample_s=settings.energy.sample_s,
+        memory=home.idle_power,
+        log=log,
     )
     agent = Agent(
         boot_id=secrets.token_hex(16),
         slots=settings.slots,
         hardware=hardware,
         recipes=shop.recipe,
-        load=LoadMeter(places.output_roots[0]).read,
+        load=LoadMeter(places.output_roots[0], energy.power_watts).read,
         # Spreads workers that all lost the same master; nothing secret.
         random=random.random,
         limits=settings.attempt_limits,
         spooled=entries,
+        price_per_kwh=settings.energy.price_per_kwh,
     )
     log.info(
         "started",
@@ -279,7 +338,10 @@ def _daemon(settings: Settings, home: Home, own: KeyPair, server_public: str, *,
         key=fingerprint(own.public),
         slots=settings.slots,
         encoders=",".join(hardware.encoders),
+        scores=",".join(hardware.scorers) or None,
         ffmpeg=tools.ffmpeg_version,
+        energy=meters.note,
+        gstreamer=None if gstreamer is None else gstreamer.version,
         limits=limiter.note,
         no_cgroup=_lacking(limiter) or None,
         unanswered=len(entries) or None,
@@ -287,6 +349,8 @@ def _daemon(settings: Settings, home: Home, own: KeyPair, server_public: str, *,
         groups_removed=groups or None,
         leftovers_removed=len(leftovers) or None,
     )
+    for problem in meters.problems:
+        log.warning("energy_not_metered", reason=problem)
     return Daemon(
         agent,
         endpoint=settings.master.endpoint,
@@ -300,7 +364,12 @@ def _daemon(settings: Settings, home: Home, own: KeyPair, server_public: str, *,
         log=log,
         bell=bell,
         limiter=limiter,
+        energy=energy,
     )
+
+
+def _meters(settings: Settings) -> Meters:
+    return find_meters(Path(settings.energy.powercap))
 
 
 def _limiter(settings: Settings, mark: str) -> tuple[Limiter, int]:
@@ -335,6 +404,9 @@ def _identity(settings: Settings, home: Home) -> tuple[KeyPair, str]:
 
 def _places(settings: Settings, home: Home) -> Places:
     media = settings.media
+    wrong = bad_entries(media.url_hosts)
+    if wrong:
+        raise SettingsError(f"media.url_hosts: {wrong[0]!r} is no network; one looks like 10.0.0.0/8")
     return Places(
         input_roots=tuple(Path(root) for root in media.input_roots),
         output_roots=(home.output if media.output_root is None else Path(media.output_root),),
@@ -343,12 +415,39 @@ def _places(settings: Settings, home: Home) -> Places:
     )
 
 
-def _tools_and_hardware(settings: Settings, home: Home) -> tuple[Tools, Hardware]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Found:
+    """What this node has to work with."""
+
+    tools: Tools
+    gstreamer: GstreamerEngine | None
+    scorer: Scorer | None
+    hardware: Hardware
+
+
+def _look(settings: Settings, home: Home) -> Found:
+    """Look for the programs and try what they can do. Blocks, for some seconds at the first time."""
     tools = find_tools(settings.media.ffmpeg, settings.media.ffprobe)
     gpus = read_gpus()
     make_private_folder(home.state)
     encoders = prove(tools, cache=home.proofs, driver=gpus.driver, node=render_node())
-    return tools, read_hardware(tools, encoders=encoders, gpus=gpus, program_version=__version__)
+    gstreamer = find_gstreamer(
+        settings.media.gstreamer_python,
+        environment=environment(os.environ),
+        registry=home.gstreamer_registry,
+        cache=home.gstreamer_proofs,
+    )
+    more = () if gstreamer is None else gstreamer.encoders
+    scorer = find_scorer(tools, settings.media.scorer)
+    hardware = read_hardware(
+        tools,
+        encoders=(*encoders, *more),
+        gpus=gpus,
+        program_version=__version__,
+        engines=(Engine.FFMPEG,) if gstreamer is None else (Engine.FFMPEG, Engine.GSTREAMER),
+        scorers=() if scorer is None else scorer.measures,
+    )
+    return Found(tools=tools, gstreamer=gstreamer, scorer=scorer, hardware=hardware)
 
 
 @contextmanager
@@ -364,7 +463,14 @@ def _one_worker(home: Home) -> Iterator[None]:
         yield
 
 
-_COMMANDS: Final = {"run": _run, "join": _join, "check": _check, "probe": _probe, "recommend": _recommend}
+_COMMANDS: Final = {
+    "run": _run,
+    "join": _join,
+    "check": _check,
+    "recommend": _recommend,
+    "probe": _probe,
+    "score": _score,
+}
 
 
 if __name__ == "__main__":

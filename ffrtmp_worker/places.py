@@ -4,19 +4,18 @@ Paths are handed to ffmpeg absolute, resolved and behind ``file:``, so that no n
 protocol or a pattern.
 """
 
-import fnmatch
 import os
-import re
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
+from ffrtmp_worker.reach import Hosts, literal
+from ffrtmpd.wire.places import BadPlace, check_output_file, is_url, split_url
 from ffrtmpd.wire.vocabulary import NAME, FailureClass, OutputMode
 
-PARTIAL_SUFFIX: Final = ".partial"
 # What staging adds to a name: dot, job id, dot, attempt, suffix.
 PARTIAL_ROOM: Final = 64
 NAME_MAX: Final = 255
@@ -30,15 +29,11 @@ FILE_FORMATS: Final = (
 )
 URL_FORMATS: Final = FILE_FORMATS + ",hls,dash"
 
-_WORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*:")
-# RFC 3986 without the backslash, quotes and spaces that parsers read in different ways.
-_URL: Final = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+\Z")
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
-
 # ffmpeg opens a URL through these and no others, whatever a playlist or a redirect names.
+_HTTP: Final = "http,https,httpproxy,tcp,tls,crypto"
 _PROTOCOLS: Final = {
-    "http": "http,https,tcp,tls,crypto",
-    "https": "http,https,tcp,tls,crypto",
+    "http": _HTTP,
+    "https": _HTTP,
     "rtmp": "rtmp,tcp",
     "rtmps": "rtmps,rtmp,tcp,tls",
     "srt": "srt",
@@ -52,10 +47,14 @@ _MODE_SCHEMES: Final = {
 }
 
 
+T = TypeVar("T")
+
+
 class PlaceError(Exception):
     """A place that a job may not reach or that is not there. Always permanent: trying again does not help.
 
-    ``code`` is one of ``bad_name``, ``outside``, ``missing``, ``not_a_file``, ``scheme`` and ``host``.
+    ``code`` is one of ``bad_name``, ``outside``, ``missing``, ``unreadable``, ``empty``, ``not_a_file``, ``scheme`` and
+    ``host``.
     """
 
     failure_class = FailureClass.PERMANENT
@@ -70,7 +69,7 @@ class Places:
     """The folders, URL schemes and hosts that jobs may use on this node.
 
     A relative input is looked for under each of ``input_roots`` in order; a relative output goes under the first of
-    ``output_roots``. ``hosts`` are patterns as of a shell (``*.example.net``).
+    ``output_roots``. ``hosts`` are listed as ``Hosts`` takes them.
     """
 
     input_roots: tuple[Path, ...]
@@ -84,21 +83,21 @@ class Places:
         Raises:
             PlaceError: it is not there, is no regular file, or may not be reached.
         """
-        _refuse_control(text)
-        if _is_url(text):
-            self._checked_url(text, tuple(_PROTOCOLS))
+        if _asked(is_url, text):
+            self._checked_url(text, tuple(_PROTOCOLS), public=True)
             return text
         roots = _resolved(self.input_roots)
         named = Path(text)
-        candidates = [named] if named.is_absolute() else [root / named for root in roots]
-        found = _first_existing(candidates)
-        if found is None:
-            raise PlaceError("missing", f"no such file: {text}")
-        if not _under(found, roots):
-            raise PlaceError("outside", f"{text} is not in a folder that jobs may read (input_roots)")
-        if not stat.S_ISREG(found.stat().st_mode):
-            raise PlaceError("not_a_file", f"{text} is not a file")
-        return FILE_PREFIX + str(found)
+        candidates = [_lead(path) for path in ([named] if named.is_absolute() else [root / named for root in roots])]
+        inside = [path for path in candidates if path is not None and _under(path, roots)]
+        # Said of all that lies outside, there or not: a job learns nothing of what it may not read.
+        if not inside and (any(candidates) or not roots):
+            raise PlaceError("outside", f"{text} is not in a folder that jobs may read (media.input_roots)")
+        for path in inside:
+            if _is_there(path, text):
+                return FILE_PREFIX + str(path)
+        where = "" if named.is_absolute() else "; a relative path is looked for in media.input_roots"
+        raise PlaceError("missing", f"no such file: {text}{where}")
 
     def resolve_output(
         self, text: str | None, *, job_id: str, mode: OutputMode = OutputMode.FILE, suffix: str = ".mp4"
@@ -117,19 +116,11 @@ class Places:
             raise PlaceError("bad_name", "the job id cannot be part of a file name")
         if text is None:
             text = job_id + suffix
-        _refuse_control(text)
-        if _is_url(text):
-            raise PlaceError(
-                "scheme", f"a file is asked for and {text} is a URL: choose output mode rtmp, srt or stream"
-            )
+        _asked(check_output_file, text)
         return self._output_path(text)
 
     def _output_path(self, text: str) -> Path:
         name = Path(text).name
-        if text.endswith("/") or name in ("", ".", ".."):
-            raise PlaceError("bad_name", f"{text} names a folder, not a file")
-        if name.endswith(PARTIAL_SUFFIX):
-            raise PlaceError("bad_name", f"names ending in {PARTIAL_SUFFIX} are kept for unfinished outputs")
         if len(os.fsencode(name)) > NAME_MAX - PARTIAL_ROOM:
             raise PlaceError("bad_name", f"the name is longer than {NAME_MAX - PARTIAL_ROOM} bytes")
         first = self.output_roots[0]
@@ -152,34 +143,30 @@ class Places:
         except (OSError, RuntimeError):
             raise PlaceError("bad_name", f"{text} leads nowhere") from None
         if not _under(folder, roots):
-            raise PlaceError("outside", f"{text} is not in a folder that jobs may write (output_roots)")
+            raise PlaceError("outside", f"{text} is not in a folder that jobs may write (media.output_root)")
         return folder
 
     def _output_url(self, text: str | None, mode: OutputMode) -> str:
         if text is None:
             raise PlaceError("scheme", f"output mode {mode} needs a URL to push to")
-        _refuse_control(text)
-        if not _is_url(text):
+        if not _asked(is_url, text):
             raise PlaceError("scheme", f"output mode {mode} pushes to a URL, and {text} is none")
-        self._checked_url(text, _MODE_SCHEMES[mode])
+        # What speaks HTTP would be heard by any service inside; the rest pushes to ingests, which stand there.
+        self._checked_url(text, _MODE_SCHEMES[mode], public=text.lower().startswith("http"))
         return text
 
-    def _checked_url(self, text: str, known: Iterable[str]) -> None:
-        if not _URL.match(text):
-            raise PlaceError("bad_name", "the URL holds characters that must be percent-encoded")
-        try:
-            parts = urlsplit(text)
-            host = parts.hostname
-            _ = parts.port
-        except ValueError:
-            raise PlaceError("bad_name", "the URL cannot be read") from None
+    def _checked_url(self, text: str, known: Iterable[str], *, public: bool) -> None:
+        parts = _asked(split_url, text)
         if parts.scheme not in known or parts.scheme not in self.schemes:
             allowed = ", ".join(scheme for scheme in known if scheme in self.schemes) or "none"
             raise PlaceError("scheme", f"{parts.scheme}: URLs are not taken here; allowed: {allowed}")
-        if not host or parts.netloc.count("@") > 1:
-            raise PlaceError("host", "the URL names no host")
-        if not any(fnmatch.fnmatchcase(host, pattern.lower()) for pattern in self.hosts):
-            raise PlaceError("host", f"the host {host} is not among those that jobs may reach (url_hosts)")
+        hosts, host = Hosts(self.hosts), parts.hostname or ""
+        refusal = hosts.refuse_name(host)
+        address = literal(host)
+        if refusal is None and public and address is not None:
+            refusal = hosts.refuse_address(host, address)
+        if refusal is not None:
+            raise PlaceError("host", refusal)
 
 
 def protocols_for(source: str) -> str:
@@ -192,35 +179,47 @@ def formats_for(source: str) -> str:
     return FILE_FORMATS if source.startswith(FILE_PREFIX) else URL_FORMATS
 
 
+def host_of(url: str) -> str:
+    """Return the host that a URL names, in lower case."""
+    return urlsplit(url).hostname or ""
+
+
 def scheme_of(url: str) -> str:
     """Return the scheme of a URL in lower case, such as ``rtmp``."""
     parts: SplitResult = urlsplit(url)
     return parts.scheme
 
 
-def _is_url(text: str) -> bool:
-    """Tell a URL from a path; what is neither for certain is refused."""
-    if not text or text.startswith("-"):
-        raise PlaceError("bad_name", "a name must not be empty nor begin with a dash; write ./ before it")
-    word = _WORD.match(text)
-    if word is None:
-        return False
-    if not text[word.end() :].startswith("//"):
-        raise PlaceError("scheme", f"{word[0]} is not taken here; write ./ before a file name with a colon")
-    return True
-
-
-def _refuse_control(text: str) -> None:
-    if _CONTROL.search(text) or not _encodable(text):
-        raise PlaceError("bad_name", "the name holds control characters")
-
-
-def _encodable(text: str) -> bool:
+def _asked(rule: Callable[[str], T], text: str) -> T:
     try:
-        os.fsencode(text)
-    except UnicodeEncodeError:
+        return rule(text)
+    except BadPlace as error:
+        raise PlaceError(error.code, str(error)) from None
+
+
+def _is_there(path: Path, text: str) -> bool:
+    """Tell whether there is anything at ``path``; refuse what is there and is no file that can be read."""
+    try:
+        told = path.stat()
+        if path.is_symlink():
+            # It leads in a circle, or it appeared just now.
+            return False
+    except PermissionError:
+        raise _unreadable(text) from None
+    except OSError:
         return False
+    if not stat.S_ISREG(told.st_mode):
+        kind = "a folder" if stat.S_ISDIR(told.st_mode) else "a device, pipe or socket"
+        raise PlaceError("not_a_file", f"{text} is {kind}, not a file: name one file")
+    if not os.access(path, os.R_OK, effective_ids=True):
+        raise _unreadable(text)
+    if told.st_size == 0:
+        raise PlaceError("empty", f"{text} is empty (0 bytes): was it copied whole?")
     return True
+
+
+def _unreadable(text: str) -> PlaceError:
+    return PlaceError("unreadable", f"{text} may not be read by the worker's user: change its owner or mode")
 
 
 def _resolved(roots: Iterable[Path]) -> tuple[Path, ...]:
@@ -231,11 +230,10 @@ def _under(path: Path, roots: Iterable[Path]) -> bool:
     return any(path.is_relative_to(root) for root in roots)
 
 
-def _first_existing(candidates: Iterable[Path]) -> Path | None:
-    for candidate in candidates:
-        try:
-            return candidate.resolve(strict=True)
-        # RuntimeError is what Python before 3.13 says of links that lead in a circle.
-        except (OSError, RuntimeError):
-            continue
-    return None
+def _lead(path: Path) -> Path | None:
+    """Return where a path leads, there or not; None if nowhere."""
+    try:
+        return path.resolve()
+    # RuntimeError is what Python before 3.13 says of links that lead in a circle.
+    except (OSError, RuntimeError):
+        return None

@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 from typing import Any, Final
 
+from ffrtmp_worker.gate import gate
 from ffrtmp_worker.places import FILE_PREFIX, formats_for, protocols_for
 from ffrtmp_worker.tools import Tools
 from ffrtmpd.wire.messages.jobs import AudioStream, MediaInfo, VideoStream
@@ -29,11 +30,14 @@ def probe_command(tools: Tools, source: str, *, count: bool = True) -> tuple[str
     protocols, formats = protocols_for(source), formats_for(source)
     if tools.ffprobe is None:
         counting = "count" if count else "no-count"
-        return (tools.python, "-P", str(PROBE_AV), source, protocols, formats, counting)
+        looked = (tools.python, "-P", str(PROBE_AV), source, protocols, formats, counting)
+        return (*gate(tools.python, source), *looked)
     return (
+        *gate(tools.python, source),
         tools.ffprobe,
         "-hide_banner",
-        *("-loglevel", "level+error"),
+        # Why a server turned a request down is a warning.
+        *("-loglevel", "level+warning"),
         *("-protocol_whitelist", protocols),
         *("-format_whitelist", formats),
         *("-of", "json", "-show_format", "-show_streams"),

@@ -11,6 +11,7 @@ from fractions import Fraction
 from typing import Any
 
 import av
+import av.logging
 
 MICROSECONDS = 1_000_000
 ATTACHED_PICTURE = 0x400
@@ -96,10 +97,13 @@ def _audio(stream: Any) -> dict[str, Any]:
 def main() -> int:
     """Print the description of a source; 1 and a line on standard error when it cannot be read."""
     source, protocols, formats, count = sys.argv[1:5]
+    # FFmpeg's own lines tell why, which the exceptions leave out.
+    av.logging.set_libav_level(av.logging.WARNING)
+    av.logging.restore_default_callback()
     try:
         document = describe(source, protocols, formats, count=count == "count")
     except (av.FFmpegError, OSError) as error:
-        print(f"{source}: {error}", file=sys.stderr)  # noqa: T201 - this is a program
+        print(f"{source}: {error.strerror or error}", file=sys.stderr)  # noqa: T201 - this is a program
         return 1
     json.dump(document, sys.stdout)
     return 0

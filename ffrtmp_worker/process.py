@@ -11,6 +11,7 @@ import ctypes
 import functools
 import os
 import secrets
+import selectors
 import shutil
 import signal
 import subprocess
@@ -67,6 +68,37 @@ def run_tool(argv: Sequence[str], *, timeout_s: float, env: Mapping[str, str] | 
             process.communicate()
             raise ToolTimeout(f"{argv[0]} was still running after {timeout_s:g} s") from None
     return ToolRun(exit_code=process.returncode, stdout=stdout, stderr=stderr)
+
+
+def stream_tool(argv: Sequence[str], *, on_stdout: Callable[[bytes], None], on_stderr: Callable[[bytes], None]) -> int:
+    """Run a program in the caller's own process group, hand on what it writes, and return its exit code. Blocks.
+
+    It dies with the caller. The exit code is minus the signal when killed.
+
+    Raises:
+        OSError: it cannot be started.
+    """
+    wrapper, preexec = _die_with_parent()
+    with (
+        subprocess.Popen(
+            [*wrapper, *argv],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            preexec_fn=preexec,  # noqa: PLW1509 - only where there is no setpriv
+        ) as process,
+        selectors.DefaultSelector() as selector,
+    ):
+        for stream, take in ((process.stdout, on_stdout), (process.stderr, on_stderr)):
+            selector.register(_reader(stream), selectors.EVENT_READ, take)
+        while selector.get_map():
+            for key, _ in selector.select():
+                data = os.read(key.fd, READ_MAX)
+                if data:
+                    key.data(data)
+                else:
+                    selector.unregister(key.fd)
+        return process.wait()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

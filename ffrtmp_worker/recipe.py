@@ -46,13 +46,27 @@ class StepEnd:
     cpu_s: float | None = None
 
 
+class Cause(StrEnum):
+    """What a push may do about its failure.
+
+    ``CONNECTION``: its peer was lost, or the source's; it connects again. ``UNCLEAR``: an I/O error, which a server
+    that turns a push down looks like too. ``ENDED``: a live source ended well, and may come again. ``OTHER``: nothing.
+    """
+
+    CONNECTION = "connection"
+    UNCLEAR = "unclear"
+    ENDED = "ended"
+    OTHER = "other"
+
+
 class AttemptFailed(Exception):
     """The attempt cannot go on."""
 
-    def __init__(self, failure_class: FailureClass, reason: str) -> None:
+    def __init__(self, failure_class: FailureClass, reason: str, cause: Cause = Cause.OTHER) -> None:
         super().__init__(reason)
         self.failure_class = failure_class
         self.reason = reason
+        self.cause = cause
 
 
 class Recipe(Protocol):
@@ -102,7 +116,7 @@ class Recipe(Protocol):
         """
 
     def again(self) -> Step:
-        """Return the encode step for what is left of a push that was paused."""
+        """Return the encode step for what is left of a push that was paused, or whose connection was lost."""
 
     def begun(self, now_s: float, paused_s: float) -> None:
         """Take note that the encode step runs now; ``paused_s`` as for ``read``."""

@@ -55,7 +55,8 @@ class Session:
         self._random = random
         self.stage = Stage.CONNECTING
         self.node_id: str | None = None
-        # None before the first WELCOME: until then there is nothing that a fence could guard.
+        # Of all queues the longest, as the latest WELCOME says: a master that was started anew with other settings
+        # counts on it. None before the first: until then there is nothing that a fence could guard.
         self.fence_s: float | None = None
         self._heartbeat_s = HEARTBEAT_S
         self._retries = 0
@@ -128,6 +129,19 @@ class Session:
             self._hello_at = now_s + self._back_off_s(BACK_OFF_IDLE_S)
         return []
 
+    def revoked(self, now_s: float) -> bool:
+        """Greet again as seldom as an idle worker looks for its master; tell whether that is news.
+
+        What was under way when the key was revoked is answered message by message; one answer is enough. A new key
+        needs a new process: a greeting is heard again only by a master restored from a copy that knows this key.
+        """
+        if self.stage is not Stage.READY and self._hello_at is not None:
+            return False
+        if self.stage is not Stage.CONNECTING:
+            self.stage = Stage.GREETING
+            self._hello_at = now_s + self._jittered(BACK_OFF_IDLE_S)
+        return True
+
     def acknowledged(self, message: HeartbeatAck) -> frozenset[AttemptId]:
         """Return the attempts that the acknowledged beat showed: their leases count from when it was sent."""
         shown = self._beats.get(message.sent_ms)
@@ -163,7 +177,10 @@ class Session:
     def _back_off_s(self, most_s: float) -> float:
         delay_s = min(most_s, BACK_OFF_S * 2.0 ** min(self._retries, 16))
         self._retries += 1
-        # Jitter, so that workers that lost the same master do not all come back at once.
+        return self._jittered(delay_s)
+
+    def _jittered(self, delay_s: float) -> float:
+        # So that workers that lost the same master do not all come back at once.
         return delay_s * (0.75 + 0.25 * self._random())
 
     def _silent_at(self) -> float:

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
-from ffrtmp_worker.places import PARTIAL_SUFFIX
+from ffrtmpd.wire.places import PARTIAL_SUFFIX
 
 NOTE_SUFFIX: Final = ".partial-path"
 

@@ -1,18 +1,20 @@
-"""The steps of an attempt with ffmpeg: source, probe, encode, check."""
+"""The steps of an attempt: source, probe, encode, check, and what the appraisal adds."""
 
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
-from ffrtmp_worker.failures import Failure, classify, classify_problems
-from ffrtmp_worker.ffmpeg import encode_command
+from ffrtmp_worker.appraisal import Appraisal, Means
+from ffrtmp_worker.engines import FfmpegEngine, MediaEngine, choose
+from ffrtmp_worker.failures import Failure, classify, classify_problems, io_trouble
 from ffrtmp_worker.places import FILE_PREFIX, PlaceError, Places
 from ffrtmp_worker.probe import ProbeError, parse_probe, probe_command, worth_counting
 from ffrtmp_worker.progress import Block, ProgressMeter, ProgressReader
-from ffrtmp_worker.recipe import AttemptFailed, Step, StepEnd, StepName
+from ffrtmp_worker.recipe import AttemptFailed, Cause, Step, StepEnd, StepName
 from ffrtmp_worker.room import Room, expected_bytes
+from ffrtmp_worker.scorer import Scorer
 from ffrtmp_worker.sources import Generated, SourceCache, generated_for, live_graph, needs_loop, source_command
 from ffrtmp_worker.task import Task, TaskError, plan
 from ffrtmp_worker.tools import Tools
@@ -28,13 +30,17 @@ CHECK_S: Final = 3_600.0
 SOURCE_S: Final = 600.0
 # What is left of a push when its pause came at its very end.
 LEFT_LEAST_S: Final = 0.1
+# A live source that ends so close to the end asked for was not lost.
+SOURCE_SHORT_S: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workshop:
     """What the attempts of a node share.
 
-    ``encoders`` were proved here; ``environment`` is the whole environment of every child; ``room`` is that on disk.
+    ``encoders`` of ffmpeg were proved here; ``environment`` is the whole environment of every child of FFmpeg's;
+    ``room`` is that on disk; ``more_engines`` stand beside ffmpeg. ``scorer`` None: nothing is scored;
+    ``scoring_threads`` are those of one comparison; ``hashes``: files are hashed.
     """
 
     tools: Tools
@@ -44,18 +50,41 @@ class Workshop:
     render_node: str | None
     environment: Mapping[str, str]
     room: Room = field(default_factory=Room)
+    more_engines: tuple[MediaEngine, ...] = ()
+    scorer: Scorer | None = None
+    scoring_threads: int = 1
+    hashes: bool = True
 
-    def recipe(self, assign: Assign) -> "FfmpegRecipe":
+    @property
+    def means(self) -> Means:
+        """What an appraisal needs of it."""
+        return Means(
+            python=self.tools.python,
+            environment=self.environment,
+            scorer=self.scorer,
+            threads=self.scoring_threads,
+            hashes=self.hashes,
+        )
+
+    @property
+    def engines(self) -> tuple[MediaEngine, ...]:
+        """The engines of this node."""
+        ffmpeg = FfmpegEngine(tools=self.tools, encoders=self.encoders, environment=self.environment)
+        return (ffmpeg, *self.more_engines)
+
+    def recipe(self, assign: Assign) -> "MediaRecipe":
         """Return the steps of an assignment."""
-        return FfmpegRecipe(self, assign)
+        return MediaRecipe(self, assign)
 
 
-class FfmpegRecipe:
-    """One attempt with ffmpeg; the docstrings of ``Recipe`` say what each part is for."""
+class MediaRecipe:
+    """One attempt; the docstrings of ``Recipe`` say what each part is for."""
 
     def __init__(self, shop: Workshop, assign: Assign) -> None:
         self._shop = shop
         self._assign = assign
+        self._engine = shop.engines[0]
+        self._appraisal = Appraisal(assign, shop.means)
         self._step: StepName | None = None
         self._generated: Generated | None = None
         self._temporary: Path | None = None
@@ -66,8 +95,8 @@ class FfmpegRecipe:
         self._encode_log = ""
         self._reader = ProgressReader()
         self._meter: ProgressMeter | None = None
-        self._pushed_frames = 0
-        self._pushed_s = 0.0
+        # Sums over the connections of a push before this one, and with it.
+        self._pushed = Block()
         self._last = Block()
         self._media: MediaInfo | None = None
 
@@ -83,13 +112,13 @@ class FfmpegRecipe:
 
     @property
     def engine(self) -> Engine:
-        """Always ffmpeg."""
-        return Engine.FFMPEG
+        """The engine chosen; ffmpeg until then."""
+        return self._engine.name
 
     @property
     def engine_version(self) -> str | None:
-        """The build of ffmpeg."""
-        return self._shop.tools.ffmpeg_version
+        """Its build."""
+        return self._engine.version
 
     @property
     def output(self) -> str | None:
@@ -109,12 +138,13 @@ class FfmpegRecipe:
     @property
     def quality(self) -> Quality | None:
         """The output's scores."""
-        return None
+        return self._appraisal.quality
 
     @property
     def provenance(self) -> Provenance | None:
         """What went in and came out."""
-        return None
+        written = self._last.size_bytes if self._media is None else self._media.size_bytes
+        return self._appraisal.provenance(written)
 
     def advance(self, end: StepEnd | None) -> Step | None:
         """Return the next step."""
@@ -132,9 +162,12 @@ class FfmpegRecipe:
     def again(self) -> Step:
         """Return the encode of what is left of a push."""
         task = self._planned()
-        self._pushed_frames, self._pushed_s = self._last.frame or 0, self._last.out_time_s or 0.0
+        self._pushed = self._last
+        pushed_s = self._pushed.out_time_s or 0.0
         if task.limit_s is not None:
-            task = replace(task, limit_s=max(LEFT_LEAST_S, task.limit_s - self._pushed_s))
+            task = replace(task, limit_s=max(LEFT_LEAST_S, task.limit_s - pushed_s))
+        if not task.lavfi and not task.live_source:
+            task = replace(task, skip_s=pushed_s % task.length_s if task.loop and task.length_s else pushed_s)
         self._step = StepName.ENCODE
         return self._encode(task)
 
@@ -151,7 +184,7 @@ class FfmpegRecipe:
         """Return the figures of the last whole report in ``data``."""
         progress = None
         for block in self._reader.feed(data):
-            self._last = self._whole(block)
+            self._last = _sum(self._pushed, block, self._last)
             if self._meter is not None:
                 progress = self._meter.update(self._last, now_s, paused_s)
         return progress
@@ -189,59 +222,69 @@ class FfmpegRecipe:
     def _after(self, end: StepEnd) -> Step | None:
         match self._step:
             case StepName.SOURCE:
-                self._require(end, live=False)
+                self._require(end)
                 if self._temporary is None or self._generated is None:
                     raise RuntimeError("no source was being made")
                 self._cached = self._shop.sources.keep(self._temporary, self._generated)
                 self._temporary = None
                 return self._generated_encode(self._generated, self._cached)
             case StepName.PROBE:
-                self._require(end, live=False)
+                self._require(end)
                 return self._planned_encode(media=self._parsed(end))
             case StepName.ENCODE:
-                self._require(end, live=self.pushes)
+                if end.exit_code != 0:
+                    _fail(self._engine.classify(end.exit_code, end.log_tail, live=self.pushes))
                 if self.partial is None:
+                    self._require_source(end)
                     return None
                 self._encode_log = end.log_tail
                 argv = probe_command(self._shop.tools, FILE_PREFIX + self.partial)
                 return self._made(StepName.CHECK, argv, CHECK_S)
+            case StepName.SCORE | StepName.HASH:
+                return self._appraisal.after(self._step, end)
             case _:
-                self._check(end)
-                return None
+                return self._appraisal.first(self._checked(end))
 
     def _generated_encode(self, generated: Generated, path: Path) -> Step:
         self._source = FILE_PREFIX + str(path)
         return self._planned_encode(media=generated.media)
 
     def _planned_encode(self, media: MediaInfo | None) -> Step:
-        self._task = plan(
-            self._assign,
-            encoders=self._shop.encoders,
-            source=self._source,
-            media=media,
-            destination=self._destination,
-            lavfi=media is None,
-            loop=self._generated is not None and media is not None and needs_loop(self._assign.duration_s),
-            render_node=self._shop.render_node,
-        )
+        def planned(engine: MediaEngine) -> Task:
+            return plan(
+                self._assign,
+                encoders=engine.encoders,
+                source=self._source,
+                media=media,
+                destination=self._destination,
+                lavfi=media is None,
+                loop=self._generated is not None and media is not None and needs_loop(self._assign.duration_s),
+                render_node=self._shop.render_node,
+            )
+
+        self._engine, self._task = choose(self._shop.engines, self._assign, planned)
+        self._appraisal.expect(self._task, media)
         if self._task.partial is not None:
             self._shop.room.claim(self._task.partial, expected_bytes(self._task))
         return self._encode(self._task)
 
     def _encode(self, task: Task) -> Step:
-        return self._made(StepName.ENCODE, encode_command(self._shop.tools, task), None)
+        return Step(name=StepName.ENCODE, argv=self._engine.command(task), env=self._engine.environment)
 
-    def _check(self, end: StepEnd) -> None:
+    def _checked(self, end: StepEnd) -> MediaInfo:
+        """Return the output as probed; raise when it is not what was asked for."""
+        media = None
         if end.exit_code != 0:
             problems = [f"the output cannot be read: {classify(end.exit_code, end.log_tail, live=False).reason}"]
         else:
             try:
-                self._media = parse_probe(end.stdout, self._shop.tools)
-                problems = verify(self._planned(), self._media)
+                media = self._media = parse_probe(end.stdout, self._shop.tools)
+                problems = verify(self._planned(), media)
             except ProbeError as error:
                 problems = [f"the output cannot be read: {error}"]
-        if problems:
+        if problems or media is None:
             _fail(classify_problems(problems, self._encode_log))
+        return media
 
     def _parsed(self, end: StepEnd) -> MediaInfo:
         try:
@@ -257,20 +300,42 @@ class FfmpegRecipe:
             raise RuntimeError("the encode was not planned yet")
         return self._task
 
-    def _require(self, end: StepEnd, *, live: bool) -> None:
+    def _require(self, end: StepEnd) -> None:
         if end.exit_code != 0:
-            _fail(classify(end.exit_code, end.log_tail, live=live))
+            _fail(classify(end.exit_code, end.log_tail, live=False))
 
-    def _whole(self, block: Block) -> Block:
-        """Return ``block`` with what was pushed before a pause counted in."""
-        if not self._pushed_s and not self._pushed_frames:
-            return block
-        return replace(
-            block,
-            frame=None if block.frame is None else self._pushed_frames + block.frame,
-            out_time_s=None if block.out_time_s is None else self._pushed_s + block.out_time_s,
-        )
+    def _require_source(self, end: StepEnd) -> None:
+        """Fail if a live source ended before what was asked of it: ffmpeg takes its loss for an end."""
+        task = self._planned()
+        if not task.live_source:
+            return
+        if task.limit_s is not None and (self._last.out_time_s or 0.0) >= task.limit_s - SOURCE_SHORT_S:
+            return
+        trouble = io_trouble(end.log_tail)
+        cause = Cause.ENDED if trouble is None and task.limit_s is None else Cause.CONNECTION
+        reason = "the source ended" if trouble is None else f"the source was lost: {trouble}"
+        raise AttemptFailed(FailureClass.TRANSIENT, reason, cause)
 
 
-def _fail(failure: Failure) -> None:
-    raise AttemptFailed(failure.failure_class, failure.reason)
+def _sum(pushed: Block, block: Block, last: Block) -> Block:
+    """Return ``block`` with what was ``pushed`` by earlier connections, and as in ``last`` where it tells nothing."""
+
+    def both(one: float | None, other: float | None, before: float | None) -> float | None:
+        return before if other is None else (one or 0) + other
+
+    return replace(
+        block,
+        frame=_whole(both(pushed.frame, block.frame, last.frame)),
+        out_time_s=both(pushed.out_time_s, block.out_time_s, last.out_time_s),
+        size_bytes=_whole(both(pushed.size_bytes, block.size_bytes, last.size_bytes)),
+        dropped_frames=_whole(both(pushed.dropped_frames, block.dropped_frames, last.dropped_frames)),
+        duplicated_frames=_whole(both(pushed.duplicated_frames, block.duplicated_frames, last.duplicated_frames)),
+    )
+
+
+def _whole(number: float | None) -> int | None:
+    return None if number is None else int(number)
+
+
+def _fail(failure: Failure) -> NoReturn:
+    raise AttemptFailed(failure.failure_class, failure.reason, failure.cause)

@@ -1,7 +1,7 @@
 """From an assignment to what this node will do: encoder, rate, length, container, names. Pure."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Final
@@ -17,6 +17,9 @@ from ffrtmpd.wire.vocabulary import Codec, FailureClass, OutputMode
 GENERATED_S: Final = 10.0
 DEFAULT_FPS: Final = Fraction(30)
 DEFAULT_SUFFIX: Final = ".mp4"
+# Larger pictures are refused: one frame of 16384x8192 takes 200 MB, a decoder holds dozens, and a file of some hundred
+# bytes can claim any size.
+INPUT_PIXELS_MAX: Final = 1 << 27
 # Two readings of an input's length that differ by more leave the number of frames unknown.
 AGREE: Final = 0.02
 
@@ -40,6 +43,8 @@ CONTAINERS: Final[dict[str, Container]] = {
     ".ts": Container("mpegts", _BROADCAST),
     ".flv": Container("flv", frozenset({Codec.H264})),
 }
+# What comes by these comes when it is made. By http comes a file too, whose length a probe tells.
+_LIVE_SCHEMES: Final = frozenset({"rtmp", "rtmps", "srt", "udp", "tcp"})
 _PUSH: Final = {"rtmp": CONTAINERS[".flv"], "rtmps": CONTAINERS[".flv"]}
 
 # What a probe calls each codec.
@@ -86,7 +91,8 @@ class Task:
     ``source`` is what ffmpeg opens: ``file:`` and a path, a URL, or with ``lavfi`` a filter graph. ``target`` is what
     it writes; for a file that is ``partial``, published as ``final`` when all is well. ``rate`` is None when the
     source's rate is unknown and kept. ``limit_s`` cuts the output. What is expected is None when nothing certain is
-    known: ``expected_frames`` of video, ``expected_duration_s`` of the whole.
+    known: ``expected_frames`` of video, ``expected_duration_s`` of the whole. ``live_source``: the source sets its own
+    pace. ``length_s`` is how long a file is, None if unknown, and ``skip_s`` how much of it is left out.
     """
 
     job_id: str
@@ -110,6 +116,9 @@ class Task:
     partial: Path | None
     expected_frames: int | None
     expected_duration_s: float | None
+    live_source: bool = False
+    length_s: float | None = None
+    skip_s: float = 0.0
 
     @property
     def live(self) -> bool:
@@ -210,9 +219,13 @@ def plan(
     container = container_for(destination, wanted.codec)
     if wanted.width % 2 or wanted.height % 2:
         raise ImpossibleTask(f"{wanted.width}x{wanted.height}: width and height must be even")
-    if media is not None and media.video is None:
-        raise ImpossibleTask("the input has no video")
+    if media is not None:
+        _refuse_picture(media)
     live = assign.output_mode is not OutputMode.FILE
+    live_source = not lavfi and _is_live(source, media)
+    if live_source and media is not None:
+        # What it says of its length is what was buffered.
+        media = replace(media, duration_s=None)
     limit_s = assign.duration_s
     if lavfi or (loop and limit_s is None):
         limit_s = GENERATED_S if limit_s is None else limit_s
@@ -247,7 +260,29 @@ def plan(
         partial=partial,
         expected_frames=_frames(rate, limit_s, None if endless else media, endless=endless),
         expected_duration_s=limit_s if endless else _least(limit_s, None if media is None else media.duration_s),
+        live_source=live_source,
+        length_s=None if media is None else media.duration_s,
     )
+
+
+def _refuse_picture(media: MediaInfo) -> None:
+    video = media.video
+    if video is None:
+        only = " (only sound)" if media.audio is not None else ""
+        raise ImpossibleTask(f"the input has no video{only}: every scenario makes a video")
+    # A generated source is not looked at: what made it is ours.
+    if video.width * video.height > INPUT_PIXELS_MAX and video.codec != "unknown":
+        raise ImpossibleTask(
+            f"the input says that its picture is {video.width}x{video.height}, more than the {INPUT_PIXELS_MAX} pixels "
+            "that are decoded here: is it damaged?"
+        )
+
+
+def _is_live(source: str, media: MediaInfo | None) -> bool:
+    if source.startswith(FILE_PREFIX):
+        return False
+    scheme = scheme_of(source)
+    return scheme in _LIVE_SCHEMES or (scheme in ("http", "https") and (media is None or media.duration_s is None))
 
 
 def _shorter(media: MediaInfo | None, limit_s: float | None) -> bool:

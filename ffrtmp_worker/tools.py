@@ -44,21 +44,28 @@ def find_tools(ffmpeg: str | None = None, ffprobe: str | None = None) -> Tools:
     Raises:
         ToolError: no usable ffmpeg, or nothing that probes.
     """
-    encoder = _configured("ffmpeg", ffmpeg) or shutil.which("ffmpeg") or _embedded()
+    encoder = _set("ffmpeg", ffmpeg) or shutil.which("ffmpeg") or embedded_ffmpeg()
     encoder = str(Path(encoder).absolute())
-    version = _version(encoder)
-    prober = _configured("ffprobe", ffprobe) or shutil.which("ffprobe") or _beside(encoder)
+    version = version_of(encoder)
+    prober = _set("ffprobe", ffprobe) or shutil.which("ffprobe") or _beside(encoder)
     if prober is not None:
         prober = str(Path(prober).absolute())
-        _version(prober)
+        version_of(prober)
     elif importlib.util.find_spec("av") is None:
         raise ToolError("nothing here can probe a file: install ffprobe, or PyAV with: pip install av")
     return Tools(ffmpeg=encoder, ffmpeg_version=version, ffprobe=prober, python=sys.executable)
 
 
-def _configured(name: str, setting: str | None) -> str | None:
-    if setting is None:
-        return None
+def _set(name: str, setting: str | None) -> str | None:
+    return None if setting is None else configured(name, setting)
+
+
+def configured(name: str, setting: str) -> str:
+    """Return the program that a setting names.
+
+    Raises:
+        ToolError: it cannot be run.
+    """
     found = shutil.which(setting)
     if found is None:
         raise ToolError(f"{name} is set to {setting}, which is no program that can be run: correct the setting")
@@ -69,7 +76,12 @@ def _beside(ffmpeg: str) -> str | None:
     return shutil.which("ffprobe", path=str(Path(ffmpeg).parent))
 
 
-def _embedded() -> str:
+def embedded_ffmpeg() -> str:
+    """Return imageio-ffmpeg's.
+
+    Raises:
+        ToolError: it is not there, too old, or not made for this machine.
+    """
     if importlib.util.find_spec("imageio_ffmpeg") is None:
         raise ToolError(f"no ffmpeg found: {INSTALL_HINT} its path")
     package = importlib.import_module("imageio_ffmpeg")
@@ -89,8 +101,12 @@ def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", version)[:2])
 
 
-def _version(program: str) -> str:
-    """Return the version that a program of FFmpeg tells, such as ``5.1.9-0+deb12u1``."""
+def version_of(program: str) -> str:
+    """Return the version that a program of FFmpeg tells, such as ``5.1.9-0+deb12u1``.
+
+    Raises:
+        ToolError: it is no such program.
+    """
     try:
         ran = run_tool((program, "-version"), timeout_s=VERSION_TIMEOUT_S)
     except (OSError, ToolTimeout) as error:

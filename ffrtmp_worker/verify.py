@@ -52,11 +52,20 @@ def _length(task: Task, media: MediaInfo) -> list[str]:
     elif task.expected_frames is not None and frames is not None:
         slack = max(FRAMES_SLACK, task.expected_frames * FRAMES_TOLERANCE)
         if abs(frames - task.expected_frames) > slack:
-            problems.append(f"the output has {frames} frames, expected {task.expected_frames}")
+            problems.append(
+                f"the output has {frames} frames, expected {task.expected_frames}" + _cut(frames, task.expected_frames)
+            )
     if task.expected_duration_s is not None and media.duration_s is None:
         problems.append("the output tells no duration")
     elif task.expected_duration_s is not None and media.duration_s is not None:
         slack = max(DURATION_SLACK_S, task.expected_duration_s * DURATION_TOLERANCE)
         if abs(media.duration_s - task.expected_duration_s) > slack:
-            problems.append(f"the output lasts {media.duration_s:.3f} s, expected {task.expected_duration_s:.3f} s")
+            problems.append(
+                f"the output lasts {media.duration_s:.3f} s, expected {task.expected_duration_s:.3f} s"
+                + ("" if problems else _cut(media.duration_s, task.expected_duration_s))
+            )
     return problems
+
+
+def _cut(got: float, expected: float) -> str:
+    return " (is the input cut short or damaged?)" if got < expected else ""

@@ -12,10 +12,10 @@ from typing import Annotated, Any, Final
 
 from ffrtmpd.base.logs import LogSection
 from ffrtmpd.base.settings import SettingsError, load, sample
-from ffrtmpd.broker.settings import BrokerSettings
+from ffrtmpd.broker.settings import BrokerSettings, Terms
 from ffrtmpd.sla import SlaSettings
 from ffrtmpd.wire.schema import Range, Size
-from ffrtmpd.wire.vocabulary import CLIENTS_PORT, HEARTBEAT_S, NAME, NAME_RULE, SILENT_BEATS, WORKERS_PORT
+from ffrtmpd.wire.vocabulary import CLIENTS_PORT, HEARTBEAT_S, NAME, NAME_RULE, SILENT_BEATS, WORKERS_PORT, Queue
 
 SYSTEM_FOLDER: Final = Path("/etc/ffrtmp")
 FILE_NAME: Final = "ffrtmpd.toml"
@@ -59,6 +59,14 @@ class KeysSection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class QueueSection:
+    """Terms of one queue's live pushes."""
+
+    fence_s: Annotated[float | None, "seconds for this queue, as in [sessions]; not set: the same as there"] = None
+    give_away_s: Annotated[float | None, "seconds for this queue, as in [sessions]; not set: the same as there"] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SessionsSection:
     """When a silent worker loses its jobs."""
 
@@ -69,6 +77,17 @@ class SessionsSection:
     fence_s: Annotated[float, "seconds without the master after which a worker stops a live push by itself"] = 10.0
     kill_grace_s: Annotated[float, "seconds that stopping a live push may take", Range(0, 60)] = 2.0
     give_away_s: Annotated[float, "seconds of silence after which a live push is given to another node"] = 15.0
+    live: Annotated[QueueSection, "live pushes of the queue live"] = field(default_factory=QueueSection)
+    default: Annotated[QueueSection, "live pushes of the queue default"] = field(default_factory=QueueSection)
+    batch: Annotated[QueueSection, "live pushes of the queue batch"] = field(default_factory=QueueSection)
+
+    def terms(self, queue: Queue) -> Terms:
+        """Return the terms of a queue: its own, and the common ones where it has none."""
+        own: QueueSection = getattr(self, queue)
+        return Terms(
+            fence_s=self.fence_s if own.fence_s is None else own.fence_s,
+            give_away_s=self.give_away_s if own.give_away_s is None else own.give_away_s,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +130,8 @@ class Settings:
     keys: Annotated[KeysSection, "the master's own key"] = field(default_factory=KeysSection)
     sessions: Annotated[
         SessionsSection,
-        "when a silent worker loses its jobs. give_away_s must cover fence_s, kill_grace_s and one heartbeat_s",
+        "when a silent worker loses its jobs. give_away_s must cover fence_s, kill_grace_s and one heartbeat_s, "
+        "in each queue",
     ] = field(default_factory=SessionsSection)
     retries: Annotated[RetriesSection, "what happens after a failure that may pass"] = field(
         default_factory=RetriesSection
@@ -186,20 +206,31 @@ def _check(settings: Settings) -> None:
     if listen.workers_port and listen.workers_port == listen.clients_port:
         raise SettingsError(f"listen.workers_port and listen.clients_port are both {listen.clients_port}: choose two")
     beats_s = SILENT_BEATS * sessions.heartbeat_s
-    for key, value in (("lost_after_s", sessions.lost_after_s), ("fence_s", sessions.fence_s)):
-        if value < beats_s:
-            raise SettingsError(
-                f"sessions.{key} = {value:g} is less than {SILENT_BEATS} heartbeats ({beats_s:g} s): "
-                "one lost packet would cost a job"
-            )
-    least_s = sessions.fence_s + sessions.kill_grace_s + sessions.heartbeat_s
-    if sessions.give_away_s < least_s:
-        raise SettingsError(
-            f"sessions.give_away_s = {sessions.give_away_s:g} is less than fence_s + kill_grace_s + heartbeat_s "
-            f"({least_s:g} s): two nodes could push to one place at once"
-        )
+    _check_silence("sessions.lost_after_s", sessions.lost_after_s, beats_s)
+    _check_terms("sessions", Terms(fence_s=sessions.fence_s, give_away_s=sessions.give_away_s), sessions)
+    for queue in Queue:
+        _check_terms(f"sessions.{queue}", sessions.terms(queue), sessions)
     if retries.back_off_max_s < retries.back_off_s:
         raise SettingsError("retries.back_off_max_s is less than retries.back_off_s")
+
+
+def _check_silence(key: str, value: float, beats_s: float) -> None:
+    if value < beats_s:
+        raise SettingsError(
+            f"{key} = {value:g} is less than {SILENT_BEATS} heartbeats ({beats_s:g} s): "
+            "one lost packet would cost a job"
+        )
+
+
+def _check_terms(section: str, terms: Terms, sessions: SessionsSection) -> None:
+    _check_silence(f"{section}.fence_s", terms.fence_s, SILENT_BEATS * sessions.heartbeat_s)
+    least_s = terms.fence_s + sessions.kill_grace_s + sessions.heartbeat_s
+    if terms.give_away_s < least_s:
+        raise SettingsError(
+            f"{section}.give_away_s = {terms.give_away_s:g} is less than fence_s + kill_grace_s + heartbeat_s "
+            f"({terms.fence_s:g} + {sessions.kill_grace_s:g} + {sessions.heartbeat_s:g} = {least_s:g} s): "
+            "two nodes could push to one place at once"
+        )
 
 
 def check_name(name: str, what: str) -> None:
@@ -292,6 +323,7 @@ def broker_settings(
         lost_after_s=settings.sessions.lost_after_s,
         fence_s=settings.sessions.fence_s,
         give_away_s=settings.sessions.give_away_s,
+        queue_terms={queue: settings.sessions.terms(queue) for queue in Queue},
         back_off_s=settings.retries.back_off_s,
         back_off_max_s=settings.retries.back_off_max_s,
         loss_limit=settings.retries.loss_limit,

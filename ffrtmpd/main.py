@@ -33,9 +33,10 @@ from ffrtmpd.config import (
     scenario_files,
     settings_files,
 )
-from ffrtmpd.daemon import Daemon, Listener, PortTaken
+from ffrtmpd.daemon import Daemon
 from ffrtmpd.events import Side
 from ffrtmpd.initialise import Client, InitError, Step, client_folder, initialise, write_settings
+from ffrtmpd.listener import Listener, PortTaken
 from ffrtmpd.principals import Principals
 from ffrtmpd.scenario import load_scenarios
 from ffrtmpd.store import BackupTargetError, Store, StoreError

@@ -1,17 +1,23 @@
 """Which job fits which node, and why one waits. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
 
-from ffrtmpd.roster import Node
+from ffrtmpd.ranking import Ranking
+from ffrtmpd.roster import Ability, Node, Rank
 from ffrtmpd.wire.media import ENCODERS
 from ffrtmpd.wire.messages.jobs import JobSpec
-from ffrtmpd.wire.vocabulary import Codec, Engine, Priority, Queue, Why
+from ffrtmpd.wire.vocabulary import Codec, Engine, Priority, Queue, VmafMode, Why
 
 _QUEUES = list(Queue)
 _PRIORITIES = list(Priority)
 _ANY = "any"
 _GPU = "gpu"
+# Few needs meet few abilities, over and over.
+_REMEMBERED: Final = 4_096
+_AND = "+"
 
 
 def rank_of(queue: Queue, priority: Priority) -> int:
@@ -26,24 +32,29 @@ class Need:
     Attributes:
         encoder: this one and no other.
         gpu: any hardware encoder of the codec.
+        scores: what is measured of the output: vmaf, psnr, ssim.
     """
 
     engine: Engine
     codec: Codec
     encoder: str | None = None
     gpu: bool = False
+    scores: tuple[str, ...] = ()
 
     @property
     def requires(self) -> str:
         """The class as text, as the store indexes it."""
-        return f"{self.engine}:{self.codec}:{self.encoder or (_GPU if self.gpu else _ANY)}"
+        text = f"{self.engine}:{self.codec}:{self.encoder or (_GPU if self.gpu else _ANY)}"
+        return f"{text}:{_AND.join(self.scores)}" if self.scores else text
 
-    @classmethod
-    def parse(cls, requires: str) -> "Need":
+    @staticmethod
+    @lru_cache(maxsize=_REMEMBERED)
+    def parse(requires: str) -> "Need":
         """Return the need that ``requires`` spells."""
-        engine, codec, how = requires.split(":", 2)
+        engine, codec, how, *scores = requires.split(":", 3)
         pinned = None if how in (_ANY, _GPU) else how
-        return cls(Engine(engine), Codec(codec), pinned, how == _GPU)
+        measures = tuple(scores[0].split(_AND)) if scores else ()
+        return Need(Engine(engine), Codec(codec), pinned, how == _GPU, measures)
 
     @property
     def wants_hardware(self) -> bool:
@@ -54,24 +65,32 @@ class Need:
 
 def need_of(spec: JobSpec, codec: Codec) -> Need:
     """Return what a job with this spec, resolved to ``codec``, needs."""
-    return Need(spec.engine, codec, spec.encoder, spec.require_gpu and spec.encoder is None)
+    vmaf = spec.vmaf is not VmafMode.OFF or spec.vmaf_floor is not None
+    asked = {"vmaf": vmaf, "psnr": spec.psnr, "ssim": spec.ssim}
+    scores = tuple(name for name, is_asked in asked.items() if is_asked)
+    return Need(spec.engine, codec, spec.encoder, spec.require_gpu and spec.encoder is None, scores)
 
 
 def cannot(need: Need, node: Node) -> Why | None:
     """Return why ``node`` could never run it as it is, None if it could."""
-    hardware = node.hardware
-    if hardware is None:
-        return Why.OFFLINE
-    if need.engine is not Engine.AUTO and need.engine not in hardware.engines:
+    ability = node.ability
+    return Why.OFFLINE if ability is None else lacks(ability, need)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def lacks(ability: Ability, need: Need) -> Why | None:
+    """Return what a node of that ability lacks for it, None if nothing."""
+    if need.engine is not Engine.AUTO and need.engine not in ability.engines:
         return Why.NO_ENGINE
-    able = [ENCODERS[name] for name in hardware.encoders if name in ENCODERS]
+    proved = [ENCODERS[name] for name in ability.encoders if name in ENCODERS]
+    able = [encoder for encoder in proved if need.engine in (Engine.AUTO, encoder.engine)]
     if need.encoder is not None:
         fits = any(encoder.name == need.encoder for encoder in able)
     else:
         fits = any(encoder.codec is need.codec and (encoder.hardware or not need.gpu) for encoder in able)
-    if fits:
-        return None
-    return Why.GPU_REQUIRED if need.wants_hardware else Why.NO_ENCODER
+    if not fits:
+        return Why.GPU_REQUIRED if need.wants_hardware else Why.NO_ENCODER
+    return None if set(need.scores) <= set(ability.scorers) else Why.NO_SCORER
 
 
 def refusal(need: Need, node: Node) -> Why | None:
@@ -88,16 +107,29 @@ def refusal(need: Need, node: Node) -> Why | None:
 
 def why_waiting(need: Need, nodes: Iterable[Node]) -> Why | None:
     """Return why a queued job of this need cannot run at all now; None if it merely waits for its turn."""
-    if any(node.session is not None and cannot(need, node) is None for node in nodes):
+    reasons = [cannot(need, node) for node in nodes if node.session is not None]
+    if None in reasons:
         return None
+    if Why.NO_SCORER in reasons:
+        return Why.NO_SCORER
     return Why.GPU_REQUIRED if need.wants_hardware else Why.NO_WORKER
 
 
-def preference(need: Need, node: Node) -> tuple[bool, float, float, str]:
-    """Return a sort key, best node first: GPUs kept for jobs that need them, then the least loaded, then by name."""
-    spoils_gpu = node.has_gpu_encoder and not need.wants_hardware
-    taken = len(node.holds) / node.slots
-    measured = node.load.cpu_load_percent if node.load else None
-    # A load that nobody measured may be anything, so it is no reason to be chosen.
-    busy = 100.0 if measured is None else measured
-    return (spoils_gpu, taken, busy, node.node_id)
+def best_node(need: Need, free: Mapping[Ability, Ranking[str, Rank]]) -> str | None:
+    """Return the node that gets a job of this need, None if no free one can run it.
+
+    GPUs are kept for jobs that need them; then the least loaded is the best.
+    """
+    best: tuple[bool, Rank] | None = None
+    for ability, nodes in free.items():
+        if lacks(ability, need) is None and (first := nodes.first()) is not None:
+            place = (_spoils_gpu(ability, need), first[0])
+            best = place if best is None else min(best, place)
+    return None if best is None else best[1][-1]
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _spoils_gpu(ability: Ability, need: Need) -> bool:
+    proved = (ENCODERS.get(name) for name in ability.encoders)
+    has_gpu = any(encoder is not None and encoder.hardware is not None for encoder in proved)
+    return has_gpu and not need.wants_hardware

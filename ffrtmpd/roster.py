@@ -3,14 +3,15 @@
 Memory only; after a restart it is made anew from the store and from what the workers say.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ffrtmpd.events import Peer
-from ffrtmpd.wire.media import ENCODERS
+from ffrtmpd.ranking import Ranking
 from ffrtmpd.wire.messages.nodes import Hardware, Load
 from ffrtmpd.wire.messages.session import Hello
-from ffrtmpd.wire.vocabulary import NodeStatus
+from ffrtmpd.wire.vocabulary import Engine, NodeStatus
 
 
 @dataclass(slots=True, kw_only=True)
@@ -23,7 +24,8 @@ class Hold:
         resuming: it shall go on as soon as its node has a slot.
         dropped: the reason for which the master told the node to stop it; it keeps its slot until the node has.
         unseen: beats in a row that did not list it.
-        fenced: its output has side effects, so the shorter lease counts.
+        fenced: its output has side effects, so its worker stops it by itself before the lease is over.
+        lease_s: how long its node may be silent.
         lease_until_s: monotonic seconds at which it is given away unless a beat renews it.
     """
 
@@ -31,6 +33,7 @@ class Hold:
     attempt: int
     token: bytes
     fenced: bool
+    lease_s: float
     lease_until_s: float
     paused: bool = False
     started: bool = False
@@ -42,7 +45,12 @@ class Hold:
 
 @dataclass(slots=True, kw_only=True)
 class Session:
-    """A connected worker process that has said READY. ``beat_ms``: when its last beat was sent, by its own clock."""
+    """A connected worker process that has said READY.
+
+    Attributes:
+        beat_ms: when its last beat was sent, by its own clock.
+        provisional: it began while nothing could be written, so what it showed has changed no job yet.
+    """
 
     peer: Peer
     user_id: str
@@ -50,6 +58,7 @@ class Session:
     connected_at: float
     last_heard_s: float
     beat_ms: int = -1
+    provisional: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -61,6 +70,18 @@ class Candidate:
     nonce: bytes
     hello: Hello
     address: str
+
+
+class Ability(NamedTuple):
+    """What decides which jobs a node can run. Nodes of one ability are told apart by their rank alone."""
+
+    engines: tuple[Engine, ...]
+    encoders: tuple[str, ...]
+    scorers: tuple[str, ...] = ()
+
+
+# Share of slots taken, processor load in percent, name: the smaller, the sooner a node gets a job.
+Rank = tuple[float, float, str]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -99,18 +120,32 @@ class Node:
         return self.session is not None and not self.draining and self.free_slots > 0
 
     @property
-    def has_gpu_encoder(self) -> bool:
-        """Whether a hardware encoder has been proved here."""
-        known = (ENCODERS.get(name) for name in self.hardware.encoders) if self.hardware else ()
-        return any(encoder is not None and encoder.hardware is not None for encoder in known)
+    def ability(self) -> Ability | None:
+        """What it can run, None while nobody knows."""
+        told = self.hardware
+        return None if told is None else Ability(told.engines, told.encoders, told.scorers)
+
+    @property
+    def rank(self) -> Rank:
+        """Its place among nodes of its ability; it must have slots."""
+        measured = self.load.cpu_load_percent if self.load else None
+        # A load that nobody measured may be anything, so it is no reason to be chosen.
+        return (len(self.holds) / self.slots, 100.0 if measured is None else measured, self.node_id)
 
 
 class Roster:
-    """Every node by id, and by the peer it is connected as."""
+    """Every node by id, by the peer it is connected as, and by what it can run while it takes jobs.
+
+    ``sessions`` are by node id. Whoever changes what decides about taking jobs (session, slots, holds, drain, load)
+    calls ``changed``.
+    """
 
     def __init__(self) -> None:
         self._nodes: dict[str, Node] = {}
         self._by_peer: dict[Peer, Node] = {}
+        self._free: dict[Ability, Ranking[str, Rank]] = {}
+        self._free_as: dict[str, Ability] = {}
+        self.sessions: dict[str, Session] = {}
         self.candidates: dict[Peer, Candidate] = {}
 
     def __iter__(self) -> Iterator[Node]:
@@ -135,18 +170,41 @@ class Roster:
     def connect(self, node: Node, session: Session) -> None:
         """Give ``node`` a session, in place of any it had."""
         self.disconnect(node)
-        node.session = session
+        node.session = self.sessions[node.node_id] = session
         self._by_peer[session.peer] = node
+        self.changed(node)
 
     def disconnect(self, node: Node) -> None:
         """End the session of ``node``; what it holds stays until its leases end."""
         if node.session is not None:
             self._by_peer.pop(node.session.peer, None)
+            del self.sessions[node.node_id]
         node.session = None
         node.load = None
+        self.changed(node)
 
     def forget(self, node_id: str) -> None:
         """Remove a node from the roster."""
         node = self._nodes.pop(node_id, None)
-        if node is not None and node.session is not None:
-            self._by_peer.pop(node.session.peer, None)
+        if node is not None:
+            self.disconnect(node)
+
+    # ── who takes jobs ────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def free(self) -> Mapping[Ability, Ranking[str, Rank]]:
+        """The nodes that take jobs now, best first, by ability; no ranking is empty."""
+        return self._free
+
+    def changed(self, node: Node) -> None:
+        """Take note of what a node is now, so that nobody has to look at every node to find a free one."""
+        ability = node.ability if node.takes_jobs else None
+        before = self._free_as.get(node.node_id)
+        if before is not None and before != ability:
+            del self._free_as[node.node_id]
+            self._free[before].drop(node.node_id)
+            if not self._free[before]:
+                del self._free[before]
+        if ability is not None:
+            self._free_as[node.node_id] = ability
+            self._free.setdefault(ability, Ranking()).set(node.node_id, node.rank)

@@ -90,10 +90,19 @@ def sample(cls: type, title: str) -> str:
     """Return a documented settings file in which every key stands, commented out, with its default."""
     lines = [f"# {line}".rstrip() for line in title.splitlines()]
     for section in fields_of(cls):
-        lines += ["", f"# {section.help[:1].upper()}{section.help[1:]}.", f"[{section.name}]"]
-        for info in fields_of(section.type):
-            lines += [f"# {info.help[:1].upper()}{info.help[1:]}.", f"# {info.name} = {_toml(info)}".rstrip()]
+        lines += _section(section, section.name)
     return "\n".join(lines) + "\n"
+
+
+def _section(section: FieldInfo, name: str) -> list[str]:
+    lines = ["", f"# {section.help[:1].upper()}{section.help[1:]}.", f"[{name}]"]
+    inner = []
+    for info in fields_of(section.type):
+        if dataclasses.is_dataclass(info.type):
+            inner += _section(info, f"{name}.{info.name}")
+        else:
+            lines += [f"# {info.help[:1].upper()}{info.help[1:]}.", f"# {info.name} = {_toml(info)}".rstrip()]
+    return lines + inner
 
 
 def _toml(info: FieldInfo) -> str:

@@ -62,8 +62,12 @@ def progress(cluster: Cluster, message: ProgressReport, node: Node) -> None:
         return
     if row.state is JobState.ASSIGNED:
         row = _begin(cluster, row, None)
-    live = cluster.live.setdefault(row.seq, Live())
-    live.phase, live.progress = message.phase, _onward(live.progress, message.progress)
+    _keep_progress(cluster, message, row)
+
+
+def _keep_progress(cluster: Cluster, message: ProgressReport, row: JobRow) -> None:
+    live = cluster.live.get(row.seq)
+    cluster.live[row.seq] = Live(message.phase, _onward(live.progress if live else None, message.progress))
     cluster.journal.touch(row.seq)
 
 
@@ -106,7 +110,8 @@ def _encoded(cluster: Cluster, message: Result, node: Node, row: JobRow) -> None
             _complete(cluster, message, node, row)
             return
         row = _keep_report(cluster, row, message.report, phase=Phase.PUBLISHING)
-        cluster.live.setdefault(row.seq, Live()).phase = Phase.PUBLISHING
+        live = cluster.live.get(row.seq)
+        cluster.live[row.seq] = Live(Phase.PUBLISHING, live.progress if live else None)
         cluster.journal.touch(row.seq)
     cluster.tell(node, Commit(job_id=message.job_id, attempt=message.attempt, token=message.token))
 
@@ -134,10 +139,16 @@ def _keep_report(cluster: Cluster, row: JobRow, report: Report, *, phase: Phase 
 def committed(cluster: Cluster, message: Committed, node: Node) -> None:
     """The output is published: the job is done."""
     row = _holder(cluster, message, node)
-    if row is None or row.phase is not Phase.PUBLISHING:
+    if row is None:
         _settled(cluster, message, node)
-        return
-    _complete(cluster, message, node, row)
+    elif row.phase is not Phase.PUBLISHING:
+        # Leave was given after the copy that this database was restored from, and what was proved of the output is
+        # lost with it: the job runs again and replaces it.
+        cluster.release(node, row.seq)
+        cluster.requeue(row, why=f"{node.node_id} published it before the master was restored", loss=False)
+        _verdict(cluster, message, node, Verdict.STALE)
+    else:
+        _complete(cluster, message, node, row)
 
 
 def _complete(cluster: Cluster, message: About, node: Node, row: JobRow) -> None:
@@ -182,6 +193,16 @@ def back_off(cluster: Cluster, failures: int) -> float:
     return min(wait_s, settings.back_off_max_s) * (1 + JITTER * spread)
 
 
+def unwritten(cluster: Cluster, message: About, node: Node) -> None:
+    """Take of a message what no disk is needed for: it renews the lease, and tells how far the run is.
+
+    Whatever it would change is said again by the worker, or shown by its next message.
+    """
+    row = _holder(cluster, message, node)
+    if row is not None and row.state is not JobState.ASSIGNED and isinstance(message, ProgressReport):
+        _keep_progress(cluster, message, row)
+
+
 # ── who speaks ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -202,7 +223,7 @@ def _holder(cluster: Cluster, message: About, node: Node) -> JobRow | None:
         return None
     held = node.holds.get(row.seq)
     if held is not None:
-        held.lease_until_s = cluster.now.mono_s + cluster.lease_s(held.fenced)
+        held.lease_until_s = cluster.now.mono_s + held.lease_s
     return row
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from ffrtmpd.broker import attempts, dispatch, explain, jobs, keys, nodes, sessions, submissions
+from ffrtmpd.broker.carried import Carried
 from ffrtmpd.broker.cluster import Cluster, Refusal
 from ffrtmpd.broker.journal import Journal
 from ffrtmpd.broker.settings import BrokerSettings
@@ -13,7 +14,7 @@ from ffrtmpd.lifecycle import JobEvent
 from ffrtmpd.principals import Principal, Principals
 from ffrtmpd.scenario import Scenarios
 from ffrtmpd.store import Store
-from ffrtmpd.wire.catalogue import PERMISSIONS
+from ffrtmpd.wire.catalogue import PERMISSIONS, READERS
 from ffrtmpd.wire.codec import Message
 from ffrtmpd.wire.messages import common, session
 from ffrtmpd.wire.messages import jobs as job_messages
@@ -21,6 +22,8 @@ from ffrtmpd.wire.messages import keys as key_messages
 from ffrtmpd.wire.messages import nodes as node_messages
 from ffrtmpd.wire.messages.common import Ping, Pong, Problem
 from ffrtmpd.wire.vocabulary import ErrorCode, Role
+
+Handlers = dict[type[Message], Callable[..., None]]
 
 _CLIENT: Final[dict[type[Message], Callable[..., Message | None]]] = {
     job_messages.Submit: submissions.submit,
@@ -44,11 +47,11 @@ _CLIENT: Final[dict[type[Message], Callable[..., Message | None]]] = {
     key_messages.ListKeys: keys.list_keys,
     key_messages.RevokeKey: keys.revoke,
 }
-_OPENING: Final[dict[type[Message], Callable[..., None]]] = {
+_OPENING: Final[Handlers] = {
     session.Hello: sessions.hello,
     session.Ready: sessions.ready,
 }
-_SESSION: Final[dict[type[Message], Callable[..., None]]] = {
+_SESSION: Final[Handlers] = {
     session.Heartbeat: sessions.heartbeat,
     session.Started: attempts.started,
     session.ProgressReport: attempts.progress,
@@ -56,6 +59,24 @@ _SESSION: Final[dict[type[Message], Callable[..., None]]] = {
     session.Committed: attempts.committed,
     session.Bye: sessions.bye,
 }
+# The same while nothing can be written. Requests that are no reads are refused.
+_READS: Final = frozenset({key_messages.ListKeys} | {cls for cls, roles in PERMISSIONS.items() if roles is READERS})
+_OPENING_UNWRITTEN: Final[Handlers] = {
+    session.Hello: sessions.hello,
+    session.Ready: sessions.ready_unwritten,
+}
+_SESSION_UNWRITTEN: Final[Handlers] = {
+    session.Heartbeat: sessions.heartbeat,
+    session.Started: attempts.unwritten,
+    session.ProgressReport: attempts.unwritten,
+    session.Result: attempts.unwritten,
+    session.Committed: attempts.unwritten,
+    session.Bye: sessions.bye_unwritten,
+}
+# Timers whose moment changes no job.
+_UNWRITTEN_TIMERS: Final = frozenset({"silence", "waiter", "fetch"})
+# How soon the others are looked at again while nothing can be written.
+PUT_OFF_S: Final = 1.0
 
 
 class Broker:
@@ -77,6 +98,9 @@ class Broker:
             settings=settings,
             random_bytes=random_bytes,
         )
+        # Memory before the turn that was begun last: its commit may still fail after it has ended.
+        self._before = Carried.of(self._cluster)
+        self._in_turn = False
 
     @property
     def cluster(self) -> Cluster:
@@ -87,29 +111,31 @@ class Broker:
         """Begin a new epoch after a start: all that nodes held is theirs for a full lease, nothing is requeued."""
         cluster = self._cluster
         cluster.epoch = cluster.store.epoch_up()
+        cluster.store.keep_longest_lease(max(cluster.store.longest_lease(), cluster.settings.longest.give_away_s))
+        cluster.life = cluster.random_bytes(session.TOKEN_BYTES)
         cluster.started_s = now.mono_s
+        cluster.journal = Journal(cluster.epoch)
         self._remember(now)
         return self._take()
 
     def reload(self, now: Now) -> list[Action]:
-        """Make memory anew from disk after a turn that could not be committed.
+        """Make memory what it was before a turn that could not be committed.
 
-        Workers are asked for their inventory again, because what they were told may not have been kept.
+        Nobody has been told anything of that turn. What decisions hang on is read from the disk; sessions, leases and
+        clients that wait live on.
         """
-        cluster = self._cluster
-        peers = [node.session.peer for node in cluster.roster if node.session is not None]
-        fresh = Cluster(
-            store=cluster.store,
-            principals=cluster.principals,
-            scenarios=cluster.scenarios,
-            settings=cluster.settings,
-            random_bytes=cluster.random_bytes,
+        failed = self._cluster
+        fresh = self._cluster = Cluster(
+            store=failed.store,
+            principals=failed.principals,
+            scenarios=failed.scenarios,
+            settings=failed.settings,
+            random_bytes=failed.random_bytes,
         )
-        fresh.epoch, fresh.started_s = cluster.epoch, cluster.started_s
-        self._cluster = fresh
         self._remember(now)
-        for peer in peers:
-            fresh.send(peer, session.Reset())
+        self._before.give(fresh, failed)
+        self._in_turn = False
+        jobs.tell_waiters(fresh)
         return self._take()
 
     def _remember(self, now: Now) -> None:
@@ -119,25 +145,23 @@ class Broker:
         for principal in cluster.principals.everyone():
             if principal.role is Role.WORKER and principal.is_open(now.wall_s):
                 cluster.roster.get_or_add(principal.name)
-        cluster.journal = Journal(cluster.epoch)
         cluster.queued = dict(cluster.store.ready_classes())
         cluster.memory_since_s = now.mono_s
+        cluster.longest_lease_s = cluster.store.longest_lease()
         # Jobs that had to wait for what workers say may begin then.
-        cluster.timers.set(("dispatch", None), now.mono_s + cluster.settings.give_away_s)
+        cluster.timers.set(("dispatch", None), now.mono_s + cluster.longest_lease_s)
         sessions.restore(cluster)
         for seq, due_at in cluster.store.waiting():
             cluster.timers.set(("due", seq), now.mono_s + max(0.0, due_at - now.wall_s))
 
     def handle(self, event: Event, now: Now) -> list[Action]:
         """Decide what follows from ``event``."""
-        cluster = self._cluster
-        cluster.now = now
-        cluster.reasons.clear()
+        self._go_on(now)
         match event:
             case MessageCame(peer=peer) if peer.side is Side.CLIENTS:
                 self._client_said(event)
             case MessageCame():
-                self._worker_said(event)
+                self._worker_said(event, _OPENING, _SESSION)
             case GarbageCame():
                 self._garbage(event)
             case PeerLost(peer=peer):
@@ -148,12 +172,53 @@ class Broker:
 
     def settle(self, now: Now) -> list[Action]:
         """End the turn: give jobs to free slots, tell waiting clients what changed."""
+        self._go_on(now)
         cluster = self._cluster
-        cluster.now = now
-        cluster.reasons.clear()
+        sessions.save(cluster)
         dispatch.dispatch(cluster)
         jobs.tell_waiters(cluster)
+        self._in_turn = False
         return self._take()
+
+    def serve(self, event: Event, now: Now) -> list[Action]:
+        """Decide on ``event`` while nothing can be written: a turn of its own that changes nothing on disk.
+
+        Sessions begin, live on and end, reads are answered, and whatever would change a job, a key or a drain is
+        refused or put off. Workers say theirs again until it is answered.
+        """
+        self._begin(now)
+        cluster = self._cluster
+        match event:
+            case MessageCame(peer=peer, message=common.Request() as request) if type(request) not in _READS:
+                cluster.refuse(peer, request.request_id, _read_only())
+            case MessageCame(peer=peer) if peer.side is Side.CLIENTS:
+                self._client_said(event)
+            case MessageCame():
+                self._worker_said(event, _OPENING_UNWRITTEN, _SESSION_UNWRITTEN)
+            case GarbageCame():
+                self._garbage(event)
+            case PeerLost(peer=peer):
+                self._peer_lost(peer)
+            case TimeCame():
+                self._look_at_clock(_UNWRITTEN_TIMERS)
+        jobs.tell_waiters(cluster)
+        self._in_turn = False
+        return self._take()
+
+    def _go_on(self, now: Now) -> None:
+        """Take up the turn, and begin it if this is its first call."""
+        if self._in_turn:
+            self._cluster.now = now
+            self._cluster.reasons.clear()
+        else:
+            self._begin(now)
+            sessions.confirm(self._cluster)
+
+    def _begin(self, now: Now) -> None:
+        self._before = Carried.of(self._cluster)
+        self._in_turn = True
+        self._cluster.now = now
+        self._cluster.reasons.clear()
 
     def wakeup(self) -> float | None:
         """Return the monotonic second at which to call again if nothing comes before."""
@@ -222,14 +287,14 @@ class Broker:
 
     # ── workers ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _worker_said(self, event: MessageCame) -> None:
+    def _worker_said(self, event: MessageCame, openings: Handlers, handlers: Handlers) -> None:
         cluster, message, peer = self._cluster, event.message, event.peer
         by = cluster.principals.of(event.user_id, cluster.now.wall_s)
         if by is None or by.role is not Role.WORKER:
             problem = Problem(code=ErrorCode.NOT_ALLOWED, message="this key has been revoked")
             cluster.send(peer, session.Denied(problem=problem))
             return
-        opening = _OPENING.get(type(message))
+        opening = openings.get(type(message))
         if opening is not None:
             opening(cluster, message, by, peer, event.address)
             return
@@ -241,7 +306,7 @@ class Broker:
         if isinstance(message, session.LogChunk):
             jobs.log_came(cluster, message, node.node_id)
         else:
-            _SESSION[type(message)](cluster, message, node)
+            handlers[type(message)](cluster, message, node)
 
     def _peer_lost(self, peer: Peer) -> None:
         cluster = self._cluster
@@ -270,9 +335,13 @@ class Broker:
         else:
             cluster.send(event.peer, session.Denied(problem=refusal.problem))
 
-    def _look_at_clock(self) -> None:
+    def _look_at_clock(self, kinds: frozenset[str] | None = None) -> None:
+        """Do what is due, or only what is of those kinds; the rest is put off."""
         cluster = self._cluster
         for kind, whom in cluster.timers.due(cluster.now.mono_s):
+            if kinds is not None and kind not in kinds:
+                cluster.timers.set((kind, whom), cluster.now.mono_s + PUT_OFF_S)
+                continue
             match kind:
                 case "due":
                     self._job_due(whom)
@@ -283,8 +352,9 @@ class Broker:
                 case "drain":
                     nodes.drain_over(cluster, whom)
                 case "dispatch":
-                    # Each turn ends with it.
-                    continue
+                    # Each turn ends with it. Whoever was silent until now has fenced itself, and whoever was not has
+                    # been told the longest fence of the present settings.
+                    cluster.store.keep_longest_lease(cluster.settings.longest.give_away_s)
                 case "waiter":
                     jobs.wait_over(cluster, whom)
                 case "fetch":
@@ -294,3 +364,12 @@ class Broker:
         row = self._cluster.store.job(seq)
         if row is not None and row.due_at is not None:
             self._cluster.move(row, JobEvent.DUE, due_at=None)
+
+
+def _read_only() -> Refusal:
+    return Refusal(
+        ErrorCode.READ_ONLY,
+        "the master's disk takes no writes now; nothing was changed",
+        hint="make room on the master's disk, then try again",
+        retryable=True,
+    )

@@ -54,7 +54,7 @@ class Refusal(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """A client that waits for a node to send a piece of a log."""
+    """A client that waits, until ``until_s``, for a node to send a piece of a log."""
 
     peer: Peer
     role: Role
@@ -62,9 +62,10 @@ class Fetch:
     job_id: str
     attempt: int
     node_id: str
+    until_s: float
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Live:
     """What a running attempt last said of itself. Kept in memory: losing it with the master loses nothing."""
 
@@ -99,17 +100,22 @@ class Cluster:
         self.roster = Roster()
         self.timers: Timers[TimerKey] = Timers()
         self.epoch = 0
+        self.life = b""
         self.started_s = 0.0
         self.journal = Journal(0)
         self.queued: dict[str, int] = {}
         self.live: dict[int, Live] = {}
         self.resuming: dict[int, str] = {}
+        # Nodes of which a restart shall know more than is on disk; written at the end of the turn.
+        self.unsaved: set[str] = set()
         # Forgotten with each event, since it may change the roster.
         self.reasons: dict[str, Why | None] = {}
         # Jobs with side effects by the number of their runs that were told to stop and may not have yet.
         self.stopping: Counter[int] = Counter()
         # From when on memory has seen all that was said; before, a worker may run what is not known here.
         self.memory_since_s = 0.0
+        # What a node that has not greeted since may have been told; see ``sessions.restore``.
+        self.longest_lease_s = 0.0
         self.waiters: dict[Peer, Waiter] = {}
         self.fetches: dict[int, Fetch] = {}
         self.strikes = Strikes()
@@ -247,19 +253,30 @@ class Cluster:
 
     # ── attempts ──────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def lease_s(self, fenced: bool) -> float:
-        """Return how long a silent node keeps an attempt."""
-        return self.settings.give_away_s if fenced else self.settings.lost_after_s
+    def hold(
+        self,
+        node: Node,
+        row: JobRow,
+        *,
+        frozen: bool = False,
+        started: bool = False,
+        fenced_lease_s: float | None = None,
+    ) -> Hold:
+        """Count an attempt as held by ``node``, under a full lease.
 
-    def hold(self, node: Node, row: JobRow, *, frozen: bool = False, started: bool = False) -> Hold:
-        """Count an attempt as held by ``node``, under a full lease. ``frozen``: the worker shows it paused."""
+        ``frozen``: the worker shows it paused. ``fenced_lease_s``: the lease of a push; None: that of its queue.
+        """
         fenced = row.spec.output_mode is not OutputMode.FILE
+        if fenced_lease_s is None:
+            fenced_lease_s = self.settings.terms(row.queue).give_away_s
+        lease_s = fenced_lease_s if fenced else self.settings.lost_after_s
         held = Hold(
             seq=row.seq,
             attempt=row.attempt,
             token=row.token or b"",
             fenced=fenced,
-            lease_until_s=self.now.mono_s + self.lease_s(fenced),
+            lease_s=lease_s,
+            lease_until_s=self.now.mono_s + lease_s,
             paused=row.state is JobState.PAUSED,
             frozen=frozen and row.state is JobState.PAUSED,
             started=started,
@@ -272,15 +289,22 @@ class Cluster:
     def hold_dropped(self, node: Node, row: JobRow, shown: Held, why: str) -> None:
         """Count a run that holds no job, until it has stopped or the lease that it may have had is over."""
         fenced = row.spec.output_mode is not OutputMode.FILE
+        # Which terms its assignment named is not known any more.
+        lease_s = self.settings.longest.give_away_s if fenced else self.settings.lost_after_s
         held = Hold(
             seq=row.seq,
             attempt=shown.attempt,
             token=shown.token,
             fenced=fenced,
-            lease_until_s=self.now.mono_s + self.lease_s(fenced),
+            lease_s=lease_s,
+            lease_until_s=self.now.mono_s + lease_s,
             started=shown.started,
             dropped=why,
         )
+        self.wait_for_stop(node, held)
+
+    def wait_for_stop(self, node: Node, held: Hold) -> None:
+        """Count a dropped run until its node shows that it has ended, or its lease has."""
         self._put(node, held)
         self._stops(held, 1)
 
@@ -289,6 +313,7 @@ class Cluster:
         if before is not None and before.dropped is not None:
             self._stops(before, -1)
         node.holds[held.seq] = held
+        self.roster.changed(node)
         self.timers.set(("lease", (node.node_id, held.seq)), held.lease_until_s)
 
     def _stops(self, held: Hold, step: int) -> None:
@@ -302,6 +327,7 @@ class Cluster:
         self.resuming.pop(seq, None)
         held = node.holds.pop(seq, None)
         if held is not None:
+            self.roster.changed(node)
             self.timers.drop(("lease", (node.node_id, seq)))
             if held.dropped is not None:
                 self._stops(held, -1)
@@ -320,6 +346,7 @@ class Cluster:
         """Let a paused attempt run again; it takes its slot at once."""
         moved = self.move(row, JobEvent.RESUME, who=who, why="resume asked")
         held.paused = held.frozen = False
+        self.roster.changed(node)
         self.steer(node, held, row.job_id)
         return moved
 
@@ -331,6 +358,7 @@ class Cluster:
     def assignment(self, row: JobRow) -> Assign:
         """Return the message that gives a job's present attempt to its node."""
         spec = row.spec
+        fenced = spec.output_mode is not OutputMode.FILE
         return Assign(
             job_id=row.job_id,
             attempt=row.attempt,
@@ -348,6 +376,7 @@ class Cluster:
             vmaf_floor=spec.vmaf_floor,
             psnr=spec.psnr,
             ssim=spec.ssim,
+            fence_s=self.settings.terms(row.queue).fence_s if fenced else None,
         )
 
     def requeue(self, row: JobRow, *, why: str, loss: bool, adoptable: bool = False) -> JobRow:

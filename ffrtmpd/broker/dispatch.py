@@ -2,8 +2,7 @@
 
 from ffrtmpd.broker.cluster import MASTER, Cluster
 from ffrtmpd.lifecycle import JobEvent
-from ffrtmpd.placement import Need, cannot, preference
-from ffrtmpd.roster import Node
+from ffrtmpd.placement import Need, best_node
 from ffrtmpd.store import Head
 from ffrtmpd.wire.messages.session import TOKEN_BYTES
 from ffrtmpd.wire.vocabulary import OutputMode
@@ -18,19 +17,11 @@ def dispatch(cluster: Cluster) -> None:
     _resume(cluster)
     if not cluster.queued:
         return
-    free = [node for node in cluster.roster if node.takes_jobs]
     heads: dict[str, Head | None] = {}
-    while free and cluster.queued:
-        choice = _first(cluster, free, heads)
-        if choice is None:
-            return
-        requires, head, able = choice
-        need = Need.parse(requires)
-        node = min(able, key=lambda candidate: preference(need, candidate))
-        _assign(cluster, head, node)
+    while cluster.roster.free and (choice := _first(cluster, heads)) is not None:
+        requires, head, node_id = choice
+        _assign(cluster, head, node_id)
         del heads[requires]
-        if not node.takes_jobs:
-            free.remove(node)
 
 
 def _resume(cluster: Cluster) -> None:
@@ -41,24 +32,25 @@ def _resume(cluster: Cluster) -> None:
     for seq, node_id in sorted(cluster.resuming.items()):
         node = cluster.roster.get(node_id)
         held = node.holds.get(seq) if node else None
+        if node is None or node.session is None or held is None or not node.free_slots:
+            continue
         row = cluster.store.job(seq)
-        if node is not None and node.session is not None and held is not None and row is not None and node.free_slots:
+        if row is not None:
             cluster.go_on(node, held, row, who=MASTER)
 
 
-def _first(cluster: Cluster, free: list[Node], heads: dict[str, Head | None]) -> tuple[str, Head, list[Node]] | None:
-    """Return the job that is next among all that a free node can run, with the nodes that can."""
-    best: tuple[str, Head, list[Node]] | None = None
+def _first(cluster: Cluster, heads: dict[str, Head | None]) -> tuple[str, Head, str] | None:
+    """Return class and head of the job that is next among all that a free node can run, and its best node."""
+    best: tuple[str, Head, str] | None = None
     for requires in cluster.queued:
-        need = Need.parse(requires)
-        able = [node for node in free if cannot(need, node) is None]
-        if not able:
+        node_id = best_node(Need.parse(requires), cluster.roster.free)
+        if node_id is None:
             continue
         if requires not in heads:
             heads[requires] = _head(cluster, requires)
         head = heads[requires]
         if head is not None and (best is None or (head.rank, head.seq) < (best[1].rank, best[1].seq)):
-            best = (requires, head, able)
+            best = (requires, head, node_id)
     return best
 
 
@@ -79,20 +71,20 @@ def _may_begin(cluster: Cluster, head: Head) -> bool:
     """Tell whether no earlier run of the job can still reach its audience."""
     if head.seq in cluster.stopping:
         return False
-    if cluster.now.mono_s >= cluster.memory_since_s + cluster.settings.give_away_s:
+    if cluster.now.mono_s >= cluster.memory_since_s + cluster.longest_lease_s:
         return True
-    # Just started: an earlier run may go on at a node that has not said yet what it runs.
+    # Just started: an earlier run may go on at a node that has not said yet what it runs, or that was removed since.
     row = cluster.store.job(head.seq)
     if row is None or row.attempt == 0 or row.spec.output_mode is OutputMode.FILE:
         return True
     before = cluster.roster.get(cluster.store.node_of_attempt(row.seq, row.attempt))
-    return before is None or before.session is not None
+    return before is not None and before.session is not None
 
 
-def _assign(cluster: Cluster, head: Head, node: Node) -> None:
-    row = cluster.store.job(head.seq)
-    if row is None or node.session is None:
-        return
+def _assign(cluster: Cluster, head: Head, node_id: str) -> None:
+    row, node = cluster.store.job(head.seq), cluster.roster.get(node_id)
+    if row is None or node is None or node.session is None:
+        raise LookupError(f"{head} was to be given to {node_id}: {node}")
     moved = cluster.move(
         row,
         JobEvent.ASSIGN,

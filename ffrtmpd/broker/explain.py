@@ -13,6 +13,7 @@ from ffrtmpd.wire.vocabulary import JobState, Why
 
 _CANNOT = {
     Why.GPU_REQUIRED: "no connected node has a GPU that encodes it",
+    Why.NO_SCORER: "no connected node that encodes it measures what is asked for",
     Why.NO_WORKER: "no connected node can encode it",
 }
 
@@ -47,7 +48,7 @@ def _text(cluster: Cluster, row: JobRow, need: Need) -> str:
         case JobState.ASSIGNED:
             return f"{row.node_id} has it and has not begun to encode"
         case JobState.PROCESSING:
-            return f"{row.node_id} runs it: {cluster.view(row).phase}"
+            return f"{row.node_id} runs it: {cluster.view(row).phase}{_losses(cluster, row)}"
         case JobState.PAUSED if row.node_id is None:
             return "it is held; resume puts it back into its place in the queue"
         case JobState.PAUSED:
@@ -56,3 +57,10 @@ def _text(cluster: Cluster, row: JobRow, need: Need) -> str:
             return f"it is done: {row.output}"
         case _:
             return f"it is {row.state}: {row.reason or 'no reason was given'}"
+
+
+def _losses(cluster: Cluster, row: JobRow) -> str:
+    """Return how often the push of a job was lost, nothing for none."""
+    progress = cluster.view(row).progress
+    times = 0 if progress is None else progress.reconnects or 0
+    return f"; its push was lost {times} time{'' if times == 1 else 's'}" if times else ""

@@ -294,8 +294,9 @@ def logs(cluster: Cluster, request: Logs, by: Principal, peer: Peer) -> None:
             retryable=True,
         )
     fetch_id = int.from_bytes(cluster.random_bytes(6))
-    cluster.fetches[fetch_id] = Fetch(peer, by.role, request, row.job_id, attempt, node.node_id)
-    cluster.timers.set(("fetch", fetch_id), cluster.now.mono_s + cluster.settings.fetch_timeout_s)
+    until_s = cluster.now.mono_s + cluster.settings.fetch_timeout_s
+    cluster.fetches[fetch_id] = Fetch(peer, by.role, request, row.job_id, attempt, node.node_id, until_s)
+    cluster.timers.set(("fetch", fetch_id), until_s)
     cluster.send(
         node.session.peer,
         FetchLog(fetch_id=fetch_id, job_id=row.job_id, attempt=attempt, offset=request.offset, limit=request.limit),

@@ -63,6 +63,13 @@ class Journal:
             newest_first.append(seq)
         return newest_first[::-1][:limit]
 
+    def refresh(self, since: int) -> None:
+        """Count everything after ``since`` as changed just now: whoever was told of it was not told."""
+        for seq in reversed(self._last):
+            if self._last[seq] <= since:
+                break
+            self._fresh.add(seq)
+
     def take_fresh(self) -> set[int]:
         """Return what changed since the last call."""
         fresh, self._fresh = self._fresh, set()

@@ -1,6 +1,7 @@
 """What clients ask about nodes, and how they drain and remove them."""
 
-from ffrtmpd.broker import sessions
+import math
+
 from ffrtmpd.broker.cluster import Cluster, Refusal
 from ffrtmpd.broker.paging import that_fit
 from ffrtmpd.events import Peer
@@ -75,12 +76,13 @@ def drain(cluster: Cluster, request: DrainNode, by: Principal, peer: Peer) -> Me
     """Give the node no more jobs. Drained again, the newer deadline counts."""
     node = find(cluster, request.node_id)
     node.draining = True
+    cluster.roster.changed(node)
     node.drain_until = None if request.deadline_s is None else cluster.now.wall_s + request.deadline_s
     if request.deadline_s is None:
         cluster.timers.drop(("drain", node.node_id))
     else:
         cluster.timers.set(("drain", node.node_id), cluster.now.mono_s + request.deadline_s)
-    sessions.save(cluster, node)
+    cluster.unsaved.add(node.node_id)
     cluster.note("info", "node_draining", node=node.node_id, by=by.name, deadline_s=request.deadline_s)
     return NodeReply(request_id=request.request_id, node=view(node))
 
@@ -91,8 +93,9 @@ def undrain(cluster: Cluster, request: UndrainNode, by: Principal, peer: Peer) -
     if not node.draining:
         raise Refusal(ErrorCode.CONFLICT, f"{node.node_id} is not draining")
     node.draining, node.drain_until = False, None
+    cluster.roster.changed(node)
     cluster.timers.drop(("drain", node.node_id))
-    sessions.save(cluster, node)
+    cluster.unsaved.add(node.node_id)
     cluster.note("info", "node_undrained", node=node.node_id, by=by.name)
     return NodeReply(request_id=request.request_id, node=view(node))
 
@@ -111,11 +114,22 @@ def drain_over(cluster: Cluster, node_id: str) -> None:
 
 
 def remove(cluster: Cluster, request: RemoveNode, by: Principal, peer: Peer) -> Message:
-    """Forget a node that is offline, and refuse its key. What it still holds goes to others, published or not."""
+    """Forget a node that is offline, and refuse its key. What it still holds goes to others, published or not.
+
+    A push is what cannot be taken from a node that does not answer: until its lease is over the node stays.
+    """
     node = find(cluster, request.node_id)
     if node.session is not None:
         raise Refusal(
             ErrorCode.CONFLICT, f"{node.node_id} is {node.status}", hint="drain it, stop its worker, then remove it"
+        )
+    left_s = max((held.lease_until_s - cluster.now.mono_s for held in node.holds.values() if held.fenced), default=0.0)
+    if left_s > 0:
+        raise Refusal(
+            ErrorCode.CONFLICT,
+            f"{node.node_id} may still push",
+            hint=f"it stops by itself; remove it in {math.ceil(left_s)} s",
+            retryable=True,
         )
     for held in list(node.holds.values()):
         cluster.release(node, held.seq)

@@ -28,7 +28,13 @@ UNSEEN_BEATS = 2
 
 
 def restore(cluster: Cluster) -> None:
-    """After a start: every node offline, every lease armed in full, nothing requeued."""
+    """After a start: every node offline, every lease armed in full, nothing requeued.
+
+    The settings may have changed since an attempt was assigned, and its worker, while it is silent, keeps to the fence
+    that it was told. So a push from before the start has the longest lease that it may have been told
+    (``Store.longest_lease``) until its worker greets; WELCOME then cuts its fence to the longest of the present
+    settings. One figure for the whole database will do: it only makes the leases of that time longer than they need be.
+    """
     for row in cluster.store.nodes():
         cluster.roster.add(
             Node(
@@ -50,7 +56,8 @@ def restore(cluster: Cluster) -> None:
         if job.node_id is not None:
             node = cluster.roster.get_or_add(job.node_id)
             # The slot of a paused job may have been given to another before the restart.
-            cluster.hold(node, job, frozen=True, started=job.state is not JobState.ASSIGNED)
+            started = job.state is not JobState.ASSIGNED
+            cluster.hold(node, job, frozen=True, started=started, fenced_lease_s=cluster.longest_lease_s)
 
 
 # ── coming ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -88,8 +95,9 @@ def hello(cluster: Cluster, message: Hello, by: Principal, peer: Peer, address: 
             node_id=by.name,
             epoch=cluster.epoch,
             nonce=nonce,
+            life=cluster.life,
             heartbeat_s=settings.heartbeat_s,
-            fence_s=settings.fence_s,
+            fence_s=settings.longest.fence_s,
             lost_after_s=settings.lost_after_s,
         ),
     )
@@ -97,10 +105,35 @@ def hello(cluster: Cluster, message: Hello, by: Principal, peer: Peer, address: 
 
 def ready(cluster: Cluster, message: Ready, by: Principal, peer: Peer, address: str) -> None:
     """Begin the session and make what the worker runs and what the master believes one."""
+    node = _begin(cluster, message, by, peer)
+    if node is not None:
+        _reconcile(cluster, node, message)
+        _note_online(cluster, node)
+
+
+def ready_unwritten(cluster: Cluster, message: Ready, by: Principal, peer: Peer, address: str) -> None:
+    """Begin a session while nothing can be written: its beats are answered, its inventory is asked for again later."""
+    node = _begin(cluster, message, by, peer)
+    if node is not None and node.session is not None:
+        node.session.provisional = True
+        _note_online(cluster, node)
+
+
+def confirm(cluster: Cluster) -> None:
+    """Writes are tried again: ask the nodes that came meanwhile what they run now."""
+    for node in [node for node in cluster.roster if node.session is not None and node.session.provisional]:
+        cluster.tell(node, Reset())
+        cluster.roster.disconnect(node)
+        cluster.timers.drop(("silence", node.node_id))
+        # Something to write, so that the word goes out only if writes work.
+        cluster.unsaved.add(node.node_id)
+
+
+def _begin(cluster: Cluster, message: Ready, by: Principal, peer: Peer) -> Node | None:
     candidate = cluster.roster.candidates.get(peer)
     if candidate is None or candidate.nonce != message.nonce:
         cluster.send(peer, Reset())
-        return
+        return None
     del cluster.roster.candidates[peer]
     node = cluster.roster.get_or_add(candidate.node_id)
     _replace_session(cluster, node, peer, candidate)
@@ -121,8 +154,11 @@ def ready(cluster: Cluster, message: Ready, by: Principal, peer: Peer, address: 
         ),
     )
     cluster.timers.set(("silence", node.node_id), now.mono_s + cluster.settings.silent_s)
-    save(cluster, node)
-    _reconcile(cluster, node, message)
+    cluster.unsaved.add(node.node_id)
+    return node
+
+
+def _note_online(cluster: Cluster, node: Node) -> None:
     cluster.note(
         "info",
         "node_online",
@@ -130,7 +166,7 @@ def ready(cluster: Cluster, message: Ready, by: Principal, peer: Peer, address: 
         address=node.address,
         slots=node.slots,
         holds=len(node.holds),
-        encoders=",".join(node.hardware.encoders),
+        encoders=",".join(node.hardware.encoders) if node.hardware else None,
     )
 
 
@@ -143,20 +179,24 @@ def _replace_session(cluster: Cluster, node: Node, peer: Peer, candidate: Candid
     cluster.send(old.peer, Reset())
 
 
-def save(cluster: Cluster, node: Node) -> None:
-    """Write what a restart shall still know of a node."""
-    cluster.store.save_node(
-        NodeRow(
-            node_id=node.node_id,
-            address=node.address,
-            hardware=node.hardware,
-            slots=node.slots,
-            draining=node.draining,
-            drain_until=node.drain_until,
-            first_seen_at=node.first_seen_at,
-            last_seen_at=node.last_seen_at,
-        )
-    )
+def save(cluster: Cluster) -> None:
+    """Write what a restart shall still know of the nodes that have changed."""
+    for node_id in sorted(cluster.unsaved):
+        node = cluster.roster.get(node_id)
+        if node is not None:
+            cluster.store.save_node(
+                NodeRow(
+                    node_id=node.node_id,
+                    address=node.address,
+                    hardware=node.hardware,
+                    slots=node.slots,
+                    draining=node.draining,
+                    drain_until=node.drain_until,
+                    first_seen_at=node.first_seen_at,
+                    last_seen_at=node.last_seen_at,
+                )
+            )
+    cluster.unsaved.clear()
 
 
 def _reconcile(cluster: Cluster, node: Node, message: Ready) -> None:
@@ -190,9 +230,14 @@ def _owner(cluster: Cluster, node: Node, held: Held) -> JobRow | None:
     row = None if seq is None else cluster.store.job(seq)
     if row is None or row.attempt != held.attempt:
         return None
-    if row.state is JobState.QUEUED and (row.lost_node, row.lost_token) == (node.node_id, held.token):
+    if _lost(row, node, held):
         return cluster.move(row, JobEvent.ADOPT, why=f"{node.node_id} is back with the run alive")
     return row if (row.node_id, row.token) == (node.node_id, held.token) else None
+
+
+def _lost(row: JobRow, node: Node, held: Held) -> bool:
+    """Tell whether this very attempt held the job when its node was lost, and nobody has it since."""
+    return row.state is JobState.QUEUED and (row.lost_node, row.lost_token) == (node.node_id, held.token)
 
 
 def adopt(cluster: Cluster, node: Node, held: Held) -> Hold | None:
@@ -200,7 +245,10 @@ def adopt(cluster: Cluster, node: Node, held: Held) -> Hold | None:
     row = _owner(cluster, node, held)
     if row is None:
         return None
-    hold = cluster.hold(node, row, frozen=held.paused, started=held.started)
+    before = node.holds.get(row.seq)
+    # It has read WELCOME, so no fence of it is longer than the longest of the present settings.
+    lease_s = None if before is None else min(before.lease_s, cluster.settings.longest.give_away_s)
+    hold = cluster.hold(node, row, frozen=held.paused, started=held.started, fenced_lease_s=lease_s)
     if hold.paused is not held.paused:
         cluster.steer(node, hold, row.job_id)
     if row.phase is Phase.PUBLISHING:
@@ -210,12 +258,15 @@ def adopt(cluster: Cluster, node: Node, held: Held) -> Hold | None:
 
 def _stop(cluster: Cluster, node: Node, held: Held) -> int | None:
     """Tell the worker to stop a run that holds no job; return the job's number if its end is waited for."""
+    seq = parse_job_ref(held.job_id)
+    row = None if seq is None else cluster.store.job(seq)
+    if row is not None and _is_provisional(node) and _lost(row, node, held):
+        # To be adopted as soon as that can be written.
+        return None
     cluster.tell(
         node,
         Kill(job_id=held.job_id, attempt=held.attempt, token=held.token, reason="another attempt holds the job"),
     )
-    seq = parse_job_ref(held.job_id)
-    row = None if seq is None else cluster.store.job(seq)
     if row is None or cluster.store.node_of_attempt(row.seq, held.attempt) != node.node_id:
         return None
     if row.seq in node.holds and node.holds[row.seq].dropped is None:
@@ -257,12 +308,14 @@ def heartbeat(cluster: Cluster, message: Heartbeat, node: Node) -> None:
             _renew(cluster, node, hold, held_there)
         elif hold.seq not in stopped:
             _missed(cluster, node, hold)
+    # Its load is another now, and what it shows paused has left its slot.
+    cluster.roster.changed(node)
 
 
 def _renew(cluster: Cluster, node: Node, hold: Hold, held: Held) -> None:
     hold.unseen = 0
     hold.started = hold.started or held.started
-    hold.lease_until_s = cluster.now.mono_s + cluster.lease_s(hold.fenced)
+    hold.lease_until_s = cluster.now.mono_s + hold.lease_s
     hold.frozen = hold.paused and held.paused
     if hold.dropped is not None:
         cluster.tell(node, kill(hold, held.job_id))
@@ -281,12 +334,16 @@ def _missed(cluster: Cluster, node: Node, hold: Hold) -> None:
         cluster.tell(node, kill(hold, job_id(hold.seq)))
     elif row is None or row.token != hold.token or row.node_id != node.node_id:
         cluster.release(node, hold.seq)
-    elif row.state is JobState.ASSIGNED:
+    elif row.state is JobState.ASSIGNED and not _is_provisional(node):
         # The worker counts the lease from the assignment that reaches it.
         hold.unseen = 0
-        hold.lease_until_s = cluster.now.mono_s + cluster.lease_s(hold.fenced)
+        hold.lease_until_s = cluster.now.mono_s + hold.lease_s
         cluster.tell(node, cluster.assignment(row))
     # A processing attempt that a beat omits has finished, and its result is on the way; else its lease ends.
+
+
+def _is_provisional(node: Node) -> bool:
+    return node.session is not None and node.session.provisional
 
 
 # ── going ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -305,11 +362,16 @@ def bye(cluster: Cluster, message: Bye, node: Node) -> None:
     offline(cluster, node, why="stopped")
 
 
+def bye_unwritten(cluster: Cluster, message: Bye, node: Node) -> None:
+    """The worker ends while nothing can be written: what it ran is given away when its leases end."""
+    offline(cluster, node, why="stopped")
+
+
 def offline(cluster: Cluster, node: Node, *, why: str) -> None:
     """End the session; leases run on."""
     cluster.roster.disconnect(node)
     cluster.timers.drop(("silence", node.node_id))
-    save(cluster, node)
+    cluster.unsaved.add(node.node_id)
     cluster.note("warning", "node_offline", node=node.node_id, why=why, holds=len(node.holds))
 
 
@@ -338,7 +400,7 @@ def lease_over(cluster: Cluster, node_id: str, seq: int) -> None:
     owns = row is not None and row.node_id == node_id and row.token == hold.token and hold.dropped is None
     if row is not None and owns and row.phase is Phase.PUBLISHING:
         # It was given leave to publish, and only its node knows whether it has: two may never do.
-        hold.lease_until_s = cluster.now.mono_s + cluster.lease_s(hold.fenced)
+        hold.lease_until_s = cluster.now.mono_s + hold.lease_s
         cluster.timers.set(("lease", (node_id, seq)), hold.lease_until_s)
         return
     cluster.release(node, seq)

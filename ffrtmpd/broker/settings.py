@@ -1,9 +1,23 @@
 """What the broker is told at start."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ffrtmpd.sla import SlaSettings
-from ffrtmpd.wire.vocabulary import CLIENTS_PORT, HEARTBEAT_S, SILENT_BEATS, WORKERS_PORT
+from ffrtmpd.wire.vocabulary import CLIENTS_PORT, HEARTBEAT_S, SILENT_BEATS, WORKERS_PORT, Queue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """The lease of an attempt whose output has side effects, in seconds.
+
+    Attributes:
+        fence_s: a worker without an acknowledged beat for so long stops it by itself.
+        give_away_s: a node silent for so long loses it.
+    """
+
+    fence_s: float
+    give_away_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,8 +28,8 @@ class BrokerSettings:
         server_public: the master's public key, for invitations.
         advertise: host that invitations name.
         lost_after_s: a node silent for so long loses attempts whose output is staged.
-        fence_s: a worker without an acknowledged beat for so long stops outputs with side effects by itself.
-        give_away_s: a node silent for so long loses attempts whose output has side effects.
+        fence_s, give_away_s: the terms of queues that have none of their own.
+        queue_terms: queues with terms of their own.
         back_off_s: wait before the second attempt; doubles with each further failure.
         back_off_max_s: the longest wait between attempts.
         loss_limit: losses with a node after which a job is failed as poison.
@@ -33,6 +47,7 @@ class BrokerSettings:
     lost_after_s: float = 60.0
     fence_s: float = 10.0
     give_away_s: float = 15.0
+    queue_terms: Mapping[Queue, Terms] = field(default_factory=dict)
     back_off_s: float = 5.0
     back_off_max_s: float = 300.0
     loss_limit: int = 5
@@ -43,3 +58,16 @@ class BrokerSettings:
     def silent_s(self) -> float:
         """Silence after which a node is offline."""
         return self.heartbeat_s * SILENT_BEATS
+
+    def terms(self, queue: Queue) -> Terms:
+        """Return the terms of a queue."""
+        own = self.queue_terms.get(queue)
+        return Terms(fence_s=self.fence_s, give_away_s=self.give_away_s) if own is None else own
+
+    @property
+    def longest(self) -> Terms:
+        """The longest fence and the longest lease of all queues."""
+        every = [self.terms(queue) for queue in Queue]
+        return Terms(
+            fence_s=max(terms.fence_s for terms in every), give_away_s=max(terms.give_away_s for terms in every)
+        )

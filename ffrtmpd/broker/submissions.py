@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import re
 
 import msgpack
 
@@ -16,9 +17,12 @@ from ffrtmpd.wire.media import ENCODERS
 from ffrtmpd.wire.messages.common import Problem
 from ffrtmpd.wire.messages.jobs import JobSpec, Submission, Submit, SubmitResult, Submitted
 from ffrtmpd.wire.messages.session import Encode
+from ffrtmpd.wire.places import BadPlace, check_input, check_output_file, has_control, same_file, split_url
 from ffrtmpd.wire.schema import to_plain
-from ffrtmpd.wire.vocabulary import ErrorCode, JobState, OutputMode, VmafMode
+from ffrtmpd.wire.vocabulary import Engine, ErrorCode, JobState, OutputMode, VmafMode
 
+# Words and levels of encoders: nothing that could be read as an option.
+_PRESET = re.compile(r"[A-Za-z0-9_]+")
 _URL_SCHEMES = {
     OutputMode.RTMP: ("rtmp://", "rtmps://"),
     OutputMode.SRT: ("srt://",),
@@ -85,11 +89,17 @@ def resolve(cluster: Cluster, spec: JobSpec) -> Encode:
     """Return what to encode, or refuse a spec that no node could ever run.
 
     Raises:
-        Refusal: unknown scenario or encoder, options that contradict each other.
+        Refusal: unknown scenario or encoder, options that contradict each other, names that no node may open.
     """
     if spec.encoder is not None and spec.encoder not in ENCODERS:
         raise Refusal(
             ErrorCode.INVALID_ARGUMENT, f"unknown encoder {spec.encoder!r}", hint=f"known: {', '.join(ENCODERS)}"
+        )
+    if spec.encoder is not None and spec.engine not in (Engine.AUTO, ENCODERS[spec.encoder].engine):
+        raise Refusal(
+            ErrorCode.INVALID_ARGUMENT,
+            f"{spec.encoder} is an encoder of {ENCODERS[spec.encoder].engine}, and the job asks for {spec.engine}",
+            hint="drop one of the two",
         )
     if spec.require_gpu and spec.encoder is not None and ENCODERS[spec.encoder].hardware is None:
         raise Refusal(
@@ -117,6 +127,8 @@ def resolve(cluster: Cluster, spec: JobSpec) -> Encode:
             "a push is not scored: nothing of it is kept that could be compared with its source",
             hint="leave vmaf, vmaf_floor, psnr and ssim out, or choose output mode file",
         )
+    _refuse_words(spec)
+    _refuse_places(spec)
     try:
         return cluster.scenarios.resolve(spec)
     except UnknownScenario as error:
@@ -125,3 +137,37 @@ def resolve(cluster: Cluster, spec: JobSpec) -> Encode:
         ) from None
     except InvalidSpec as error:
         raise Refusal(ErrorCode.INVALID_ARGUMENT, str(error)) from None
+
+
+def _refuse_words(spec: JobSpec) -> None:
+    """Refuse texts that would do harm where they are shown, or could be read as options."""
+    if spec.preset is not None and not _PRESET.fullmatch(spec.preset):
+        raise Refusal(
+            ErrorCode.INVALID_ARGUMENT,
+            f"preset {spec.preset!r} is not a word",
+            hint="a preset is one word or level of the encoder, such as medium",
+        )
+    for name, value in spec.labels.items():
+        if not name or has_control(name) or has_control(value):
+            raise Refusal(
+                ErrorCode.INVALID_ARGUMENT,
+                f"label {name!r} is empty or holds control characters",
+                hint="labels are names and values of printable characters",
+            )
+
+
+def _refuse_places(spec: JobSpec) -> None:
+    try:
+        if spec.input is not None:
+            check_input(spec.input)
+        if spec.output is not None:
+            if spec.output_mode is OutputMode.FILE:
+                check_output_file(spec.output)
+            else:
+                split_url(spec.output)
+    except BadPlace as error:
+        raise Refusal(ErrorCode.INVALID_ARGUMENT, str(error)) from None
+    if spec.output_mode is OutputMode.FILE and same_file(spec.input, spec.output):
+        raise Refusal(
+            ErrorCode.INVALID_ARGUMENT, "the output would replace the input", hint="give the output another name"
+        )

@@ -104,6 +104,15 @@ class Store:
         self._put_fact("epoch", str(epoch))
         return epoch
 
+    def longest_lease(self) -> float:
+        """Return the longest lease in seconds that a push may still have; 0 if none was ever kept."""
+        return float(self._fact("longest_lease_s") or 0.0)
+
+    def keep_longest_lease(self, lease_s: float) -> None:
+        """Keep the longest lease that a push may have, in seconds; nothing is written when it is the same."""
+        if self.longest_lease() != lease_s:
+            self._put_fact("longest_lease_s", repr(lease_s))
+
     def cluster_id(self) -> str:
         """Return the random name that this database was given when it was made: 16 hexadecimal digits."""
         return self._cluster_id

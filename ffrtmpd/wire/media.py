@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from ffrtmpd.wire.vocabulary import Codec
+from ffrtmpd.wire.vocabulary import Codec, Engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,9 +16,10 @@ class Encoder:
     name: str
     codec: Codec
     hardware: str | None = None
+    engine: Engine = Engine.FFMPEG
 
 
-# In the order in which a node prefers them for a codec: hardware first, then the fastest software.
+# In the order in which an engine prefers them for a codec: hardware first, then the fastest software.
 ENCODERS: Final[dict[str, Encoder]] = {
     encoder.name: encoder
     for encoder in (
@@ -38,6 +39,10 @@ ENCODERS: Final[dict[str, Encoder]] = {
         Encoder("vp9_qsv", Codec.VP9, "qsv"),
         Encoder("vp9_vaapi", Codec.VP9, "vaapi"),
         Encoder("libvpx-vp9", Codec.VP9),
+        Encoder("x264enc", Codec.H264, engine=Engine.GSTREAMER),
+        Encoder("x265enc", Codec.H265, engine=Engine.GSTREAMER),
+        Encoder("av1enc", Codec.AV1, engine=Engine.GSTREAMER),
+        Encoder("vp9enc", Codec.VP9, engine=Engine.GSTREAMER),
     )
 }
 

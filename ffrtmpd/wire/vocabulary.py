@@ -77,6 +77,7 @@ class Why(StrEnum):
     NO_ENGINE = "no_engine"
     NO_ENCODER = "no_encoder"
     GPU_REQUIRED = "gpu_required"
+    NO_SCORER = "no_scorer"
     NO_WORKER = "no_worker"
 
 

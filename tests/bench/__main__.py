@@ -6,13 +6,16 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from tests.bench import overhead, startup, submit
+from tests.bench import claim, crowd, overhead, sampling, startup, submit
 from tests.bench.measure import Row, table
 
 BENCHMARKS: dict[str, Callable[[Path], Iterator[Row]]] = {
     "overhead": overhead.run,
+    "sampling": sampling.run,
     "startup": startup.run,
     "submit": submit.run,
+    "claim": claim.run,
+    "crowd": crowd.run,
 }
 
 

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -74,8 +74,10 @@ class Program:
 class Cluster:
     """Homes, keys and daemons under one folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, gstreamer: bool = False) -> None:
         self.folder = folder
+        # Its proofs take a second of each worker's first start.
+        self.gstreamer = gstreamer
         self.home = folder / "master"
         self.client = folder / "client"
         self.media = folder / "media"
@@ -155,10 +157,12 @@ class Cluster:
         joined = self.run("ffrtmp-worker", "join", line, "--state", str(self.state(name)))
         assert joined.returncode == 0, joined.stderr
         media = f'[media]\ninput_roots = ["{self.media}"]\noutput_root = "{self.media}"\n'
+        media += "" if self.gstreamer else 'gstreamer_python = ""\n'
         (self.folder / f"{name}.toml").write_text(media + settings)
 
-    def start_worker(self, name: str, *, slots: int = 1, fault: str = "") -> Program:
-        argv = [str(BIN / "ffrtmp-worker"), "run", "--state", str(self.state(name)), "--slots", str(slots)]
+    def start_worker(self, name: str, *, slots: int = 1, fault: str = "", inside: Sequence[str] = ()) -> Program:
+        """Start an enrolled worker. ``inside`` begins its command line: what it shall run in."""
+        argv = [*inside, str(BIN / "ffrtmp-worker"), "run", "--state", str(self.state(name)), "--slots", str(slots)]
         argv += ["--config", str(self.folder / f"{name}.toml")]
         worker = self.workers[name] = Program(argv, self.folder / f"{name}.log", self._env(fault))
         wait_until(lambda: self.node(name)["status"] in ("active", "busy"), dump=self.dump)
@@ -235,9 +239,9 @@ class Cluster:
 
 
 @contextmanager
-def cluster(folder: Path) -> Iterator[Cluster]:
+def cluster(folder: Path, *, gstreamer: bool = False) -> Iterator[Cluster]:
     """Give a cluster that is stopped and checked at the end, whatever happened."""
-    running = Cluster(folder)
+    running = Cluster(folder, gstreamer=gstreamer)
     try:
         yield running
     except BaseException:

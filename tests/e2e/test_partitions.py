@@ -1,16 +1,15 @@
 """Silences: a network that stalls, a worker that stands still, a master that is away while a push goes on."""
 
 import signal
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 
 from tests.e2e.cluster import QUICK, Cluster, cluster, wait_until
+from tests.e2e.ingest import ingest
 from tests.e2e.relay import Relay, Way, relay_to
 from tests.e2e.witness import (
     done_once,
@@ -18,7 +17,6 @@ from tests.e2e.witness import (
     frames_of,
     free_port,
     history,
-    listens,
     processes_with,
 )
 
@@ -130,21 +128,6 @@ def test_worker_that_stood_still_with_leave_to_publish_keeps_its_job(two: Cluste
     assert (waiting["state"], waiting["attempt"], waiting["node_id"]) == ("processing", 1, "w1")
     worker.process.send_signal(signal.SIGCONT)
     done_once(two, job, output, frames=30, attempt=1)
-
-
-@contextmanager
-def ingest(ffmpeg: str, url: str, recorded: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    """Give a server that takes one push and records it."""
-    port = urlsplit(url).port or 0
-    argv = [ffmpeg, "-nostdin", "-y", "-v", "error", "-listen", "1", "-f", "flv", "-i", url, "-c", "copy"]
-    process = subprocess.Popen([*argv, str(recorded)], stderr=subprocess.DEVNULL)
-    try:
-        wait_until(lambda: listens(port), dump=lambda: f"no ingest at {url}")
-        yield process
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.wait()
 
 
 @pytest.mark.parametrize("how", [signal.SIGSTOP, signal.SIGKILL], ids=["stopped", "killed"])

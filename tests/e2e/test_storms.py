@@ -11,13 +11,16 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.cluster import QUICK, Cluster, cluster, wait_until
-from tests.e2e.witness import done_once, encoder_of, history, probe
+from tests.e2e.ingest import ingest
+from tests.e2e.witness import done_once, encoder_of, frames_of, free_port, history, probe
 from tests.needs import need
 
 pytestmark = pytest.mark.e2e
 
 CLIP = ("480p30-h264", "--duration", "1", "--preset", "ultrafast")
 SILENT = 5_000
+# For what must happen in seconds, on a machine that may be busy.
+SOON_S = 10.0
 SLICE = 250
 
 
@@ -101,6 +104,49 @@ def test_full_disk_refuses_writes_loses_nothing_and_ends_by_itself(tmp_path: Pat
         assert house.json("jobs", "list")["total"] == len(kept) + 2
 
 
+PUSH_S = 14
+FRAMES_PER_S = 30
+
+
+def test_live_push_goes_on_while_the_disk_is_full(tmp_path: Path, ffmpeg: str) -> None:
+    url = f"rtmp://127.0.0.1:{free_port()}/live/x"
+    recorded = tmp_path / "seen.mkv"
+    with small_disk(tmp_path / "master") as mounted, cluster(tmp_path) as house:
+        house.configure_master(QUICK)
+        house.start_master()
+        house.worker("w1")
+        house.enrol("w2")
+        with ingest(ffmpeg, url, recorded) as audience:
+            push = ("480p30-h264", "--duration", str(PUSH_S), "--queue", "live", "--output-mode", "rtmp")
+            job = house.submit(*push, "--output", url)
+            wait_until(lambda: frame_of(house, job), dump=house.dump)
+            make_room = (fill_disk if mounted else limit_files)(house)
+            wait_until(lambda: house.ffrtmp("jobs", "submit", *CLIP).returncode, dump=house.dump)
+            began_at = frame_of(house, job)
+            # A worker that connects meanwhile is greeted.
+            house.start_worker("w2")
+            # Many times the fence, and longer than the lease; told by the worker, since progress needs no disk.
+            wait_until(lambda: frame_of(house, job) > began_at + 6 * FRAMES_PER_S, dump=house.dump)
+            assert "read_only" in house.ffrtmp("jobs", "submit", *CLIP, "-o", "json").stderr
+            make_room()
+            done = house.wait_for(job, "completed", "failed")
+            assert (done["state"], done["attempt"], done["losses"]) == ("completed", 1, 0), house.dump()
+            assert audience.wait(30) == 0
+        # The ingest takes one connection: whatever it has came in one piece.
+        assert frames_of(recorded) == PUSH_S * FRAMES_PER_S
+        assert "push_fenced" not in house.workers["w1"].text()
+        assert house.workers["w1"].text().count("session_opened") == 1
+        # Its inventory was asked for again once something could be written.
+        wait_until(lambda: house.workers["w2"].text().count("session_opened") == 2, dump=house.dump)
+        after = house.submit(*CLIP)
+        assert house.wait_for(after, "completed")["attempt"] == 1
+        history(house, job)
+
+
+def frame_of(house: Cluster, job: str) -> int:
+    return int((house.job(job)["progress"] or {}).get("frame") or 0)
+
+
 # ── a revoked key ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -113,22 +159,42 @@ def quick(tmp_path: Path, ffmpeg: str) -> Iterator[Cluster]:
         yield running
 
 
-def test_worker_whose_key_is_revoked_mid_job_publishes_nothing(quick: Cluster) -> None:
+def test_worker_whose_key_is_revoked_mid_job_stops_and_publishes_nothing(quick: Cluster) -> None:
     lone = quick
-    lone.worker("w1")
+    revoked = lone.worker("w1")
     output = lone.media / "out.mp4"
-    job = lone.submit("720p30-h264", "--duration", "2", "--preset", "medium", "--output", str(output))
+    job = lone.submit("720p30-h264", "--duration", "4", "--preset", "medium", "--output", str(output))
     wait_until(lambda: encoder_of(lone, job), dump=lone.dump)
     lone.ok("keys", "revoke", "w1")
+    wait_until(lambda: not encoder_of(lone, job), dump=lone.dump, patience_s=SOON_S)
+    wait_until(lambda: not list(lone.media.iterdir()), dump=lone.dump, patience_s=SOON_S)
+    # It was stopped, and did not come to its end by itself.
+    (refused,) = [line for line in revoked.text().splitlines() if "refused_by_master" in line]
+    assert "stopped=1" in refused
+    assert "keys invite w1 --role worker" in refused
     lone.worker("w2")
     done = lone.wait_for(job, "completed", "failed")
     assert (done["state"], done["node_id"], done["attempt"]) == ("completed", "w2", 2)
     history(lone, job)
     video = probe(output).video
     assert video is not None
-    assert video.frames == 60
-    assert "output_published" not in lone.workers["w1"].text()
-    assert "refused_by_master" in lone.workers["w1"].text()
+    assert video.frames == 120
+    assert "output_published" not in revoked.text()
+
+
+def test_worker_whose_key_was_revoked_works_again_the_way_that_its_log_names(quick: Cluster) -> None:
+    lone = quick
+    revoked = lone.worker("w1")
+    lone.ok("keys", "revoke", "w1")
+    wait_until(lambda: "way_out" in revoked.text(), dump=lone.dump)
+    assert revoked.stop() == 0
+    aside = lone.folder / "aside"
+    aside.mkdir()
+    for name in ("worker.toml", "worker.key"):
+        (lone.state("w1") / name).rename(aside / name)
+    lone.worker("w1")
+    job = lone.submit(*CLIP)
+    assert lone.wait_for(job, "completed", "failed")["node_id"] == "w1"
 
 
 # ── silent connections ────────────────────────────────────────────────────────────────────────────────────────────

@@ -90,8 +90,8 @@ def free_port() -> int:
         return int(probe_socket.getsockname()[1])
 
 
-def listens(port: int) -> bool:
-    """Tell from the kernel's table, since the ingest takes but one connection."""
+def listens(port: int, pid: int) -> bool:
+    """Tell from the kernel's table for the network of a process, since the ingest takes but one connection."""
     line = f"0100007F:{port:04X}"
-    rows = (row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:])
+    rows = (row.split() for row in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:])
     return any(row[1] == line and row[3] == "0A" for row in rows)

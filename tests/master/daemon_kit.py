@@ -11,7 +11,7 @@ import zmq
 from ffrtmpd.auth import ZapDoor
 from ffrtmpd.base.logs import Logger
 from ffrtmpd.base.service import Bell
-from ffrtmpd.daemon import Daemon, Listener, read_clock
+from ffrtmpd.daemon import Daemon, read_clock
 from ffrtmpd.events import (
     Action,
     Event,
@@ -22,12 +22,14 @@ from ffrtmpd.events import (
     Side,
     TimeCame,
 )
+from ffrtmpd.listener import Listener
 from ffrtmpd.principals import Principal, Principals
 from ffrtmpd.store import StoreReadOnly
 from ffrtmpd.wire.catalogue import CLIENT_REPLIES
 from ffrtmpd.wire.codec import Message, decode, encode
 from ffrtmpd.wire.curve import KeyPair, client_socket, new_key_pair
 from ffrtmpd.wire.messages.common import Error, Ping, Pong, Problem, Request
+from ffrtmpd.wire.messages.jobs import Cancel
 from ffrtmpd.wire.messages.keys import KeyList, KeyView, ListKeys
 from ffrtmpd.wire.messages.session import Denied, Heartbeat, HeartbeatAck
 from ffrtmpd.wire.vocabulary import ErrorCode, Role
@@ -55,6 +57,9 @@ class Recorder:
         self.events.append(event)
         if self.fails(event):
             raise StoreReadOnly("disk full")
+        return self._answer(event, now)
+
+    def _answer(self, event: Event, now: Now) -> list[Action]:
         match event:
             case MessageCame(peer, user_id, Request() as request):
                 return [Send(peer, self._reply(request, user_id, now))]
@@ -68,6 +73,16 @@ class Recorder:
             case TimeCame():
                 self.due = None
         return []
+
+    def serve(self, event: Event, now: Now) -> list[Action]:
+        self.calls.append("serve")
+        if self.fails(event):
+            raise StoreReadOnly("disk full")
+        match event:
+            case MessageCame(peer, _, Cancel() as request):
+                problem = Problem(code=ErrorCode.READ_ONLY, message="disk full", retryable=True)
+                return [Send(peer, Error(request_id=request.request_id, problem=problem))]
+        return self._answer(event, now)
 
     def _reply(self, request: Request, user_id: str, now: Now) -> Message:
         by = self.principals.of(user_id, now.wall_s)

@@ -1,18 +1,21 @@
 """A master without sockets: the real broker on the real store in memory, with a clock that is set by hand."""
 
 import itertools
+from enum import Enum
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ffrtmpd.broker.broker import Broker
 from ffrtmpd.broker.settings import BrokerSettings
+from ffrtmpd.daemon import READ_ONLY_S
 from ffrtmpd.events import Action, Event, MessageCame, Now, Peer, PeerLost, Send, Side, TimeCame
 from ffrtmpd.principals import Principal, Principals
+from ffrtmpd.roster import Ability, Rank, Roster
 from ffrtmpd.scenario import load_scenarios
-from ffrtmpd.store import JobRow, Store, parse_job_ref
+from ffrtmpd.store import JobRow, Store, StoreReadOnly, parse_job_ref
 from ffrtmpd.wire.codec import Message
 from ffrtmpd.wire.curve import new_key_pair
-from ffrtmpd.wire.media import PROBED_AS
+from ffrtmpd.wire.media import ENCODERS, PROBED_AS
 from ffrtmpd.wire.messages.common import Error, Problem, Request
 from ffrtmpd.wire.messages.jobs import (
     JobSpec,
@@ -41,7 +44,7 @@ from ffrtmpd.wire.messages.session import (
     Started,
     Welcome,
 )
-from ffrtmpd.wire.vocabulary import Engine, FailureClass, Outcome, Role
+from ffrtmpd.wire.vocabulary import FailureClass, Outcome, Role
 
 M = TypeVar("M", bound=Message)
 
@@ -49,6 +52,30 @@ CPU = ("libx264", "libx265")
 GPU = ("h264_nvenc", "hevc_nvenc", "libx264", "libx265")
 SCENARIOS = Path(__file__).parents[2] / "conf" / "scenarios.toml"
 START_WALL_S = 1_700_000_000.0
+
+
+Free = dict[str, tuple[Ability, Rank]]
+
+
+def listed_as_free(roster: Roster) -> Free:
+    """Return the nodes that dispatch would choose from."""
+    return {
+        node_id: (ability, rank)
+        for ability, nodes in roster.free.items()
+        for node_id, (rank, _, _) in nodes._entries.items()
+    }
+
+
+def free_now(roster: Roster) -> Free:
+    """Return the nodes that it should, by looking at each."""
+    return {node.node_id: (node.ability, node.rank) for node in roster if node.ability and node.takes_jobs}
+
+
+class Full(Enum):
+    """When a full disk is noticed: before anything of the turn was decided, or after all of it was."""
+
+    AT_THE_FIRST_WRITE = "at the first write"
+    AT_THE_COMMIT = "at the commit"
 
 
 class House:
@@ -59,6 +86,8 @@ class House:
         self.store = Store.open(None)
         self.now_s = 1_000.0
         self.sent: list[Send] = []
+        self.full: Full | None = None
+        self.read_only_until_s = 0.0
         self._numbers = itertools.count(1)
         for name in ("ops", "root", "eyes"):
             role = {"ops": Role.OPERATOR, "root": Role.ADMIN, "eyes": Role.VIEWER}[name]
@@ -92,11 +121,43 @@ class House:
         self.sent.extend(action for action in actions if isinstance(action, Send))
 
     def turn(self, *events: Event) -> None:
+        """Take a turn as the daemon does, on a disk that may be full."""
+        if self.now_s < self.read_only_until_s:
+            self._serve(events)
+            return
+        try:
+            actions = self._decide(events)
+        except StoreReadOnly:
+            self.read_only_until_s = self.now_s + READ_ONLY_S
+            self.store.rollback()
+            self._keep(self.broker.reload(self.now))
+            self._serve(events)
+        else:
+            self._keep(actions)
+
+    def _decide(self, events: tuple[Event, ...]) -> list[Action]:
+        connection = self.store._database.connection
+        connection.execute(f"PRAGMA query_only = {self.full is Full.AT_THE_FIRST_WRITE}")
         self.store.begin()
-        for event in events:
-            self._keep(self.broker.handle(event, self.now))
-        self._keep(self.broker.settle(self.now))
+        actions = [action for event in events for action in self.broker.handle(event, self.now)]
+        actions += self.broker.settle(self.now)
+        if self.full is Full.AT_THE_COMMIT and connection.in_transaction:
+            raise StoreReadOnly("the disk is full")
         self.store.commit()
+        self._check_free()
+        return actions
+
+    def _serve(self, events: tuple[Event, ...]) -> None:
+        for event in events:
+            self.store.begin()
+            self._keep(self.broker.serve(event, self.now))
+            assert not self.store._database.connection.in_transaction, f"{event} wrote"
+            self.store.commit()
+        self._check_free()
+
+    def _check_free(self) -> None:
+        roster = self.broker.cluster.roster
+        assert listed_as_free(roster) == free_now(roster)
 
     def wait(self, seconds: float) -> None:
         """Let time pass, waking the broker whenever it asked for it."""
@@ -153,7 +214,9 @@ class House:
 
     # ── workers ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def worker(self, name: str, *, slots: int = 1, encoders: tuple[str, ...] = CPU) -> "Worker":
+    def worker(
+        self, name: str, *, slots: int = 1, encoders: tuple[str, ...] = CPU, scorers: tuple[str, ...] = ()
+    ) -> "Worker":
         """Enrol a worker and connect it."""
         self.store.begin()
         principal = self.store.add_principal(
@@ -161,7 +224,7 @@ class House:
         )
         self.store.commit()
         self.principals.put(principal)
-        worker = Worker(self, name, slots=slots, encoders=encoders)
+        worker = Worker(self, name, slots=slots, encoders=encoders, scorers=scorers)
         worker.connect()
         return worker
 
@@ -174,8 +237,11 @@ def as_asked(encode: Encode) -> VideoStream:
 class Worker:
     """A scripted worker: it says what a test makes it say."""
 
-    def __init__(self, house: House, name: str, *, slots: int, encoders: tuple[str, ...]) -> None:
+    def __init__(
+        self, house: House, name: str, *, slots: int, encoders: tuple[str, ...], scorers: tuple[str, ...] = ()
+    ) -> None:
         self.house, self.name, self.slots, self.encoders = house, name, slots, encoders
+        self.scorers = scorers
         self.boots = 0
         self.peer = Peer(Side.WORKERS, b"")
         self.jobs: dict[str, Assign] = {}
@@ -193,7 +259,8 @@ class Worker:
         """Open a new connection and begin a session."""
         self.boots += boot
         self.peer = Peer(Side.WORKERS, f"{self.name}/{next(self.house._numbers)}".encode())
-        hardware = Hardware(hostname=self.name, encoders=self.encoders, engines=(Engine.FFMPEG,))
+        engines = tuple(dict.fromkeys(ENCODERS[name].engine for name in self.encoders))
+        hardware = Hardware(hostname=self.name, encoders=self.encoders, engines=engines, scorers=self.scorers)
         self.say(Hello(versions=(1,), boot_id=f"boot-{self.boots}", slots=self.slots, hardware=hardware))
         (welcome,) = self.house.take(self.peer, Welcome)
         self.say(Ready(nonce=welcome.nonce, running=running, finished=finished))

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from ffrtmpd.base.settings import SettingsError
+from ffrtmpd.broker.settings import Terms
 from ffrtmpd.config import (
     ListenSection,
     Settings,
@@ -22,6 +23,7 @@ from ffrtmpd.config import (
     scenario_files,
     settings_files,
 )
+from ffrtmpd.wire.vocabulary import Queue
 
 SAMPLE = Path(__file__).parents[2] / "conf" / "ffrtmpd.toml"
 
@@ -50,7 +52,8 @@ def test_sample_sets_what_was_chosen() -> None:
     assert tomllib.loads(text) | {} == {
         "cluster": {"name": "studio"},
         "listen": {"workers_port": 0},
-        **{section: {} for section in ("store", "keys", "sessions", "retries", "sla", "log", "scenarios")},
+        "sessions": {"live": {}, "default": {}, "batch": {}},
+        **{section: {} for section in ("store", "keys", "retries", "sla", "log", "scenarios")},
     }
 
 
@@ -100,9 +103,16 @@ def test_file_that_was_asked_for_must_be_there(tmp_path: Path) -> None:
         ("[sessions]\nheartbeat_s = 0", "heartbeat_s"),
         ("[sessions]\nlost_after_s = 5.9", "lost_after_s = 5.9 is less than 3 heartbeats"),
         ("[sessions]\nfence_s = 5", "fence_s = 5 is less than 3 heartbeats"),
-        ("[sessions]\ngive_away_s = 13.9", r"give_away_s = 13.9 is less than .*\(14 s\)"),
-        ("[sessions]\nkill_grace_s = 4", r"give_away_s = 15 is less than .*\(16 s\)"),
+        ("[sessions]\ngive_away_s = 13.9", r"sessions.give_away_s = 13.9 is less than .*14 s\)"),
+        ("[sessions]\nkill_grace_s = 4", r"give_away_s = 15 is less than .*16 s\)"),
         ("[sessions]\nfence_s = -1", "fence_s"),
+        ("[sessions.live]\nfence_s = 5", "sessions.live.fence_s = 5 is less than 3 heartbeats"),
+        (
+            "[sessions.batch]\nfence_s = 30",
+            r"sessions.batch.give_away_s = 15 is less than .* \(30 \+ 2 \+ 2 = 34 s\)",
+        ),
+        ("[sessions.live]\ngive_away_s = 13.9", r"sessions.live.give_away_s = 13.9 is less than .*14 s\)"),
+        ("[sessions.live]\nfence = 5", "did you mean sessions.live.fence_s"),
         ("[retries]\nback_off_s = 301", "back_off_max_s"),
         ('[log]\nlevel = "warn"', "did you mean 'warning'"),
         ('[log]\nform = "xml"', "logfmt, json"),
@@ -118,6 +128,17 @@ def test_setting_that_cannot_be_used_is_refused_by_name(tmp_path: Path, text: st
 def test_fence_that_just_fits_is_taken(tmp_path: Path) -> None:
     settings = load_text(tmp_path, "[sessions]\nfence_s = 6\nkill_grace_s = 0.5\ngive_away_s = 8.5\n")
     assert settings.sessions.give_away_s == 8.5
+
+
+def test_queue_has_its_own_terms_and_the_common_ones_where_it_has_none(tmp_path: Path) -> None:
+    text = (
+        "[sessions]\ngive_away_s = 20\n[sessions.live]\nfence_s = 6\ngive_away_s = 10\n[sessions.batch]\nfence_s = 16\n"
+    )
+    told = broker_settings(load_text(tmp_path, text), version="9", server_public="k", workers_port=11, clients_port=12)
+    assert told.terms(Queue.LIVE) == Terms(fence_s=6.0, give_away_s=10.0)
+    assert told.terms(Queue.DEFAULT) == Terms(fence_s=10.0, give_away_s=20.0)
+    assert told.terms(Queue.BATCH) == Terms(fence_s=16.0, give_away_s=20.0)
+    assert told.longest == Terms(fence_s=16.0, give_away_s=20.0)
 
 
 def test_home_folder_follows_variable_then_root_then_xdg() -> None:

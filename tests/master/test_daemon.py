@@ -8,7 +8,7 @@ import pytest
 import zmq
 
 from ffrtmpd import daemon
-from ffrtmpd.daemon import MESSAGES_MAX, READ_ONLY_S, STALL_S, PortTaken, Received
+from ffrtmpd.daemon import MESSAGES_MAX, READ_ONLY_S, STALL_S
 from ffrtmpd.events import (
     Action,
     Event,
@@ -21,6 +21,7 @@ from ffrtmpd.events import (
     Side,
     TimeCame,
 )
+from ffrtmpd.listener import PortTaken, Received
 from ffrtmpd.store import StoreReadOnly
 from ffrtmpd.wire.catalogue import CLIENT_REPLIES, MASTER_TO_WORKER
 from ffrtmpd.wire.codec import MESSAGE_MAX, decode, encode
@@ -234,13 +235,25 @@ def test_while_read_only_no_write_is_tried_until_the_pause_is_over(master: Maste
     master.wait_for(Side.CLIENTS)
     master.turn()
     assert refused(decode(client.recv_multipart(), CLIENT_REPLIES)) is ErrorCode.READ_ONLY
-    assert master.brain.calls == []
+    assert master.brain.calls == ["begin", "serve", "commit"]
+    master.brain.calls.clear()
     master.skew_s += READ_ONLY_S
     client.send_multipart(encode(Cancel(request_id="w2", job="1")))
     master.wait_for(Side.CLIENTS)
     master.turn()
     assert decode(client.recv_multipart(), CLIENT_REPLIES).TYPE == "PONG"
     assert master.brain.calls == ["begin", "handle", "settle", "commit"]
+
+
+def test_while_read_only_time_is_told_when_it_is_due(master: Master) -> None:
+    master.ledger.full = True
+    master.brain.due = master.clock().mono_s
+    master.turn()
+    master.brain.calls.clear()
+    master.ledger.full = False
+    master.brain.due = master.clock().mono_s + 0.01
+    master.turn()
+    assert master.brain.calls == ["begin", "serve", "commit"]
 
 
 def test_write_hidden_in_a_read_is_undone_while_read_only(master: Master) -> None:
@@ -250,7 +263,7 @@ def test_write_hidden_in_a_read_is_undone_while_read_only(master: Master) -> Non
     client.send_multipart(encode(Ping(request_id="r1")))
     master.wait_for(Side.CLIENTS)
     master.turn()
-    assert master.brain.calls == ["begin", "handle", "rollback", "reload", "begin", "handle", "rollback", "reload"]
+    assert master.brain.calls == ["begin", "handle", "rollback", "reload", "begin", "serve", "rollback", "reload"]
     master.brain.fails = lambda _: False
     assert not client.poll(0)
 

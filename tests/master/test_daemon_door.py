@@ -7,11 +7,11 @@ import msgpack
 import pytest
 import zmq
 
-from ffrtmpd.daemon import FRAMES_KEPT
 from ffrtmpd.events import (
     MessageCame,
     Side,
 )
+from ffrtmpd.listener import FRAMES_KEPT
 from ffrtmpd.principals import Principal
 from ffrtmpd.wire.catalogue import CLIENT_REPLIES, MASTER_TO_WORKER
 from ffrtmpd.wire.codec import MESSAGE_MAX, decode, encode
@@ -190,7 +190,7 @@ def test_frame_above_the_limit_cuts_the_connection_and_no_other(master: Master) 
 
 
 def test_frames_beyond_the_limit_are_not_kept(master: Master) -> None:
-    from ffrtmpd.daemon import receive
+    from ffrtmpd.listener import receive
 
     peer = master.connect(zmq.DEALER, master.enrol(Role.VIEWER), Side.CLIENTS)
     master.let_in(peer)

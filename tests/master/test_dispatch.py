@@ -1,10 +1,14 @@
 """Which job runs next, and where."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
+from ffrtmpd.placement import Need
 from ffrtmpd.wire.messages.jobs import JobSpec, ListJobs
 from ffrtmpd.wire.messages.nodes import Load
-from ffrtmpd.wire.vocabulary import FailureClass, JobState, Priority, Queue
+from ffrtmpd.wire.vocabulary import Engine, FailureClass, JobState, Priority, Queue, VmafMode
 from tests.master.house import CPU, GPU, House, Worker
 
 
@@ -15,8 +19,11 @@ def spec(
     *,
     require_gpu: bool = False,
     scenario: str = "720p30-h264",
+    engine: Engine = Engine.AUTO,
 ) -> JobSpec:
-    return JobSpec(scenario=scenario, queue=queue, priority=priority, encoder=encoder, require_gpu=require_gpu)
+    return JobSpec(
+        scenario=scenario, queue=queue, priority=priority, encoder=encoder, require_gpu=require_gpu, engine=engine
+    )
 
 
 def order(house: House, worker: Worker) -> list[str]:
@@ -147,6 +154,19 @@ def test_required_gpu_is_not_served_by_software() -> None:
     assert (cpu.assigned(), house.job(job).reason) == ([], "gpu_required")
 
 
+def test_engine_asked_for_must_have_the_encoder_itself() -> None:
+    house = House()
+    house.worker("ffmpeg", encoders=("libx264", "libx265"))
+    both = house.worker("both", encoders=("libx264", "libx265", "x264enc"), slots=4)
+    wanted, lacking, anyhow = house.submit(
+        spec(engine=Engine.GSTREAMER),
+        spec(engine=Engine.GSTREAMER, scenario="720p30-h265"),
+        spec(encoder="x264enc"),
+    )
+    assert both.assigned() == [wanted, anyhow]
+    assert (house.job(lacking).state, house.job(lacking).reason) == (JobState.QUEUED, "no_worker")
+
+
 def test_cpu_job_prefers_a_cpu_node_and_runs_on_a_gpu_node_if_that_is_all() -> None:
     house = House()
     gpu = house.worker("a-gpu", encoders=GPU)
@@ -192,3 +212,38 @@ def test_nine_cells_of_queue_and_priority_are_counted() -> None:
         assert sum(count for cell, count in counts.items() if cell[1] is queue) == 3
     for priority in Priority:
         assert sum(count for cell, count in counts.items() if cell[2] is priority) == 3
+
+
+VMAF = ("vmaf", "psnr", "ssim")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"vmaf": VmafMode.FULL}, {"vmaf": VmafMode.SAMPLE}, {"vmaf_floor": 80.0}, {"psnr": True, "ssim": True}],
+)
+def test_job_that_is_scored_goes_where_that_is_measured(change: dict[str, Any]) -> None:
+    house = House()
+    blind = house.worker("a")
+    (scored,) = house.submit(replace(spec(), **change))
+    assert blind.assigned() == []
+    assert house.job(scored).reason == "no_scorer"
+    (plain,) = house.submit(spec())
+    assert blind.assigned() == [plain]
+    seeing = house.worker("b", scorers=VMAF)
+    assert seeing.assigned() == [scored]
+    assert house.job(scored).reason is None
+
+
+def test_node_that_measures_some_takes_what_asks_for_no_more() -> None:
+    house = House()
+    some = house.worker("a", scorers=("psnr", "ssim"))
+    psnr, both = house.submit(replace(spec(), psnr=True), replace(spec(), psnr=True, vmaf=VmafMode.FULL))
+    assert some.assigned() == [psnr]
+    assert house.job(both).reason == "no_scorer"
+
+
+@pytest.mark.parametrize(
+    "text", ["auto:h264:any", "auto:h264:gpu", "ffmpeg:av1:libsvtav1", "auto:h264:any:vmaf", "auto:h264:gpu:vmaf+ssim"]
+)
+def test_class_of_a_job_is_read_as_it_was_written(text: str) -> None:
+    assert Need.parse(text).requires == text

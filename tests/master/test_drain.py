@@ -5,10 +5,10 @@ import dataclasses
 import pytest
 
 from ffrtmpd.wire.messages.common import Request
-from ffrtmpd.wire.messages.jobs import Acted, Explain, Explanation, JobSpec, Pause, Resume
+from ffrtmpd.wire.messages.jobs import Acted, Cancel, Explain, Explanation, JobSpec, Pause, Resume, Retry
 from ffrtmpd.wire.messages.nodes import DrainNode, ListNodes, NodeList, NodeReply, NodeView, RemoveNode, UndrainNode
 from ffrtmpd.wire.messages.session import Bye, Kill, PauseAttempt, ResumeAttempt
-from ffrtmpd.wire.vocabulary import ErrorCode, FailureClass, JobState, NodeStatus, Outcome, Queue, Why
+from ffrtmpd.wire.vocabulary import ErrorCode, FailureClass, JobState, NodeStatus, Outcome, OutputMode, Queue, Why
 from tests.master.house import CPU, GPU, House, Worker
 
 SPEC = JobSpec(scenario="720p30-h264")
@@ -115,6 +115,42 @@ def test_removed_node_is_gone_and_its_key_refused() -> None:
         assert isinstance(reply, NodeList)
         assert reply.nodes == ()
         house.start()
+
+
+def test_node_that_may_still_push_is_removed_only_when_its_lease_is_over() -> None:
+    house = House()
+    worker = house.worker("w1")
+    (job,) = house.submit(JobSpec(scenario="720p30-h264", output="rtmp://h/a", output_mode=OutputMode.RTMP))
+    worker.hear()
+    worker.start(job)
+    worker.lose_connection()
+    other = house.worker("w2")
+    other.beat_for(4.5)
+    problem = house.refused(RemoveNode(request_id="r", node_id="w1"), by="root")
+    assert (problem.code, problem.retryable) == (ErrorCode.CONFLICT, True)
+    assert problem.hint is not None
+    assert "11 s" in problem.hint
+    assert other.assigned() == []
+    other.beat_for(11)
+    assert other.assigned() == [job]
+    asked(house, RemoveNode(request_id="r", node_id="w1"), by="root")
+
+
+def test_push_of_a_node_removed_just_after_a_restart_is_waited_for() -> None:
+    house = House()
+    worker = house.worker("w1")
+    (job,) = house.submit(JobSpec(scenario="720p30-h264", output="rtmp://h/a", output_mode=OutputMode.RTMP))
+    worker.hear()
+    worker.start(job)
+    house.ask(Cancel(request_id="c", job=job))
+    house.start()
+    asked(house, RemoveNode(request_id="r", node_id="w1"), by="root")
+    house.ask(Retry(request_id="t", job=job))
+    other = house.worker("w2")
+    other.beat_for(14)
+    assert other.assigned() == []
+    other.beat_for(2)
+    assert other.assigned() == [job]
 
 
 # ── the slot of a paused job ──────────────────────────────────────────────────────────────────────────────────────

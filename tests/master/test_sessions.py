@@ -348,12 +348,16 @@ def test_result_said_twice_is_one_completion() -> None:
     assert events.count("complete") == 1
 
 
-def test_publication_without_leave_is_stale() -> None:
+def test_publication_without_leave_is_stale_and_its_job_runs_again() -> None:
+    # A master restored from a copy knows nothing of the leave that it gave, nor of what was proved of the output.
     house = House()
     worker, job = running(house)
     worker.say(said(job, worker, Committed, output="/out/x.mp4"))
     assert [message.verdict for message in worker.got(ResultVerdict)] == [Verdict.STALE]
-    assert house.job(job).state is JobState.PROCESSING
+    assert (house.job(job).state, house.job(job).attempt, house.job(job).losses) == (JobState.ASSIGNED, 2, 0)
+    worker.hear()
+    worker.run(job)
+    assert house.job(job).state is JobState.COMPLETED
 
 
 def test_transient_failure_waits_longer_each_time_and_then_is_final() -> None:

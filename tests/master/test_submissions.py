@@ -117,6 +117,7 @@ def test_in_bulk_each_is_answered_by_itself() -> None:
         ({"scenario": "'; DROP TABLE jobs; --"}, ErrorCode.UNKNOWN_SCENARIO, ""),
         ({"encoder": "libx266"}, ErrorCode.INVALID_ARGUMENT, "unknown encoder"),
         ({"encoder": "libx265", "codec": Codec.H264}, ErrorCode.INVALID_ARGUMENT, ""),
+        ({"encoder": "x264enc", "engine": Engine.FFMPEG}, ErrorCode.INVALID_ARGUMENT, "encoder of gstreamer"),
         ({"encoder": "libx264", "require_gpu": True}, ErrorCode.INVALID_ARGUMENT, "software"),
         ({"output_mode": OutputMode.RTMP}, ErrorCode.INVALID_ARGUMENT, "pushes to a URL"),
         ({"output_mode": OutputMode.RTMP, "output": "/out/a.mp4"}, ErrorCode.INVALID_ARGUMENT, "URL"),

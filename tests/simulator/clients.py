@@ -21,7 +21,8 @@ from ffrtmpd.wire.messages.jobs import (
     Submit,
     Submitted,
 )
-from ffrtmpd.wire.messages.nodes import DrainNode, UndrainNode
+from ffrtmpd.wire.messages.keys import RevokeKey
+from ffrtmpd.wire.messages.nodes import DrainNode, RemoveNode, UndrainNode
 from ffrtmpd.wire.vocabulary import JobState, OutputMode, Priority, Queue
 from tests.simulator.clockwork import Clockwork
 from tests.simulator.master import OPERATOR
@@ -147,10 +148,18 @@ class Client:
 
 
 class Users:
-    """Those who submit, the operator who cannot leave the jobs alone, and somebody who reads logs."""
+    """Those who submit, the operator who cannot leave the jobs alone, an admin, and somebody who reads logs."""
 
     def __init__(
-        self, plan: Plan, user_id: str, *, clock: Clockwork, random: Random, network: Network, referee: Referee
+        self,
+        plan: Plan,
+        user_id: str,
+        admin_id: str,
+        *,
+        clock: Clockwork,
+        random: Random,
+        network: Network,
+        referee: Referee,
     ) -> None:
         self._plan, self._clock, self._random, self._referee = plan, clock, random, referee
         self.clients = [
@@ -161,6 +170,7 @@ class Users:
             Client(name, user_id, clock=clock, random=random, network=network, referee=referee)
             for name in ("operator", "onlooker")
         )
+        self.admin = Client("admin", admin_id, clock=clock, random=random, network=network, referee=referee)
         self._requests = 0
         self.known: list[str] = []
         self._submit_all()
@@ -255,6 +265,16 @@ class Users:
         # A resume that has to wait for a slot is a wish, and its row is written when it comes true.
         if isinstance(reply, Acted) and not (verb is Resume and reply.job.state is JobState.PAUSED):
             self._referee.acted(EVENTS[verb], reply.job.job_id, OPERATOR)
+
+    # ── the admin ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def revoke(self, fingerprint: str) -> None:
+        """Revoke a key, however long it takes to say so."""
+        self.admin.ask(RevokeKey(request_id=self._request_id(), name=fingerprint), lambda _: None, persistent=True)
+
+    def remove(self, node: str) -> None:
+        """Remove a node, if it is away."""
+        self.admin.ask(RemoveNode(request_id=self._request_id(), node_id=node), lambda _: None, persistent=False)
 
     # ── the onlooker ──────────────────────────────────────────────────────────────────────────────────────────────
 

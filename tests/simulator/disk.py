@@ -93,6 +93,13 @@ class Disk:
             return Fate.WHOLE
         return Fate.PUBLISHED if self._outputs.inode(entry.final) == entry.inode else Fate.GONE
 
+    def wipe(self) -> None:
+        """Remove what was not published, and forget all results."""
+        for path in self._notes:
+            self._outputs.files.pop(path, None)
+        self._notes.clear()
+        self.spool.clear()
+
     def drop_errands(self) -> None:
         """The process has ended: what was not done yet is not done."""
         self._errands.clear()

@@ -1,5 +1,6 @@
 """The master's machine: the real broker over the real store in memory, in a shell of virtual time."""
 
+import sqlite3
 from collections import deque
 from functools import cache
 from pathlib import Path
@@ -10,13 +11,11 @@ from ffrtmpd.broker.broker import Broker
 from ffrtmpd.broker.settings import BrokerSettings
 from ffrtmpd.daemon import READ_ONLY_S, STALL_S
 from ffrtmpd.events import Action, Event, MessageCame, Note, Now, Peer, PeerLost, Send, Side, TimeCame
-from ffrtmpd.principals import Principals
+from ffrtmpd.principals import Principal, Principals
 from ffrtmpd.scenario import Scenarios, load_scenarios
-from ffrtmpd.store import Store
+from ffrtmpd.store import Store, StoreReadOnly
 from ffrtmpd.wire.codec import Message
-from ffrtmpd.wire.messages.common import Error, Problem, Request
-from ffrtmpd.wire.messages.session import Heartbeat
-from ffrtmpd.wire.vocabulary import ErrorCode, Role
+from ffrtmpd.wire.vocabulary import Role
 from tests.simulator.clockwork import Alarm, Clockwork
 from tests.simulator.network import Connection, Network
 from tests.simulator.plan import CrashPoint, Plan
@@ -26,6 +25,8 @@ WALL_S: Final = 1_700_000_000.0
 # A turn takes what came while the one before was at the disk.
 TURN_S: Final = 0.003
 OPERATOR: Final = "ops"
+ADMIN: Final = "root"
+_ROLES: Final = {OPERATOR: Role.OPERATOR, ADMIN: Role.ADMIN}
 
 
 @cache
@@ -44,19 +45,14 @@ class Master:
     def __init__(self, plan: Plan, clock: Clockwork, random: Random, network: Network, referee: Referee) -> None:
         self._clock, self._random = clock, random
         self._network, self._referee = network, referee
-        self._settings = BrokerSettings(
-            fence_s=plan.fence_s,
-            give_away_s=plan.give_away_s,
-            lost_after_s=plan.lost_after_s,
-            back_off_s=1.0,
-            back_off_max_s=4.0,
-            loss_limit=50,
-        )
+        self._plan = plan
+        self._lives = 0
         self.store = Store.open(None)
         referee.peek = self._peek
         self.broker: Broker | None = None
         self.users: dict[str, str] = {}
         self.disk_full = False
+        self._disk_random = Random(f"disk {plan.seed}")
         self.wall_jump_s = 0.0
         self._zero_s = random.random() * 1e5
         self._doom: CrashPoint | None = None
@@ -66,18 +62,84 @@ class Master:
         self._time_held_until_s = 0.0
         self._read_only_until_s = 0.0
         self._alarm = Alarm(clock, self._turn)
-        self._enrol((*plan.names, OPERATOR))
-
-    def _enrol(self, names: tuple[str, ...]) -> None:
+        self._copy: sqlite3.Connection | None = None
+        self._replaced = False
+        self._keys = 0
         self.store.begin()
-        for number, name in enumerate(names):
-            role = Role.OPERATOR if name == OPERATOR else Role.WORKER
-            principal = self.store.add_principal(name=name, role=role, public=f"{number:040d}", at=WALL_S)
-            self.users[name] = principal.user_id
+        for name in (*plan.names, OPERATOR, ADMIN):
+            self._enrol(name)
         self.store.commit()
 
+    def _enrol(self, name: str) -> Principal:
+        role = _ROLES.get(name, Role.WORKER)
+        principal = self.store.add_principal(name=name, role=role, public=f"{self._keys:040d}", at=WALL_S)
+        self._keys += 1
+        self.users[name] = principal.user_id
+        return principal
+
+    def _settings(self) -> BrokerSettings:
+        """Return the settings of this life: somebody may have edited them since the last."""
+        plan = self._plan
+        self._lives += 1
+        return BrokerSettings(
+            fence_s=plan.fence_s,
+            give_away_s=plan.give_away_s,
+            queue_terms=plan.lives[self._lives % len(plan.lives)],
+            lost_after_s=plan.lost_after_s,
+            back_off_s=1.0,
+            back_off_max_s=4.0,
+            loss_limit=50,
+        )
+
+    # ── keys ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def admits(self, user_id: str) -> bool:
+        """Tell whether the door lets a key in."""
+        return self.broker is not None and self.broker.cluster.principals.of(user_id, self.now.wall_s) is not None
+
+    def fingerprint(self, name: str) -> str | None:
+        """Return the fingerprint of the open key of that name, None if there is none."""
+        known = [] if self.broker is None else self.broker.cluster.principals.everyone()
+        found = (one for one in known if one.name == name and one.is_open(self.now.wall_s))
+        return next((principal.fingerprint for principal in found), None)
+
+    def enrol_again(self, name: str) -> bool:
+        """Give a node whose key was revoked a new one; return False while that cannot be done."""
+        busy = self.broker is None or self.disk_full or self._frozen_s is not None
+        if self.broker is None or busy or self.fingerprint(name) is not None:
+            return False
+        self.store.begin()
+        principal = self._enrol(name)
+        self.store.commit()
+        self.broker.cluster.principals.put(principal)
+        self._referee.say("master", "enrols", name=name)
+        return True
+
+    # ── copies ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def copy(self) -> None:
+        """Copy the database, as `ffrtmpd backup` does."""
+        copied = sqlite3.connect(":memory:")
+        self._connection.backup(copied)
+        self._copy = copied
+        self._referee.copied()
+
+    def restore(self) -> None:
+        """Put the copy in the place of the database, while the process is away."""
+        if self.broker is not None:
+            # An answer that came later would promise what the copy does not know.
+            self._die("is stopped, and its database replaced", may_flush=False)
+        if self._copy is not None:
+            self._copy.backup(self._connection)
+            self._replaced = True
+            self._referee.restored()
+
+    @property
+    def _connection(self) -> sqlite3.Connection:
+        return self.store._database.connection
+
     def _peek(self, sql: str, values: object) -> list[tuple[object, ...]]:
-        return self.store._database.connection.execute(sql, values).fetchall()  # type: ignore[arg-type]
+        return self._connection.execute(sql, values).fetchall()  # type: ignore[arg-type]
 
     @property
     def now(self) -> Now:
@@ -92,15 +154,16 @@ class Master:
         before = self.store.counts()
         self.store = Store(self.store._database)
         self.store._load()
-        if self.store.counts() != before:
+        if self.store.counts() != before and not self._replaced:
             raise self._referee.miscounted(f"in memory {before}, on disk {self.store.counts()}")
+        self._replaced = False
         self._referee.say("master", "starts")
         self._network.master = self
         self.broker = Broker(
             store=self.store,
             principals=Principals(),
             scenarios=scenarios(),
-            settings=self._settings,
+            settings=self._settings(),
             random_bytes=self._random.randbytes,
         )
         self._time_held_until_s = self._read_only_until_s = 0.0
@@ -124,7 +187,7 @@ class Master:
         """Whether it is to die at a point that it has not come to yet."""
         return self._doom is not None
 
-    def _die(self, how: str) -> None:
+    def _die(self, how: str, *, may_flush: bool = True) -> None:
         self._referee.say("master", how)
         self.store.rollback()
         self.broker = None
@@ -134,7 +197,7 @@ class Master:
             inbox.clear()
         self._lost.clear()
         self._alarm.stop()
-        self._network.master_gone()
+        self._network.master_gone(may_flush=may_flush)
 
     def freeze(self) -> None:
         """Let the process stand still."""
@@ -181,12 +244,16 @@ class Master:
             return
         self._referee.committed()
         self._referee.check_roster(self.broker.cluster.roster)
+        self._referee.check_queued(self.broker.cluster.queued, self.store.ready_classes())
         due_s = self.broker.wakeup()
         if self._lost:
             self._alarm.by(self._clock.now_s)
-        elif due_s is not None:
-            due_s = max(due_s, self._time_held_until_s, self._read_only_until_s)
-            self._alarm.by(due_s - self._zero_s + 0.0005)
+            return
+        moments = [] if due_s is None else [max(due_s, self._time_held_until_s)]
+        if self.now.mono_s < self._read_only_until_s:
+            moments.append(self._read_only_until_s)
+        if moments:
+            self._alarm.by(min(moments) - self._zero_s + 0.0005)
 
     def _collect(self, broker: Broker, now: Now) -> list[Event]:
         lost, self._lost = self._lost, []
@@ -203,38 +270,42 @@ class Master:
 
     def _decide(self, broker: Broker, events: list[Event], now: Now) -> list[Action]:
         if now.mono_s < self._read_only_until_s:
-            return self._decide_reads(broker, events, now)
+            return self._serve(broker, events, now)
         self.store.begin()
         actions: list[Action] = []
-        for event in events:
-            actions += broker.handle(event, now)
-        actions += broker.settle(now)
-        if self.disk_full and self.writes:
+        # Some disks are full at the first write, others at the commit.
+        self._refuse_writes(self.disk_full and self._disk_random.random() < 0.5)
+        try:
+            for event in events:
+                actions += broker.handle(event, now)
+            actions += broker.settle(now)
+            self._refuse_commit()
+        except StoreReadOnly:
             self._referee.say("master", "cannot commit")
             self._read_only_until_s = now.mono_s + READ_ONLY_S
             self.store.rollback()
-            return broker.reload(now) + self._decide_reads(broker, events, now)
+            return broker.reload(now) + self._serve(broker, events, now)
+        finally:
+            self._refuse_writes(False)
         return actions
 
-    def _decide_reads(self, broker: Broker, events: list[Event], now: Now) -> list[Action]:
-        """As the real shell: beats are answered, writes refused, and time stands still."""
+    def _refuse_commit(self) -> None:
+        if self.disk_full and self.writes:
+            raise StoreReadOnly("the disk is full")
+
+    def _refuse_writes(self, refused: bool) -> None:
+        if not self.writes:
+            self.store._database.connection.execute(f"PRAGMA query_only = {refused}")
+
+    def _serve(self, broker: Broker, events: list[Event], now: Now) -> list[Action]:
+        """As the real shell: each event by itself, and none may write."""
         actions: list[Action] = []
         for event in events:
-            match event:
-                case MessageCame(peer=peer, message=Request(request_id=request_id)):
-                    problem = Problem(code=ErrorCode.READ_ONLY, message="the disk is full", retryable=True)
-                    actions.append(Send(peer, Error(request_id=request_id, problem=problem)))
-                case MessageCame(message=Heartbeat()) | PeerLost():
-                    self.store.begin()
-                    decided = broker.handle(event, now)
-                    if self.disk_full and self.writes:
-                        self.store.rollback()
-                        decided = broker.reload(now)
-                    else:
-                        self.store.commit()
-                    actions += decided
-                case _:
-                    continue
+            self.store.begin()
+            actions += broker.serve(event, now)
+            if self.writes:
+                raise RuntimeError(f"{event} writes while nothing can be written")
+            self.store.commit()
         return actions
 
     def _conclude(self, actions: list[Action]) -> None:

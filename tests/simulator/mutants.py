@@ -8,16 +8,18 @@ from typing import Any, Final
 from unittest.mock import patch
 
 from ffrtmp_worker.agent import Agent
+from ffrtmp_worker.attempt import Attempt
 from ffrtmp_worker.events import Action, Event, MessageCame, Publish
 from ffrtmp_worker.finished import Finished, Stage
 from ffrtmp_worker.spool import Entry, Fate
-from ffrtmpd.broker import attempts, dispatch, sessions, submissions
+from ffrtmpd.broker import attempts, broker, dispatch, sessions, submissions
 from ffrtmpd.broker.cluster import Cluster
 from ffrtmpd.lifecycle import JobEvent
 from ffrtmpd.roster import Node
-from ffrtmpd.store import JobRow, NewJob, effects
+from ffrtmpd.store import JobRow, NewJob, Store, effects
 from ffrtmpd.store import store as store_module
 from ffrtmpd.store.effects import Columns
+from ffrtmpd.wire.codec import Message
 from ffrtmpd.wire.messages.session import About, Assign
 from ffrtmpd.wire.vocabulary import TERMINAL_STATES, JobState, Outcome, Phase
 from tests.simulator.disk import Disk
@@ -120,6 +122,27 @@ def _stop_is_not_waited_for() -> list[Patch]:
     return [(dispatch, "_may_begin", lambda *_: True)]
 
 
+def _terms_of_an_earlier_life_are_forgotten() -> list[Patch]:
+    # A store that was opened by this life knows what this life has kept.
+    kept: dict[int, float] = {}
+    opened: list[Store] = []
+
+    def keep(self: Store, lease_s: float) -> None:
+        opened.append(self)
+        kept[id(self)] = lease_s
+
+    return [(Store, "keep_longest_lease", keep), (Store, "longest_lease", lambda self: kept.get(id(self), 0.0))]
+
+
+def _no_greeting_while_read_only() -> list[Patch]:
+    openings: dict[type[Message], Any] = {kind: lambda *_: None for kind in broker._OPENING_UNWRITTEN}
+    return [(broker, "_OPENING_UNWRITTEN", openings)]
+
+
+def _memory_of_a_turn_not_kept() -> list[Patch]:
+    return [(broker.Broker, "reload", lambda *_: [])]
+
+
 # ── the worker ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -164,6 +187,14 @@ def _publish_without_commit() -> list[Patch]:
 
 def _no_fence() -> list[Patch]:
     return [(Agent, "_fenced_at", lambda *_: None)]
+
+
+def _fence_of_another_queue() -> list[Patch]:
+    def fenced_at(self: Agent, attempt: Attempt) -> float | None:
+        longest_s = self.session.fence_s
+        return None if longest_s is None or not attempt.reaches_audience else attempt.leased_at + longest_s
+
+    return [(Agent, "_fenced_at", fenced_at)]
 
 
 def _lease_by_any_traffic() -> list[Patch]:
@@ -247,10 +278,34 @@ MUTANTS: Final = (
         patches=_requeue_on_restart,
     ),
     Mutant(
+        name="a master that cannot write greets nobody",
+        profiles=("disk",),
+        caught_by=frozenset({Rule.NO_FENCE, Rule.NO_WASTE}),
+        patches=_no_greeting_while_read_only,
+    ),
+    Mutant(
+        name="memory is not undone with its turn",
+        profiles=("disk",),
+        caught_by=frozenset({Rule.LEASED, Rule.COUNTS, Rule.STANDS, Rule.SLOTS}),
+        patches=_memory_of_a_turn_not_kept,
+    ),
+    Mutant(
         name="a push is not fenced",
         profiles=("push",),
         caught_by=frozenset({Rule.ONE_PUSH}),
         patches=_no_fence,
+    ),
+    Mutant(
+        name="a push has the fence of another queue",
+        profiles=("push",),
+        caught_by=frozenset({Rule.ONE_PUSH}),
+        patches=_fence_of_another_queue,
+    ),
+    Mutant(
+        name="a restarted master forgets the terms that it named before",
+        profiles=("settings",),
+        caught_by=frozenset({Rule.ONE_PUSH}),
+        patches=_terms_of_an_earlier_life_are_forgotten,
     ),
     Mutant(
         name="any traffic renews a lease",
@@ -267,7 +322,7 @@ MUTANTS: Final = (
     Mutant(
         name="a worker forgets which attempts it has had",
         profiles=("harsh",),
-        caught_by=frozenset({Rule.BEGUN_ONCE}),
+        caught_by=frozenset({Rule.BEGUN_ONCE, Rule.ONE_PUSH}),
         patches=_highest_attempt_is_forgotten,
     ),
     Mutant(

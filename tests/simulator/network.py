@@ -31,6 +31,9 @@ class Hearer(Protocol):
     def arrived(self, connection: "Connection", message: Message) -> None:
         """Take a message."""
 
+    def admits(self, user_id: str) -> bool:
+        """Tell whether a key is let in."""
+
 
 @dataclass(slots=True, eq=False)
 class Connection:
@@ -79,8 +82,8 @@ class Network:
         deliver: Callable[[Message], None],
         broken: Callable[[], None],
     ) -> Connection | None:
-        """Return a connection, None while the master cannot be reached."""
-        if self.master is None or cable in self._cuts:
+        """Return a connection, None while the master cannot be reached or does not let that key in."""
+        if self.master is None or cable in self._cuts or not self.master.admits(user_id):
             return None
         self._numbers += 1
         connection = Connection(Peer(side, self._numbers.to_bytes(5)), cable, user_id, deliver, broken, self.master)
@@ -107,12 +110,12 @@ class Network:
             if connection.cable == cable:
                 self.sever(connection)
 
-    def master_gone(self) -> None:
+    def master_gone(self, *, may_flush: bool = True) -> None:
         """The master's process has died: its kernel closes what it had open, and may send what it had been given."""
         self.master = None
         for connection in list(self._open.values()):
             if connection.takes_down:
-                flushed = self._random.random() < 0.5
+                flushed = may_flush and self._random.random() < 0.5
                 if not flushed:
                     self._silence(connection)
                 last_s = max(connection.down_due_s, self._clock.now_s) if flushed else self._clock.now_s

@@ -1,8 +1,8 @@
 """What must never happen, looked at whenever it could."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final
 
@@ -13,9 +13,15 @@ from ffrtmpd.store import job_id, parse_job_ref
 from ffrtmpd.wire.codec import Message
 from ffrtmpd.wire.messages.session import Assign
 from ffrtmpd.wire.vocabulary import TERMINAL_STATES, JobState, OutputMode, Phase
+from tests.master.house import free_now, listed_as_free
 from tests.simulator.clockwork import Clockwork
 from tests.simulator.media import Child, Course
-from tests.simulator.plan import Plan
+from tests.simulator.plan import Fault, Plan
+
+# What an agent says that has seen a later attempt of the job.
+OVERTAKEN: Final = "a later attempt was begun here"
+# For the restored master to start, and for what it tells to be done.
+RESTORE_S: Final = 12.0
 
 Peek = Callable[[str, Sequence[Any]], list[tuple[Any, ...]]]
 
@@ -31,11 +37,14 @@ class Rule(StrEnum):
     BEGUN_ONCE = "no attempt begins twice"
     SLOTS = "a worker never runs more than its slots, nor does the master give it more"
     ONE_PUSH = "no two live runs of a job whose output has side effects"
-    NO_WASTE = "an outage of the master alone runs nothing again"
+    NO_WASTE = "an outage of the master alone, or of its disk, runs nothing again"
+    NO_FENCE = "no push is fenced while its worker and its master are well"
     ALL_TERMINAL = "every job is terminal once everything works again"
     LEASED = "whoever holds a job holds it under a lease"
     NOTHING_LEFT = "nothing is left behind: no process, no partial output, no unanswered result, no slot taken"
+    FREE_LISTED = "the nodes listed as free are those that are, in their order"
     COUNTS = "the figures kept in memory are those of the store"
+    IN_ORDER = "on a wire that keeps the order, no assignment is overtaken"
     STANDS = "no message and no moment brings a daemon down, or keeps it turning"
 
 
@@ -77,7 +86,9 @@ _ON_NODES: Final = (
     "WHERE state IN ('assigned', 'processing', 'paused') AND node_id IS NOT NULL"
 )
 _PUBLISHING: Final = "SELECT seq, attempt FROM jobs WHERE state = 'processing' AND phase = 'publishing'"
-_NEW_AUDIT: Final = "SELECT id, job_seq, from_state, to_state, event, attempt, who FROM audit WHERE id > ? ORDER BY id"
+_NEW_AUDIT: Final = (
+    "SELECT id, job_seq, from_state, to_state, event, attempt, who, why FROM audit WHERE id > ? ORDER BY id"
+)
 
 
 class Referee:
@@ -88,7 +99,7 @@ class Referee:
         self.peek: Peek = lambda *_: []
         self._audited = 0
         self.trails: dict[int, Trail] = {}
-        self._begun: dict[AttemptId, str] = {}
+        self._begun: dict[tuple[str, int, bytes], str] = {}
         self._published: defaultdict[str, set[int]] = defaultdict(set)
         self._given_up: defaultdict[str, set[int]] = defaultdict(set)
         self._publishing: set[tuple[Any, ...]] = set()
@@ -96,6 +107,9 @@ class Referee:
         self._excused: set[str] = set()
         self._acknowledged: dict[str, str] = {}
         self._acts: list[tuple[tuple[str, ...], str, str]] = []
+        self._copy: tuple[int, dict[int, Trail], dict[str, str], list[tuple[tuple[str, ...], str, str]]] | None = None
+        self._restored_until_s = 0.0
+        self._twins = any(mishap.fault is Fault.TWIN for mishap in plan.mishaps)
 
     # ── the trace ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -129,16 +143,24 @@ class Referee:
 
     def begun(self, node: str, assign: Assign) -> None:
         """An agent takes an assignment up."""
-        attempt = (assign.job_id, assign.attempt)
-        known = self._begun.get(attempt)
+        run = (assign.job_id, assign.attempt, assign.token)
+        known = self._begun.get(run)
         if known is not None:
-            raise self._broken(Rule.BEGUN_ONCE, f"{attempt} on {known}, and now on {node}")
-        self._begun[attempt] = node
+            raise self._broken(Rule.BEGUN_ONCE, f"{run[:2]} on {known}, and now on {node}")
+        self._begun[run] = node
+
+    def noted(self, node: str, event: str, fields: dict[str, object]) -> None:
+        """An agent wrote a line to its log."""
+        self.say(node, event, **fields)
+        if event == "push_fenced" and self._plan.profile == "disk":
+            raise self._broken(Rule.NO_FENCE, f"{fields['job']} on {node}")
+        if event == "assignment_refused" and fields.get("reason") == OVERTAKEN and not self._plan.loss:
+            raise self._broken(Rule.IN_ORDER, f"{node} refuses {fields['job']} attempt {fields['attempt']}")
 
     def spawned(self, run: Run, *, busy: int, slots: int) -> None:
         """A child was started."""
         self.say(run.node, "runs", job=run.child.spawn.attempt, child=run.child.spawn.child, argv=run.child.spawn.argv)
-        if busy > slots:
+        if busy > slots and self._clock.now_s >= self._restored_until_s:
             raise self._broken(Rule.SLOTS, f"{run.node} runs {busy} attempts in {slots} slots")
         if run.child.encodes and run.child.spawn.partial is None:
             job = run.child.spawn.attempt[0]
@@ -158,10 +180,13 @@ class Referee:
     def unexcuse(self, node: str) -> None:
         """The agent has had its turn."""
         self._excused.discard(node)
-        for job in list(self._pushing):
-            self._check_pushes(job)
+        self._check_all_pushes()
 
     def _check_pushes(self, job: str) -> None:
+        if self._twins or self._clock.now_s < self._restored_until_s:
+            # Two machines with one key are one node to the master. And a run begun after the copy is not known to a
+            # master that was restored from it, until its worker greets or fences it.
+            return
         live = [
             run
             for run in self._pushing[job]
@@ -176,11 +201,13 @@ class Referee:
         job, number = attempt
         self.say(node, "renames", job=job, attempt=number)
         self._published[job].add(number)
+        if self._twins or number in self._given_up[job]:
+            return
         seq = parse_job_ref(job)
         columns = "state, phase, attempt, node_id"
         state, phase, current, holder = self.peek(f"SELECT {columns} FROM jobs WHERE seq = ?", (seq,))[0]  # noqa: S608
         wins = current == number and holder == node
-        if number in self._given_up[job] or (wins and (state == JobState.COMPLETED or phase == Phase.PUBLISHING)):
+        if wins and (state == JobState.COMPLETED or phase == Phase.PUBLISHING):
             return
         detail = f"{node} publishes {job} attempt {number}, which is {state}, {phase}, attempt {current} on {holder}"
         raise self._broken(Rule.ONE_PUBLISHER, detail)
@@ -189,8 +216,12 @@ class Referee:
 
     def committed(self) -> None:
         """A turn is on disk."""
-        for number, seq, before, after, event, attempt, who in self.peek(_NEW_AUDIT, (self._audited,)):
+        for number, seq, before, after, event, attempt, who, why in self.peek(_NEW_AUDIT, (self._audited,)):
             self._audited = number
+            removed = event == JobEvent.REQUEUE and (why or "").endswith("was removed")
+            if (event == JobEvent.CANCEL or removed) and (seq, attempt) in self._publishing:
+                # Nobody can know whether its node, which is away, has published already.
+                self._given_up[job_id(seq)].add(attempt)
             self._follow(seq, before, JobState(after), event, attempt)
             self.say("store", f"{job_id(seq)} {before} → {after}", event=event, attempt=attempt, by=who)
         self._publishing = set(self.peek(_PUBLISHING, ()))
@@ -205,9 +236,6 @@ class Referee:
         if trail is None or trail.state != before or TRANSITIONS.get((JobState(before), JobEvent(event))) != after:
             at = None if trail is None else trail.state
             raise self._broken(Rule.AUDIT_IS_A_PATH, f"{job_id(seq)} is {at}, and {event} takes {before} to {after}")
-        if event == JobEvent.CANCEL and (seq, attempt) in self._publishing:
-            # Nobody can know whether its node, which is away, has published already.
-            self._given_up[job_id(seq)].add(attempt)
         if before in TERMINAL_STATES and (event != JobEvent.RETRY or before == JobState.COMPLETED):
             raise self._broken(Rule.ONE_TERMINAL_STATE, f"{job_id(seq)} was {before}, and {event} made it {after}")
         if attempt != trail.attempt + (event == JobEvent.ASSIGN):
@@ -216,6 +244,30 @@ class Referee:
         if event == JobEvent.COMPLETE:
             trail.completed += 1
 
+    def copied(self) -> None:
+        """The database was copied: what is known now outlives a restore."""
+        trails = {seq: replace(trail) for seq, trail in self.trails.items()}
+        self._copy = (self._audited, trails, dict(self._acknowledged), list(self._acts))
+        self.say("master", "copies its database", jobs=len(trails))
+
+    def restored(self) -> None:
+        """The copy is the database now, and what came after it was for nothing."""
+        if self._copy is None:
+            return
+        self._audited, trails, acknowledged, self._acts = self._copy
+        self.trails = {seq: replace(trail) for seq, trail in trails.items()}
+        self._acknowledged, self._acts = dict(acknowledged), list(self._acts)
+        for job, number, _ in self._begun:
+            # The number may be given again, and whoever had leave to publish may do so.
+            self._given_up[job].add(number)
+        self._restored_until_s = self._clock.now_s + RESTORE_S + self._plan.longest_lease_s
+        self._clock.at(self._restored_until_s, self._check_all_pushes)
+        self.say("master", "has its database restored", jobs=len(self.trails))
+
+    def _check_all_pushes(self) -> None:
+        for job in list(self._pushing):
+            self._check_pushes(job)
+
     def check_roster(self, roster: Roster) -> None:
         """Compare what the master remembers with what it has stored."""
         for seq, node_id, attempt, token in self.peek(_ON_NODES, ()):
@@ -223,6 +275,9 @@ class Referee:
             held = node.holds.get(seq) if node else None
             if held is None or (held.attempt, held.token) != (attempt, token) or held.dropped is not None:
                 raise self._broken(Rule.LEASED, f"{job_id(seq)} attempt {attempt} is on {node_id}, which holds {held}")
+        if listed_as_free(roster) != free_now(roster):
+            detail = f"{listed_as_free(roster)} are listed, {free_now(roster)} are free"
+            raise self._broken(Rule.FREE_LISTED, detail)
         for node in roster:
             runs = [held for held in node.holds.values() if held.dropped is None and not held.paused]
             if len(runs) > node.slots and node.session is not None:
@@ -234,7 +289,7 @@ class Referee:
         """Whether no job is left to do."""
         return all(trail.state in TERMINAL_STATES for trail in self.trails.values())
 
-    def check_end(self, course: Callable[[str, int], Course]) -> None:
+    def check_end(self, course: Callable[[str, int], Course], outputs: Collection[str]) -> None:
         """Look at everything once more."""
         rows = self.peek("SELECT seq, state, attempt, spec_json FROM jobs ORDER BY seq", ())
         states = {seq: (JobState(state), attempt) for seq, state, attempt, _ in rows}
@@ -253,8 +308,11 @@ class Referee:
         files = {seq for seq, _, _, spec in rows if f'"output_mode":"{OutputMode.FILE}"' in spec or "rtmp" not in spec}
         for seq, (state, attempt) in states.items():
             name = job_id(seq)
-            expected = {attempt} if seq in files and state is JobState.COMPLETED else set()
-            if self._published[name] - self._given_up[name] != expected - self._given_up[name]:
+            done = seq in files and state is JobState.COMPLETED
+            if done and f"/out/{name}.mp4" not in outputs:
+                raise self._broken(Rule.ONE_PUBLISHER, f"{name} is completed, and its output is not there")
+            expected = {attempt} if done and not self._twins else set()
+            if not self._twins and self._published[name] - self._given_up[name] != expected - self._given_up[name]:
                 raise self._broken(
                     Rule.ONE_PUBLISHER, f"{name} is {state} at {attempt}, published by {self._published[name]}"
                 )
@@ -281,7 +339,7 @@ class Referee:
                 raise self._broken(Rule.ACKNOWLEDGED_ACT, f"{events} of {job} by {who} is in no audit row")
 
     def _check_waste(self, winners: dict[str, int], course: Callable[[str, int], Course]) -> None:
-        for (job, number), node in self._begun.items():
+        for (job, number, _), node in self._begun.items():
             if number != winners[job] and course(job, number) is Course.WELL:
                 raise self._broken(Rule.NO_WASTE, f"{job} attempt {number} on {node} was for nothing")
 
@@ -292,6 +350,11 @@ class Referee:
     def nothing_left(self, what: str) -> Violation:
         """Return the violation for something left behind."""
         return self._broken(Rule.NOTHING_LEFT, what)
+
+    def check_queued(self, in_memory: dict[str, int], on_disk: dict[str, int]) -> None:
+        """Compare what waits for a slot with what is stored."""
+        if in_memory != on_disk:
+            raise self.miscounted(f"queued in memory {in_memory}, on disk {on_disk}")
 
     def miscounted(self, what: str) -> Violation:
         """Return the violation for wrong figures."""

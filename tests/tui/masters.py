@@ -14,8 +14,9 @@ from ffrtmpd.base.logs import Logger
 from ffrtmpd.base.service import Bell
 from ffrtmpd.broker.broker import Broker
 from ffrtmpd.broker.settings import BrokerSettings
-from ffrtmpd.daemon import Daemon, Listener
+from ffrtmpd.daemon import Daemon
 from ffrtmpd.events import Side
+from ffrtmpd.listener import Listener
 from ffrtmpd.principals import Principals
 from ffrtmpd.scenario import load_scenarios
 from ffrtmpd.store import Store

@@ -58,7 +58,7 @@ def welcome(*, nonce: bytes = b"n" * 16, fence_s: float = 10.0, version: int = 1
 
 
 class ListedRecipe:
-    """Steps named in advance; progress is the frame number in what was written."""
+    """Steps named in advance; progress is the frame number in what was written, and ``@`` the media second."""
 
     quality: Quality | None = None
     provenance: Provenance | None = None
@@ -114,7 +114,8 @@ class ListedRecipe:
 
     def read(self, data: bytes, now_s: float, paused_s: float) -> Progress | None:
         self.measured.append((now_s, paused_s))
-        return Progress(frame=int(data)) if data else None
+        frame, _, media_s = data.partition(b"@")
+        return Progress(frame=int(frame), out_time_s=float(media_s) if media_s else None) if data else None
 
     def close(self) -> None:
         self.closed += 1

@@ -16,10 +16,10 @@ from ffrtmp_worker.tools import Tools, find_tools
 from ffrtmpd.wire.media import ENCODERS
 from ffrtmpd.wire.messages.jobs import AudioStream, MediaInfo, VideoStream
 from ffrtmpd.wire.messages.session import Assign, Encode
-from ffrtmpd.wire.vocabulary import Codec, OutputMode
+from ffrtmpd.wire.vocabulary import Codec, Engine, OutputMode
 
-ALL = tuple(ENCODERS)
-SOFTWARE = tuple(name for name, encoder in ENCODERS.items() if encoder.hardware is None)
+ALL = tuple(name for name, encoder in ENCODERS.items() if encoder.engine is Engine.FFMPEG)
+SOFTWARE = tuple(name for name in ALL if ENCODERS[name].hardware is None)
 
 
 @cache

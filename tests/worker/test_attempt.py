@@ -173,19 +173,18 @@ def test_step_that_takes_too_long_is_stopped() -> None:
     assert some(bench.beat(30), TerminateChild) != []
 
 
-@pytest.mark.parametrize(("live", "stall_s"), [(False, 60), (True, 10)])
-def test_output_that_does_not_advance_is_taken_for_hung(*, live: bool, stall_s: int) -> None:
+def test_output_that_does_not_advance_is_taken_for_hung() -> None:
     bench = Bench(steps=(StepName.ENCODE,)).online()
-    child = bench.child(bench.say(assign(live=live)))
+    child = bench.child(bench.say(assign()))
     bench.beat(5)
     bench.write(child, b"100")
     bench.beat(8)
     bench.write(child, b"100")
-    assert some(bench.beat(4 + stall_s), TerminateChild) == []
-    assert only(bench.beat(5 + stall_s), TerminateChild).child == child
+    assert some(bench.beat(64), TerminateChild) == []
+    assert only(bench.beat(65), TerminateChild).child == child
     result = only(bench.exit(child, 255), Seal).entry.result
     assert result.failure_class is FailureClass.TRANSIENT
-    assert result.reason == f"the output has not advanced for {stall_s} s"
+    assert result.reason == "the output has not advanced for 60 s"
 
 
 def test_encoder_that_never_writes_is_taken_for_hung() -> None:

@@ -248,7 +248,9 @@ def test_v2_group_is_killed_as_a_whole(start: Start) -> None:
         group = Group(Version.V2, {Controller.TASKS: folder})
         group.add(child.pid)
         fugitive = int(line(child))
-        assert pids_of(folder) == {child.pid, fugitive}
+        assert pids_of(folder) == group.pids() == {child.pid, fugitive}
+        # Counted without the cpu controller too.
+        assert (group.cpu_s() or 0) > 0
         group.kill()
         assert ended(child).exit_code == -9
         until(lambda: gone(fugitive))
@@ -314,3 +316,20 @@ def test_kill_for_memory_tells_whose_memory(
     (tmp_path / "memory.limit_in_bytes").write_text(f"{64 * MIB}\n")
     (tmp_path / "memory.max_usage_in_bytes").write_text(f"{64 * MIB - 4096 if reached else 32 * MIB}\n")
     assert Group(version, {Controller.MEMORY: tmp_path}).out_of_memory() is expected
+
+
+def test_processor_time_is_read_where_the_kernel_counts_it(tmp_path: Path) -> None:
+    two, one = tmp_path / "two", tmp_path / "one"
+    two.mkdir()
+    one.mkdir()
+    new = Group(Version.V2, {Controller.MEMORY: two})
+    assert new.cpu_s() is None
+    (two / "cpu.stat").write_text("usage_usec 2500000\nuser_usec 2000000\nsystem_usec 500000\n")
+    assert new.cpu_s() == 2.5
+    old = Group(Version.V1, {Controller.MEMORY: tmp_path, Controller.CPU: one})
+    assert old.cpu_s() is None
+    (one / "cpuacct.usage").write_text("1500000000\n")
+    assert old.cpu_s() == 1.5
+    (one / "cgroup.procs").write_text("7\n8\n")
+    (tmp_path / "cgroup.procs").write_text("7\n")
+    assert old.pids() == {7, 8}

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from ffrtmp_worker.cgroups import Bounds
-from ffrtmp_worker.config import TITLE, Settings, default_state, read_settings
+from ffrtmp_worker.config import TITLE, EnergySettings, Settings, default_state, read_settings
 from ffrtmpd.base.settings import SettingsError, sample
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,6 +20,17 @@ def test_defaults_need_no_file(tmp_path: Path) -> None:
     assert settings.attempt_limits.stall_file_s == 60
     assert settings.bounds == Bounds()
     assert (settings.limits.nice, settings.attempt_limits.min_free_disk_bytes) == (5, 512 << 20)
+
+
+def test_energy_is_read_from_its_section(tmp_path: Path) -> None:
+    config = tmp_path / "c.toml"
+    config.write_text('[energy]\npowercap = "/p"\nsample_s = 0.5\nidle_watts = 12.5\nprice_per_kwh = 0.3\n')
+    settings, home = read_settings(state=tmp_path, config=config, system=(), environment={})
+    assert settings.energy == EnergySettings(powercap="/p", sample_s=0.5, idle_watts=12.5, price_per_kwh=0.3)
+    assert home.idle_power == tmp_path / "idle_power.json"
+    config.write_text("[energy]\nsample_s = 0\n")
+    with pytest.raises(SettingsError, match="sample_s"):
+        read_settings(state=tmp_path, config=config, system=(), environment={})
 
 
 def test_limits_of_a_job_are_read_from_their_section(tmp_path: Path) -> None:

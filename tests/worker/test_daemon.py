@@ -19,6 +19,7 @@ from ffrtmp_worker.logbook import Logbook
 from ffrtmp_worker.places import Places
 from ffrtmp_worker.process import marked
 from ffrtmp_worker.recipe import Recipes, Step, StepName
+from ffrtmp_worker.sampler import Sampler
 from ffrtmp_worker.sources import SourceCache
 from ffrtmp_worker.spool import Entry, Fate, Spool
 from ffrtmp_worker.staging import PartialNotes
@@ -113,6 +114,7 @@ def hire(master: ScriptedMaster, tmp_path: Path) -> Iterator[Hire]:
         recipes: Recipes | None = None,
         limits: Limits | None = None,
         limiter: Limiter | None = None,
+        energy: Sampler | None = None,
         slots: int = 1,
     ) -> Worker:
         steps = {StepName.ENCODE: WRITE} if code is None else code
@@ -142,6 +144,7 @@ def hire(master: ScriptedMaster, tmp_path: Path) -> Iterator[Hire]:
             log=Logger(stream=log, level="debug"),
             bell=bell,
             limiter=limiter,
+            energy=energy,
         )
         worker = Worker(daemon, bell, threading.Thread(target=daemon.run), log, mark)
         worker.thread.start()

@@ -5,6 +5,7 @@ import pytest
 
 from ffrtmp_worker.failures import classify, classify_problems
 from ffrtmp_worker.ffmpeg import encode_command
+from ffrtmp_worker.recipe import Cause
 from ffrtmpd.wire.vocabulary import FailureClass, OutputMode
 from tests.worker.media import assign, proven, run, succeed, task, tools
 
@@ -99,6 +100,21 @@ def test_real_format_off_the_list_is_permanent(tmp_path: Path) -> None:
         (1, "[fatal] rtmp://h/wrong/x: Input/output error", True, TRANSIENT, "Input/output error"),
         (1, "[rtmp @ 0x1] [error] Server error: NetStream.Authenticate.Rejected", True, PERMANENT, "Authenticate"),
         (1, "[https @ 0x1] [error] HTTP error 404 Not Found", False, PERMANENT, "404"),
+        (
+            251,
+            "[tls @ 0x1] [error] x:SSL routines::certificate verify failed\n[error] I/O error",
+            False,
+            PERMANENT,
+            "SSL_C",
+        ),
+        (1, "[warning] HTTP error 403 x (media.url_hosts)\n[error] Broken pipe", False, PERMANENT, "url_hosts"),
+        (
+            1,
+            "x264 [error]: malloc of size 9 failed\n[error] Error while opening encoder",
+            False,
+            TRANSIENT,
+            "memory_bytes",
+        ),
         (1, "[https @ 0x1] [error] HTTP error 503 Service Unavailable", False, TRANSIENT, "503"),
     ],
 )
@@ -137,3 +153,20 @@ def test_problems_of_an_output_are_the_inputs_fault_unless_the_log_tells_of_the_
 def test_good_run_leaves_no_telling_line() -> None:
     ran = succeed((tools().ffmpeg, *BASE, *TEST_PICTURE, "-f", "null", "-"))
     assert "exit code" in classify(1, ran.stderr.decode(), live=False).reason
+
+
+@pytest.mark.parametrize(
+    ("code", "log", "cause"),
+    [
+        (1, "[error] av_interleaved_write_frame(): Broken pipe", Cause.CONNECTION),
+        (224, "", Cause.CONNECTION),
+        (1, "[rtmp @ 0x5] [error] Server error: Already publishing", Cause.CONNECTION),
+        (-9, "", Cause.CONNECTION),
+        (1, "[error] rtmp://h/nope/x: Input/output error", Cause.UNCLEAR),
+        (251, "", Cause.UNCLEAR),
+        (1, "[error] OpenEncodeSessionEx failed: out of memory (10)", Cause.OTHER),
+        (1, "[error] Unknown encoder 'x'", Cause.OTHER),
+    ],
+)
+def test_cause_tells_a_push_whether_to_connect_again(code: int, log: str, cause: Cause) -> None:
+    assert classify(code, log, live=True).cause is cause

@@ -149,6 +149,11 @@ def test_load_is_of_the_time_since_the_last_reading(monkeypatch: pytest.MonkeyPa
     assert meter.read().cpu_load_percent == 50.0
 
 
+def test_power_is_told_where_it_is_metered(tmp_path: Path) -> None:
+    assert LoadMeter(tmp_path).read().power_watts is None
+    assert LoadMeter(tmp_path, lambda: 42.5).read().power_watts == 42.5
+
+
 def test_real_load_is_within_bounds_and_a_folder_to_come_stands_for_its_parent(tmp_path: Path) -> None:
     load = LoadMeter(tmp_path / "not/yet").read()
     assert load.cpu_load_percent is None or 0 <= load.cpu_load_percent <= 100

@@ -1,11 +1,15 @@
 """Which beats a lease counts from, and what may begin."""
 
+from dataclasses import replace
+
+import pytest
+
 from ffrtmp_worker.attempt import Limits
-from ffrtmp_worker.events import KillChild, Seal, Sealed, Spawn
+from ffrtmp_worker.events import KillChild, LinkUp, Seal, Sealed, Spawn
 from ffrtmp_worker.recipe import StepName
-from ffrtmpd.wire.messages.session import HeartbeatAck, Result
+from ffrtmpd.wire.messages.session import HeartbeatAck, Reset, Result
 from ffrtmpd.wire.vocabulary import FailureClass, Outcome
-from tests.worker.bench import Bench, assign, kill, messages, only, pause, resume, some, verdict
+from tests.worker.bench import Bench, assign, kill, messages, only, pause, resume, some, verdict, welcome
 
 PATIENT = Limits(stall_live_s=1_000.0)
 
@@ -32,6 +36,33 @@ def test_beat_that_shows_an_attempt_renews_its_lease() -> None:
     bench.say(HeartbeatAck(sent_ms=4_000))
     assert some(bench.at(13.9), KillChild) == []
     assert some(bench.at(14), KillChild) != []
+
+
+@pytest.mark.parametrize(
+    ("told_s", "longest_s", "fenced_at"),
+    [(5.0, 10.0, 5), (None, 10.0, 10), (20.0, 30.0, 20), (20.0, 8.0, 8)],
+    ids=["its own", "none of its own", "longer than another queue's", "not longer than the longest of the master's"],
+)
+def test_push_is_fenced_by_its_own_terms(told_s: float | None, longest_s: float, fenced_at: int) -> None:
+    bench = Bench(steps=(StepName.ENCODE,), limits=PATIENT)
+    bench.do(LinkUp())
+    bench.say(welcome(fence_s=longest_s))
+    bench.say(replace(assign(live=True), fence_s=told_s))
+    assert some(bench.at(fenced_at - 0.1), KillChild) == []
+    assert some(bench.at(fenced_at), KillChild) != []
+
+
+def test_master_started_anew_with_shorter_terms_shortens_those_of_runs_it_adopts() -> None:
+    bench = Bench(steps=(StepName.ENCODE,), limits=PATIENT)
+    bench.do(LinkUp())
+    bench.say(welcome(fence_s=30.0))
+    bench.say(replace(assign(live=True), fence_s=30.0))
+    bench.beat(20)
+    bench.say(Reset())
+    bench.say(welcome(fence_s=8.0))
+    bench.say(HeartbeatAck(sent_ms=20_000))
+    assert some(bench.at(27.9), KillChild) == []
+    assert some(bench.at(28), KillChild) != []
 
 
 def test_push_that_was_to_go_on_does_not_begin_again_behind_its_fence() -> None:
@@ -63,6 +94,39 @@ def test_assignment_that_was_stopped_before_it_came_does_not_begin() -> None:
     actions = bench.say(assign(live=True))
     assert some(actions, Spawn) == []
     assert [result.outcome for result in messages(actions, Result)] == [Outcome.CANCELED]
+
+
+def test_stop_of_an_attempt_of_the_same_number_forgets_none_that_has_ended() -> None:
+    bench = pushing()
+    bench.say(kill())
+    # Another life of the master, before it was restored from a backup, gave the same number.
+    bench.say(kill(token=b"u" * 16))
+    for token in (b"t" * 16, b"u" * 16):
+        actions = bench.say(assign(token=token))
+        assert some(actions, Spawn) == []
+        assert [result.outcome for result in messages(actions, Result)] == [Outcome.CANCELED]
+    assert some(bench.say(assign(token=b"v" * 16)), Spawn)
+
+
+def test_attempt_number_that_a_restored_master_gives_again_is_taken() -> None:
+    bench = Bench()
+    bench.do(LinkUp())
+    bench.say(replace(welcome(), life=b"a" * 16))
+    bench.say(kill(attempt=3))
+    refused = bench.say(assign(attempt=2, token=b"u" * 16))
+    assert [result.outcome for result in messages(refused, Result)] == [Outcome.FAILED]
+    bench.say(Reset())
+    bench.at(2)
+    # The epoch may be the same again.
+    bench.say(replace(welcome(), life=b"b" * 16))
+    assert some(bench.say(assign(attempt=1, token=b"v" * 16)), Spawn)
+
+
+def test_stop_of_an_earlier_attempt_forgets_no_later_one() -> None:
+    bench = pushing()
+    bench.say(kill(attempt=2))
+    bench.say(kill(attempt=1, token=b"u" * 16))
+    assert some(bench.say(assign(attempt=2)), Spawn) == []
 
 
 def test_later_attempt_begins_though_an_earlier_one_was_stopped_unseen() -> None:

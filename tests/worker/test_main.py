@@ -16,6 +16,7 @@ from ffrtmpd.wire.curve import new_key_pair, read_key_file, write_key_file
 from ffrtmpd.wire.messages.session import Bye, Hello
 from tests.worker.masters import ScriptedMaster
 from tests.worker.media import make_source
+from tests.worker.powercap import server
 from tests.worker.test_cgroups import usable
 
 
@@ -148,6 +149,23 @@ def test_check_tells_the_limits_that_jobs_will_be_under(tmp_path: Path, capsys: 
     (limits,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("limits ")]
     assert "memory=1GiB" in limits
     assert "nice=3" in limits
+
+
+def test_check_tells_what_is_metered_and_what_is_not(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "c.toml"
+    config.write_text(f'[energy]\npowercap = "{tmp_path}/powercap"\n')
+    tree = server(tmp_path / "powercap")
+
+    def rows() -> list[str]:
+        main(["check", "--state", str(tmp_path / "s"), "--config", str(config)])
+        said = capsys.readouterr().out.splitlines()
+        return [line for line in said if line.startswith(("energy ", "unmetered "))]
+
+    assert rows()[0].split() == ["energy", "rapl", "package+dram"]
+    (tree.root / "intel-rapl:0" / "energy_uj").unlink()
+    first, second = rows()
+    assert first.split() == ["energy", "none"]
+    assert "cannot be read" in second
 
 
 def test_worker_removes_what_a_killed_life_left_in_its_groups(tmp_path: Path, master: ScriptedMaster) -> None:

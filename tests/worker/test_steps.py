@@ -7,9 +7,9 @@ import pytest
 
 from ffrtmp_worker.ffmpeg import environment
 from ffrtmp_worker.places import Places
-from ffrtmp_worker.recipe import AttemptFailed, Step, StepEnd, StepName
+from ffrtmp_worker.recipe import AttemptFailed, Cause, Step, StepEnd, StepName
 from ffrtmp_worker.sources import SourceCache
-from ffrtmp_worker.steps import FfmpegRecipe, Workshop
+from ffrtmp_worker.steps import MediaRecipe, Workshop
 from ffrtmp_worker.tools import Tools
 from ffrtmpd.wire.messages.session import Assign
 from ffrtmpd.wire.vocabulary import FailureClass
@@ -23,7 +23,7 @@ SOURCE = b"""{"format": {"format_name": "matroska,webm", "duration": "10.0", "si
 OUTPUT = SOURCE.replace(b"matroska,webm", b"mov,mp4")
 GOOD = StepEnd(exit_code=0, stdout=b"", log_tail="")
 
-Make = Callable[[Assign], FfmpegRecipe]
+Make = Callable[[Assign], MediaRecipe]
 
 
 @pytest.fixture
@@ -57,7 +57,8 @@ def test_job_without_input_makes_its_source_then_encodes_and_checks(make: Make, 
     assert (recipe.encoder, recipe.output) == ("libx264", str(tmp_path / "out" / "out.mp4"))
     assert step.argv[-1] == f"file:{recipe.partial}"
     assert going(recipe.advance(GOOD)).name is StepName.CHECK
-    assert recipe.advance(replace(GOOD, stdout=OUTPUT)) is None
+    assert going(recipe.advance(replace(GOOD, stdout=OUTPUT))).name is StepName.HASH
+    assert recipe.advance(GOOD) is None
     assert recipe.media is not None
     assert recipe.media.video is not None
     recipe.close()
@@ -85,7 +86,7 @@ def test_job_with_a_file_is_probed_first(make: Make, tmp_path: Path) -> None:
     [
         ({"input": "/etc/passwd"}, FailureClass.PERMANENT, "input_roots"),
         ({"input": "gone.mp4"}, FailureClass.PERMANENT, "no such file"),
-        ({"output": "../../escape.mp4"}, FailureClass.PERMANENT, "output_roots"),
+        ({"output": "/escape.mp4"}, FailureClass.PERMANENT, "output_root"),
     ],
 )
 def test_place_that_may_not_be_reached_fails_for_good(
@@ -105,7 +106,7 @@ def test_encoder_that_is_not_here_may_be_elsewhere(make: Make, tmp_path: Path) -
     assert caught.value.failure_class is FailureClass.TRANSIENT
 
 
-def encoding(make: Make, tmp_path: Path) -> FfmpegRecipe:
+def encoding(make: Make, tmp_path: Path) -> MediaRecipe:
     (tmp_path / "in.mov").write_bytes(b"x")
     recipe = make(replace(assign(), input="in.mov"))
     recipe.advance(None)
@@ -165,3 +166,64 @@ def test_push_goes_on_where_its_pause_began(make: Make) -> None:
     assert (after.percent or 0) > (before.percent or 0)
     assert recipe.advance(GOOD) is None
     assert recipe.output == "rtmp://host/live/key"
+
+
+def test_sums_go_on_over_connections_and_do_not_fall_where_the_last_report_tells_nothing(make: Make) -> None:
+    recipe = make(replace(assign(live=True), duration_s=60.0))
+    recipe.advance(None)
+    recipe.begun(0.0, 0.0)
+    recipe.read(b"frame=120\nout_time_us=4000000\ntotal_size=900\ndrop_frames=3\nprogress=continue\n", 4.0, 0.0)
+    recipe.read(b"frame=121\nout_time_us=N/A\ntotal_size=N/A\nprogress=end\n", 4.1, 0.0)
+    recipe.again()
+    recipe.begun(5.0, 0.0)
+    after = recipe.read(b"frame=30\nout_time_us=1000000\ntotal_size=100\ndrop_frames=1\nprogress=continue\n", 6.0, 0.0)
+    assert after is not None
+    assert (after.frame, after.out_time_s, after.size_bytes, after.dropped_frames) == (151, 5.0, 1_000, 4)
+
+
+@pytest.mark.parametrize(("duration_s", "pushed_s", "skipped"), [(None, 4.0, "4.000000"), (60.0, 34.0, "4.000000")])
+def test_pushed_file_goes_on_where_it_was(
+    make: Make, tmp_path: Path, duration_s: float | None, pushed_s: float, skipped: str
+) -> None:
+    (tmp_path / "in.mov").write_bytes(b"x")
+    recipe = make(replace(assign(live=True), input="in.mov", duration_s=duration_s))
+    recipe.advance(None)
+    first = going(recipe.advance(replace(GOOD, stdout=SOURCE)))
+    assert "-ss" not in first.argv
+    recipe.begun(0.0, 0.0)
+    recipe.read(block(1, pushed_s), pushed_s, 0.0)
+    again = recipe.again().argv
+    assert again[again.index("-ss") + 1] == skipped
+    assert again.index("-ss") < again.index("-i")
+    assert ("-stream_loop" in again) == (duration_s is not None)
+
+
+ENDLESS = SOURCE.replace(b'"duration": "10.0", ', b"")
+PULL_LOST = "[error] rtmp://host/in/x: Input/output error\n"
+
+
+def pulling(make: Make, duration_s: float | None) -> MediaRecipe:
+    recipe = make(replace(assign(live=True), input="rtmp://host/in/x", duration_s=duration_s))
+    assert going(recipe.advance(None)).name is StepName.PROBE
+    step = going(recipe.advance(replace(GOOD, stdout=ENDLESS)))
+    assert "-re" not in step.argv
+    recipe.begun(0.0, 0.0)
+    return recipe
+
+
+@pytest.mark.parametrize(
+    ("duration_s", "log", "cause"),
+    [(None, "", Cause.ENDED), (None, PULL_LOST, Cause.CONNECTION), (60.0, "", Cause.CONNECTION)],
+)
+def test_live_source_that_ends_is_a_loss(make: Make, duration_s: float | None, log: str, cause: Cause) -> None:
+    recipe = pulling(make, duration_s)
+    recipe.read(block(300, 10.0), 10.0, 0.0)
+    with pytest.raises(AttemptFailed, match="the source") as caught:
+        recipe.advance(replace(GOOD, log_tail=log))
+    assert (caught.value.failure_class, caught.value.cause) == (FailureClass.TRANSIENT, cause)
+
+
+def test_live_source_is_done_when_it_gave_what_was_asked(make: Make) -> None:
+    recipe = pulling(make, 10.0)
+    recipe.read(block(300, 9.9), 10.0, 0.0)
+    assert recipe.advance(GOOD) is None

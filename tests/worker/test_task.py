@@ -1,3 +1,4 @@
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -158,3 +159,19 @@ def test_generated_live_source_lasts_ten_seconds_unless_asked() -> None:
 )
 def test_rate_is_the_nearest_of_the_trade(fps: float, rate: Fraction) -> None:
     assert nearest_rate(fps) == rate
+
+
+@pytest.mark.parametrize(
+    ("source", "seconds", "live"),
+    [
+        ("rtmp://h/in/x", 3.0, True),
+        ("http://h/live.ts", None, True),
+        ("http://h/film.mp4", 90.0, False),
+        ("file:/in/a.mkv", 90.0, False),
+    ],
+)
+def test_source_by_url_is_live_unless_it_has_a_length(source: str, seconds: float | None, *, live: bool) -> None:
+    media = replace(found(), duration_s=seconds)
+    made = task(assign(mode=OutputMode.RTMP), source=source, media=media, destination="rtmp://h/live/x")
+    assert made.live_source is live
+    assert made.expected_duration_s == (None if live else seconds)

@@ -44,7 +44,9 @@ def test_missing_parts_are_problems() -> None:
     assert _problems(video=None) == ["the output has no video"]
     assert _problems(audio=None) == ["the output has no sound, and the input has"]
     assert _problems(duration_s=None) == ["the output tells no duration"]
-    assert _problems(duration_s=0.5) == ["the output lasts 0.500 s, expected 1.000 s"]
+    assert _problems(duration_s=0.5) == [
+        "the output lasts 0.500 s, expected 1.000 s (is the input cut short or damaged?)"
+    ]
     silent = task(assign(), media=found(sound=False))
     assert verify(silent, MediaInfo(container="mp4", duration_s=1.0, video=GOOD)) == []
 

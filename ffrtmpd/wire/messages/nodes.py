@@ -28,6 +28,7 @@ class Hardware:
     ram_total_bytes: Annotated[int | None, "memory"] = None
     gpus: Annotated[tuple[Gpu, ...], "GPUs", Size(0, 64)] = ()
     encoders: Annotated[tuple[str, ...], "encoders proved by a test encode", Size(0, 256)] = ()
+    scorers: Annotated[tuple[str, ...], "of vmaf, psnr and ssim, those proved to be measured", Size(0, 8)] = ()
     engines: Annotated[tuple[Engine, ...], "engines proved to run", Size(0, 8)] = ()
     ffmpeg_version: Annotated[str | None, "build of ffmpeg", Size(0, 256)] = None
     program_version: Annotated[str | None, "version of ffrtmp-worker", Size(0, 64)] = None
@@ -55,6 +56,7 @@ class Load:
     disk_free_bytes: Annotated[int | None, "free in the output folder", Range(0, 2**60)] = None
     temperature_celsius: Annotated[float | None, "of the hottest processor", Range(-100, 1_000)] = None
     gpus: Annotated[tuple[GpuLoad, ...], "GPUs", Size(0, 64)] = ()
+    power_watts: Annotated[float | None, "mean power of all that is metered", Range(0, 1e6)] = None
 
 
 @record

@@ -153,8 +153,15 @@ class Welcome(Message):
     node_id: Annotated[str, "the name bound to the worker's key"]
     epoch: Annotated[int, "grows by one at each start of the master"]
     nonce: Annotated[bytes, "to be repeated in READY", Size(TOKEN_BYTES, TOKEN_BYTES)]
+    life: Annotated[
+        bytes,
+        "random, new at each start of the master: one restored from a backup repeats epochs",
+        Size(0, TOKEN_BYTES),
+    ] = b""
     heartbeat_s: Annotated[float, "seconds between beats", Range(0.01, 3_600)]
-    fence_s: Annotated[float, "without an acknowledged beat for so long, stop outputs with side effects", Range(0, 1e6)]
+    fence_s: Annotated[
+        float, "the longest fence of all queues: no attempt's own is longer, whatever its ASSIGN said", Range(0, 1e6)
+    ]
     lost_after_s: Annotated[float, "silent for so long, staged attempts are given to others", Range(0, 1e6)]
 
 
@@ -184,6 +191,11 @@ class Assign(About):
     vmaf_floor: Annotated[float | None, "below this mean VMAF the attempt has failed", Range(0, 100)] = None
     psnr: Annotated[bool, "measure PSNR too"] = False
     ssim: Annotated[bool, "measure SSIM too"] = False
+    fence_s: Annotated[
+        float | None,
+        "of an output with side effects: without an acknowledged beat for so long, stop it; nothing: as in WELCOME",
+        Range(0, 1e6),
+    ] = None
 
 
 @record

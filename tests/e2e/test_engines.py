@@ -1,0 +1,90 @@
+"""Jobs through real daemons with the second engine."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.cluster import Cluster, cluster, wait_until
+from tests.e2e.witness import done_once, encoder_of, frames_of, free_port, listens, probe
+from tests.worker import gst
+
+pytestmark = pytest.mark.e2e
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory, ffmpeg: str) -> Iterator[Cluster]:
+    gst.engine()
+    with cluster(tmp_path_factory.mktemp("cluster"), gstreamer=True) as running:
+        running.start_master()
+        running.worker("w1")
+        yield running
+
+
+def test_node_tells_its_engines(house: Cluster) -> None:
+    hardware = house.node("w1")["hardware"]
+    assert hardware["engines"] == ["ffmpeg", "gstreamer"]
+    assert {"libx264", "x264enc"} <= set(hardware["encoders"])
+
+
+@pytest.mark.parametrize(("scenario", "codec"), [("480p30-h264", "h264"), ("480p30-h265", "hevc")])
+def test_file_is_made_by_the_engine_asked_for(house: Cluster, scenario: str, codec: str) -> None:
+    output = house.media / f"{scenario}.mp4"
+    job = house.submit(scenario, "--duration", "2", "--engine", "gstreamer", "--output", str(output))
+    done_once(house, job, output, frames=60, attempt=1)
+    video = probe(output).video
+    assert video is not None
+    assert (video.codec, video.width, video.height, video.fps) == (codec, 854, 480, 30.0)
+    report = house.json("jobs", "status", job)["report"]
+    assert (report["engine"], report["encoder"]) == ("gstreamer", {"h264": "x264enc", "hevc": "x265enc"}[codec])
+    assert report["engine_version"].startswith("GStreamer 1.")
+
+
+def test_paused_and_resumed_file_is_whole_and_a_canceled_one_leaves_nothing(house: Cluster) -> None:
+    output = house.media / "paused.mp4"
+    arguments = ("--engine", "gstreamer", "--preset", "slow", "--output", str(output))
+    job = house.submit("720p30-h264", "--duration", "6", *arguments)
+    wait_until(lambda: (house.job(job)["progress"] or {}).get("frame"), dump=house.dump)
+    house.ok("jobs", "pause", job)
+    house.wait_for(job, "paused")
+    house.ok("jobs", "resume", job)
+    done_once(house, job, output, frames=180, attempt=1)
+    canceled = house.submit("720p30-h264", "--duration", "20", *arguments)
+    wait_until(lambda: (house.job(canceled)["progress"] or {}).get("frame"), dump=house.dump)
+    assert encoder_of(house, canceled)
+    house.ok("jobs", "cancel", canceled)
+    wait_until(lambda: not encoder_of(house, canceled), dump=house.dump)
+    assert frames_of(output) == 180
+    wait_until(lambda: [p.name for p in house.media.glob("paused.mp4*")] == ["paused.mp4"], dump=house.dump)
+
+
+def test_push_takes_the_engine_of_lower_latency(house: Cluster, ffmpeg: str, tmp_path: Path) -> None:
+    port = free_port()
+    recorded = tmp_path / "recorded.mkv"
+    url = f"rtmp://127.0.0.1:{port}/live/x"
+    argv = [ffmpeg, "-nostdin", "-y", "-v", "error", "-listen", "1", "-f", "flv", "-i", url, "-c", "copy"]
+    with subprocess.Popen([*argv, str(recorded)], stderr=subprocess.DEVNULL) as ingest:
+        try:
+            wait_until(lambda: listens(port, ingest.pid), dump=house.dump)
+            job = house.submit(
+                "480p30-h264", "--duration", "3", "--queue", "live", "--output-mode", "rtmp", "--output", url
+            )
+            done = house.wait_for(job, "completed", "failed")
+            assert done["state"] == "completed", done
+            ingest.wait(timeout=30)
+        finally:
+            ingest.kill()
+    assert house.json("jobs", "status", job)["report"]["engine"] == "gstreamer"
+    media = probe(recorded)
+    assert media.video is not None
+    assert media.audio is not None
+    assert (media.video.codec, media.video.height, media.video.frames) == ("h264", 480, 90)
+
+
+def test_what_the_engine_cannot_do_fails_for_good_and_says_why(house: Cluster) -> None:
+    arguments = ("--engine", "gstreamer", "--output-mode", "stream", "--output", "http://127.0.0.1:9/put")
+    failed = house.wait_for(house.submit("480p30-h264", *arguments), "failed")
+    assert "pushes to rtmp, rtmps, srt" in failed["reason"]
+    refused = house.ffrtmp("jobs", "submit", "480p30-h264", "--engine", "gstreamer", "--encoder", "libx264")
+    assert (refused.returncode, "libx264 is an encoder of ffmpeg" in refused.stderr) == (2, True)

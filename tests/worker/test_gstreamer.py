@@ -1,0 +1,117 @@
+"""Pipelines as data: no process is started here."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ffrtmp_worker.ffmpeg import InvalidPreset
+from ffrtmp_worker.gstreamer import ELEMENTS, pipeline, refusal
+from ffrtmp_worker.task import Task, plan
+from ffrtmpd.wire.media import ENCODERS
+from ffrtmpd.wire.vocabulary import Codec, Engine, OutputMode
+from tests.worker import media
+from tests.worker.media import assign
+
+GST = tuple(name for name, encoder in ENCODERS.items() if encoder.engine is Engine.GSTREAMER)
+URL = "rtmp://host/live/key"
+
+
+def task(destination: str = "/out/a.mp4", **order: Any) -> Task:
+    return media.task(assign(**order), destination=Path(destination), encoders=GST)
+
+
+def push(url: str = URL, **order: Any) -> Task:
+    order = {"mode": OutputMode.RTMP, "duration_s": 3.0, **order}
+    return plan(assign(**order), encoders=GST, source="graph", media=None, destination=url, lavfi=True)
+
+
+def properties(made: dict[str, Any], name: str) -> dict[str, Any]:
+    (found,) = [element["properties"] for element in made["elements"] if element["name"] == name]
+    return dict(found)
+
+
+def test_what_was_asked_is_in_the_pipeline() -> None:
+    made = pipeline(task(duration_s=0.5), ELEMENTS)
+    assert properties(made, "video-caps")["caps"] == (
+        "video/x-raw,format=I420,width=256,height=144,pixel-aspect-ratio=1/1,framerate=25/1"
+    )
+    encoder = properties(made, "encoder")
+    assert (encoder["bitrate"], encoder["key-int-max"], encoder["speed-preset"]) == (300, 50, "fast")
+    assert (made["limit_frames"], made["limit_ns"]) == (12, 500_000_000)
+    assert properties(made, "source") == {"location": "/in/a.mkv"}
+    assert properties(made, "muxer") == {"faststart": True, "faststart-file": "/out"}
+    assert json.loads(json.dumps(made))["path"] == "/out/a.mp4.job-000001.2.partial"
+
+
+def test_rate_of_the_source_is_kept_where_none_is_known() -> None:
+    made = pipeline(replace(task(duration_s=0.5), rate=None), ELEMENTS)
+    assert "framerate" not in properties(made, "video-caps")["caps"]
+    assert (made["rate"], made["limit_frames"], made["limit_ns"]) == (None, None, 500_000_000)
+
+
+def test_link_and_count_name_elements_that_are_there() -> None:
+    looped = replace(task(), loop=True)
+    for made in (
+        pipeline(looped, ELEMENTS),
+        pipeline(task(), ELEMENTS),
+        pipeline(push(), ELEMENTS),
+        pipeline(task("/out/a.ts"), ELEMENTS),
+    ):
+        names = [element["name"] for element in made["elements"]]
+        assert len(names) == len(set(names))
+        linked = {name for link in made["links"] for name in link}
+        assert linked == set(names)
+        for part in ("decode", "cuts", "counted"):
+            assert set(made[part].values()) <= set(names)
+
+
+def test_push_of_a_generated_source_is_live_by_itself_and_that_of_a_file_is_paced() -> None:
+    made = pipeline(push(), ELEMENTS)
+    assert properties(made, "source")["is-live"]
+    assert properties(made, "sink") == {"location": URL, "sync": False}
+    assert properties(made, "encoder")["tune"] == "zerolatency"
+    assert "vbv-maxrate=300:" in properties(made, "encoder")["option-string"]
+    of_file = plan(
+        assign(mode=OutputMode.RTMP), encoders=GST, source="file:/in/a.mkv", media=media.found(), destination=URL
+    )
+    assert properties(pipeline(of_file, ELEMENTS), "sink")["sync"]
+
+
+@pytest.mark.parametrize("name", ["a b!c.mp4", 'x" ! fakesink', "location=/etc/passwd", "ü\u2028.mp4"])
+def test_name_is_a_value_and_nothing_else(name: str) -> None:
+    usual = pipeline(replace(task(), source="file:/in/plain"), ELEMENTS)
+    made = pipeline(replace(task(), source=f"file:/in/{name}"), ELEMENTS)
+    assert properties(made, "source") == {"location": f"/in/{name}"}
+    assert made["links"] == usual["links"]
+    assert [element["factory"] for element in made["elements"]] == [element["factory"] for element in usual["elements"]]
+
+
+@pytest.mark.parametrize(
+    ("made", "says"),
+    [
+        (replace(task(), source="http://host/a.mp4"), "no URLs"),
+        (push("http://host/put", mode=OutputMode.STREAM), "pushes to rtmp, rtmps, srt"),
+        (replace(task(), encoder=ENCODERS["libx264"]), "libx264"),
+    ],
+)
+def test_what_it_cannot_do_is_refused_with_a_reason(made: Task, says: str) -> None:
+    assert says in (refusal(made, ELEMENTS) or "")
+
+
+def test_element_that_is_not_installed_is_named() -> None:
+    assert refusal(task(), ELEMENTS) is None
+    assert refusal(push(), [name for name in ELEMENTS if name != "rtmp2sink"]) == "not installed: rtmp2sink"
+    assert refusal(task(), [name for name in ELEMENTS if name != "rtmp2sink"]) is None
+    # Of the two encoders of AAC one is enough.
+    assert refusal(task(), [name for name in ELEMENTS if name != "avenc_aac"]) is None
+    assert "aac" in (refusal(task(), [name for name in ELEMENTS if name not in ("avenc_aac", "voaacenc")]) or "")
+
+
+def test_preset_is_in_the_encoders_own_scale() -> None:
+    assert properties(pipeline(task(codec=Codec.VP9, preset="ultrafast"), ELEMENTS), "encoder")["cpu-used"] == 8
+    assert properties(pipeline(task(codec=Codec.AV1, preset="3"), ELEMENTS), "encoder")["cpu-used"] == 3
+    with pytest.raises(InvalidPreset, match="x264enc has no preset"):
+        refusal(task(preset="p7"), ELEMENTS)
