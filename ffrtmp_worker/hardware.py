@@ -4,6 +4,7 @@ import contextlib
 import os
 import platform
 import socket
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ N = TypeVar("N")
 
 ROOT: Final = Path("/")
 MILLIWATTS: Final = 1_000
+MEGABIT: Final = 1_000_000
 # The kernel's drivers for the sensors of processors: Intel, AMD, ARM boards.
 _CPU_SENSORS: Final = ("coretemp", "k10temp", "zenpower", "cpu_thermal", "cpu-thermal")
 MODEL_MAX: Final = 256
@@ -199,6 +201,30 @@ def _temperature_celsius() -> float | None:
         return None
     found = [sensor.current for chip in _CPU_SENSORS for sensor in chips.get(chip, ()) if sensor.current is not None]
     return max(found, default=None)
+
+
+class LinkMeter:
+    """Reads how busy the network link is: of all that are up and tell their speed, the busier direction."""
+
+    def __init__(self) -> None:
+        self._last = _traffic()
+
+    def read(self) -> float | None:
+        """Return percent since the last call; None where no link tells its speed, as in most virtual machines."""
+        now, last = _traffic(), self._last
+        self._last = now
+        seconds = now[0] - last[0]
+        speeds = [link.speed for link in psutil.net_if_stats().values() if link.isup and link.speed > 0]
+        if not speeds or seconds <= 0:
+            return None
+        bits = 8 * max(now[1] - last[1], now[2] - last[2]) / seconds
+        return min(100.0, max(0.0, 100.0 * bits / (sum(speeds) * MEGABIT)))
+
+
+def _traffic() -> tuple[float, int, int]:
+    """Return the time and the bytes sent and received so far."""
+    counted = psutil.net_io_counters()
+    return time.monotonic(), counted.bytes_sent, counted.bytes_recv
 
 
 class LoadMeter:

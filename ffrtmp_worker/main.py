@@ -28,12 +28,14 @@ from ffrtmp_worker.limits import Limiter
 from ffrtmp_worker.link import EnrolError, Unreachable
 from ffrtmp_worker.logbook import Logbook
 from ffrtmp_worker.meters import Meters, find_meters
+from ffrtmp_worker.metrics import PORT
 from ffrtmp_worker.places import FILE_PREFIX, Places
 from ffrtmp_worker.probe import ProbeError, parse_probe, probe_command
 from ffrtmp_worker.process import Child, ToolTimeout, kill_marked, run_tool
 from ffrtmp_worker.quality import NotComparable, ScoringFailed
 from ffrtmp_worker.reach import Hosts, bad_entries
 from ffrtmp_worker.recommend import advise, as_plain, as_toml, measure
+from ffrtmp_worker.recorder import Recorder
 from ffrtmp_worker.room import Room
 from ffrtmp_worker.sampler import Sampler
 from ffrtmp_worker.score_command import add_parser, compare, shown
@@ -45,6 +47,7 @@ from ffrtmp_worker.staging import PartialNotes
 from ffrtmp_worker.steps import Workshop
 from ffrtmp_worker.tools import ToolError, Tools, find_tools
 from ffrtmpd import __version__
+from ffrtmpd.base.exporter import ExporterError, serve
 from ffrtmpd.base.logs import Logger
 from ffrtmpd.base.service import Bell, CrashReport
 from ffrtmpd.base.settings import SettingsError
@@ -90,6 +93,7 @@ EXIT_CODES: Final[dict[type[Exception], int]] = {
     ScoringFailed: os.EX_DATAERR,
     ToolTimeout: os.EX_TEMPFAIL,
     AlreadyRunning: os.EX_CONFIG,
+    ExporterError: os.EX_CONFIG,
 }
 
 
@@ -351,6 +355,16 @@ def _daemon(
     )
     for problem in meters.problems:
         log.warning("energy_not_metered", reason=problem)
+    recorder = Recorder(
+        agent,
+        hardware=hardware,
+        slots=settings.slots,
+        energy=energy,
+        min_free_disk_bytes=settings.limits.min_free_disk_bytes,
+    )
+    exporter = serve(settings.metrics, usual_port=PORT, collector=recorder.metrics, unready=recorder.unready, log=log)
+    if exporter is not None:
+        closing.callback(exporter.close)
     return Daemon(
         agent,
         endpoint=settings.master.endpoint,
@@ -365,6 +379,7 @@ def _daemon(
         bell=bell,
         limiter=limiter,
         energy=energy,
+        recorder=recorder,
     )
 
 

@@ -8,34 +8,14 @@ from typing import Final
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from ffrtmp_worker.tally import QOE_BOUNDS, VMAF_BOUNDS
 from ffrtmpd.base.families import Labels, Reader
+from ffrtmpd.base.figures import SEPARATOR
 from ffrtmpd.wire.media import ENCODERS
 from ffrtmpd.wire.messages.nodes import GpuLoad, Hardware, Load
 from ffrtmpd.wire.vocabulary import Sla
 
 PORT: Final = 9091
-# Of VMAF, 0 to 100: closest together where encodes are judged.
-VMAF_BOUNDS: Final = (
-    20.0,
-    40.0,
-    60.0,
-    70.0,
-    75.0,
-    80.0,
-    85.0,
-    88.0,
-    90.0,
-    92.0,
-    93.0,
-    94.0,
-    95.0,
-    96.0,
-    97.0,
-    98.0,
-    99.0,
-)
-# Of quality of experience, 1 to 5.
-QOE_BOUNDS: Final = (1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.25, 4.5, 4.75)
 _P: Final = "ffrtmp_worker_"
 
 
@@ -43,11 +23,13 @@ _P: Final = "ffrtmp_worker_"
 class WorkerSnapshot:
     """A worker at a beat.
 
-    ``figures`` are what was counted since its start. ``encode_fps`` is by codec, over all that runs; ``joules`` by what
-    the meter covers; ``link_percent`` the busier direction of the network link.
+    ``connected``: it has a session with its master. ``figures`` are what was counted since its start. ``encode_fps`` is
+    by codec, over all that runs; ``joules`` by what the meter covers; ``link_percent`` the busier direction of the
+    network link.
     """
 
     node_id: str
+    connected: bool = True
     slots: int
     active_jobs: int = 0
     load: Load = field(default_factory=Load)
@@ -132,7 +114,7 @@ class WorkerMetrics(Collector):
 
 
 def _classes(figures: Mapping[str, float], metric: str) -> list[Labels]:
-    return sorted({(name.split("|")[1],) for name in figures if name.startswith(f"{metric}|")})
+    return sorted({(name.split(SEPARATOR)[1],) for name in figures if name.startswith(f"{metric}{SEPARATOR}")})
 
 
 def _hottest(load: Load) -> float | None:
@@ -140,18 +122,22 @@ def _hottest(load: Load) -> float | None:
     return max((celsius for celsius in told if celsius is not None), default=None)
 
 
+# Name, help and field of each reading of a GPU.
+_GPU: Final = (
+    ("gpu_usage", "Busy share of the GPU, percent.", "usage_percent"),
+    ("gpu_encoder_usage", "Busy share of the GPU's encoder, percent.", "encoder_percent"),
+    ("gpu_decoder_usage", "Busy share of the GPU's decoder, percent.", "decoder_percent"),
+    ("gpu_memory_bytes", "Memory of the GPU in use.", "memory_used_bytes"),
+    ("gpu_temperature_celsius", "Of the GPU.", "temperature_celsius"),
+    ("gpu_power_watts", "Of the GPU.", "power_watts"),
+)
+
+
 def _gpus(node: Labels, gpus: tuple[GpuLoad, ...]) -> Iterator[Metric]:
-    for name, text, get in (
-        ("gpu_usage", "Busy share of the GPU, percent.", lambda gpu: gpu.usage_percent),
-        ("gpu_encoder_usage", "Busy share of the GPU's encoder, percent.", lambda gpu: gpu.encoder_percent),
-        ("gpu_decoder_usage", "Busy share of the GPU's decoder, percent.", lambda gpu: gpu.decoder_percent),
-        ("gpu_memory_bytes", "Memory of the GPU in use.", lambda gpu: gpu.memory_used_bytes),
-        ("gpu_temperature_celsius", "Of the GPU.", lambda gpu: gpu.temperature_celsius),
-        ("gpu_power_watts", "Of the GPU.", lambda gpu: gpu.power_watts),
-    ):
+    for name, text, reading in _GPU:
         family = GaugeMetricFamily(f"{_P}{name}", text, labels=("node_id", "gpu", "gpu_model"))
         for index, gpu in enumerate(gpus):
-            value = get(gpu)
+            value = getattr(gpu, reading)
             if value is not None:
                 family.add_metric((*node, str(index), gpu.name), value)
         yield family

@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 
 from ffrtmpd.base.families import Labels, Reader
 from ffrtmpd.base.figures import SHORT, Exemplar
+from ffrtmpd.broker.cluster import Loss
 from ffrtmpd.wire.vocabulary import (
     Engine,
     FailureClass,
@@ -43,6 +44,7 @@ class Snapshot:
     exemplars: Mapping[str, Exemplar] = field(default_factory=dict)
     jobs: Mapping[Cell, int] = field(default_factory=dict)
     nodes: Mapping[NodeStatus, int] = field(default_factory=dict)
+    read_only: bool = False
 
 
 class MasterMetrics(Collector):
@@ -106,7 +108,7 @@ class MasterMetrics(Collector):
         classes = [("success",), *((failure,) for failure in FailureClass)]
         yield kept.counter("ffrtmp_job_attempts", "Attempts that ended, by how.", "attempts", ("class",), classes)
         yield kept.counter(
-            "ffrtmp_job_losses", "Attempts lost with their node.", "losses", ("reason",), [("silent",), ("gone",)]
+            "ffrtmp_job_losses", "Attempts lost with their node.", "losses", ("reason",), [(loss,) for loss in Loss]
         )
         yield _compliance(kept)
         yield own.histogram("ffrtmp_turn_seconds", "Time that a turn took.", "turn", (), known=[()], bounds=SHORT)
@@ -123,7 +125,7 @@ class MasterMetrics(Collector):
         yield GaugeMetricFamily(
             "ffrtmp_database_read_only",
             "1 while the disk takes no writes.",
-            value=now.own.get("read_only", 0.0),
+            value=int(now.read_only),
         )
         built = GaugeMetricFamily(
             "ffrtmp_build_info", "Versions of the master.", labels=("version", "python", "zmq", "sqlite")

@@ -3,34 +3,22 @@
 import ssl
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from errno import EADDRINUSE
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socket import AF_INET6, SO_REUSEADDR, SOL_SOCKET
-from typing import Annotated, Any, Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from ffrtmpd.wire.schema import Range, Size
+from ffrtmpd.base.logs import Logger
+from ffrtmpd.base.metrics_settings import MetricsSection
 
 PLAIN: Final = "text/plain; charset=utf-8"
-PORT: Final = Range(0, 65_535)
 # A reader that says nothing for so long is gone.
 READ_TIMEOUT_S: Final = 10.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MetricsSection:
-    """Where the metrics are read. The port is each daemon's own."""
-
-    enabled: Annotated[bool, "serve /metrics, /healthz and /readyz"] = True
-    address: Annotated[str, "address to listen on; `*` for every one of this machine", Size(1, 253)] = "127.0.0.1"
-    port: Annotated[int | None, "TCP port; 0: the system chooses; nothing: the usual one, if it is free", PORT] = None
-    certificate: Annotated[str | None, "PEM file with certificate chain: serve HTTPS", Size(1, 4_096)] = None
-    key: Annotated[str | None, "PEM file with its private key", Size(1, 4_096)] = None
 
 
 class ExporterError(Exception):
@@ -77,6 +65,27 @@ class Exporter:
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+def serve(
+    settings: MetricsSection, *, usual_port: int, collector: Collector, unready: Readiness, log: Logger
+) -> Exporter | None:
+    """Return an exporter, None if none is wanted or another program has the usual port.
+
+    Raises:
+        ExporterError: what was asked for cannot be had.
+    """
+    if not settings.enabled:
+        return None
+    try:
+        exporter = Exporter(settings, usual_port=usual_port, collector=collector, unready=unready)
+    except ExporterError as error:
+        if not error.taken:
+            raise
+        log.warning("metrics_not_served", reason=str(error))
+        return None
+    log.info("metrics_served", address=settings.address, port=exporter.port)
+    return exporter
 
 
 class _Server(ThreadingHTTPServer):

@@ -11,7 +11,8 @@ import pytest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from ffrtmpd.base.exporter import Exporter, ExporterError, MetricsSection
+from ffrtmpd.base.exporter import Exporter, ExporterError
+from ffrtmpd.base.metrics_settings import MetricsSection
 from tests.needs import program
 
 HERE = MetricsSection(port=0)
