@@ -18,7 +18,7 @@ def house(tmp_path_factory: pytest.TempPathFactory, ffmpeg: str) -> Iterator[Clu
     gst.engine()
     with cluster(tmp_path_factory.mktemp("cluster"), gstreamer=True) as running:
         running.start_master()
-        running.worker("w1")
+        running.worker("w1", settings='url_hosts = ["127.0.0.1"]\n')
         yield running
 
 

@@ -18,6 +18,8 @@ pytestmark = pytest.mark.e2e
 
 SMALL = ("426x240-h264", "--preset", "ultrafast", "--queue", "live", "--output-mode", "rtmp")
 GIVE_AWAY_S = 3.0
+# The ingest of these tests is a source of one of them too.
+LOCAL = 'url_hosts = ["127.0.0.1"]\n'
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +34,8 @@ def studio(tmp_path_factory: pytest.TempPathFactory, ffmpeg: str) -> Iterator[Cl
     with cluster(tmp_path_factory.mktemp("studio")) as running:
         running.configure_master(QUICK)
         running.start_master()
-        running.worker("w1")
-        running.worker("w2")
+        running.worker("w1", settings=LOCAL)
+        running.worker("w2", settings=LOCAL)
         yield running
 
 
