@@ -103,6 +103,7 @@ def parser() -> argparse.ArgumentParser:
     common.add_argument("--state", type=Path, metavar="DIR", help="folder of key, logs and unanswered results")
     common.add_argument("--config", type=Path, metavar="FILE", help="settings that win over those of the usual places")
     common.add_argument("--slots", type=int, metavar="N", help="jobs at once")
+    common.add_argument("--metrics-port", type=int, metavar="PORT", help="TCP port of the metrics, 0 for any")
     common.add_argument("--input-root", action="append", metavar="DIR", help="folder that jobs may read; repeatable")
     common.add_argument("--output-root", metavar="DIR", help="folder that jobs may write")
     common.add_argument("--log-form", choices=["logfmt", "json"], help="how a log line looks")
@@ -147,6 +148,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _load(options: dict[str, Any]) -> tuple[Settings, Home]:
     flags = {
         "slots": ("worker", "slots"),
+        "metrics_port": ("metrics", "port"),
         "input_root": ("media", "input_roots"),
         "output_root": ("media", "output_root"),
         "log_form": ("log", "form"),

@@ -86,6 +86,7 @@ def parser() -> argparse.ArgumentParser:
     listen.add_argument("--workers-port", type=int, metavar="PORT", help="TCP port for workers, 0 for any")
     listen.add_argument("--clients-port", type=int, metavar="PORT", help="TCP port for clients, 0 for any")
     log = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    log.add_argument("--metrics-port", type=int, metavar="PORT", help="TCP port of the metrics, 0 for any")
     log.add_argument("--log-form", choices=[form.value for form in LogForm], help="how a log line looks")
     log.add_argument("--log-level", choices=[level.value for level in LogLevel], help="the least level written")
 
@@ -144,6 +145,7 @@ _FLAGS: Final = {
     "address": ("listen", "address"),
     "workers_port": ("listen", "workers_port"),
     "clients_port": ("listen", "clients_port"),
+    "metrics_port": ("metrics", "port"),
     "log_form": ("log", "form"),
     "log_level": ("log", "level"),
     "name": ("cluster", "name"),

@@ -110,6 +110,9 @@ class MasterMetrics(Collector):
         yield kept.counter(
             "ffrtmp_job_losses", "Attempts lost with their node.", "losses", ("reason",), [(loss,) for loss in Loss]
         )
+        yield kept.counter(
+            "ffrtmp_jobs_poisoned", "Jobs failed because they were lost with too many nodes.", "poisoned", (), [()]
+        )
         yield _compliance(kept)
         yield own.histogram("ffrtmp_turn_seconds", "Time that a turn took.", "turn", (), known=[()], bounds=SHORT)
         yield own.histogram("ffrtmp_commit_seconds", "Time that a commit took.", "commit", (), known=[()], bounds=SHORT)

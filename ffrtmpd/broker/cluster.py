@@ -426,6 +426,7 @@ class Cluster:
             losses += 1
             self.figures.count("losses", loss)
         if loss and losses >= self.settings.loss_limit:
+            self.figures.count("poisoned")
             return self.move(
                 row,
                 JobEvent.FAIL,
