@@ -164,12 +164,17 @@ class Cluster:
         (self.folder / f"{name}.toml").write_text(media + settings)
 
     def start_worker(self, name: str, *, slots: int = 1, fault: str = "", inside: Sequence[str] = ()) -> Program:
+        """Start an enrolled worker and wait until it has a session; arguments as for `launch_worker`."""
+        worker = self.launch_worker(name, slots=slots, fault=fault, inside=inside)
+        wait_until(lambda: self.node(name)["status"] in ("active", "busy"), dump=self.dump)
+        return worker
+
+    def launch_worker(self, name: str, *, slots: int = 1, fault: str = "", inside: Sequence[str] = ()) -> Program:
         """Start an enrolled worker. ``inside`` begins its command line: what it shall run in."""
         argv = [*inside, str(BIN / "ffrtmp-worker"), "run", "--state", str(self.state(name)), "--slots", str(slots)]
         argv += ANY_METRICS
         argv += ["--config", str(self.folder / f"{name}.toml")]
         worker = self.workers[name] = Program(argv, self.folder / f"{name}.log", self._env(fault))
-        wait_until(lambda: self.node(name)["status"] in ("active", "busy"), dump=self.dump)
         return worker
 
     def _env(self, fault: str) -> dict[str, str]:
