@@ -4,8 +4,10 @@
 A part stands between ``<!-- generated: NAME -->`` and ``<!-- end -->``.
 """
 
+import json
 import re
 import sys
+import tomllib
 import types
 from collections.abc import Callable, Iterable
 from dataclasses import is_dataclass
@@ -15,16 +17,20 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from ffrtmp_worker.config import TITLE as WORKER_TITLE
 from ffrtmp_worker.config import Settings as WorkerSettings
+from ffrtmp_worker.metrics import WorkerMetrics, WorkerSnapshot
 from ffrtmpd.base.settings import sample
 from ffrtmpd.config import sample_settings
 from ffrtmpd.lifecycle import diagram
+from ffrtmpd.metrics import MasterMetrics
 from ffrtmpd.wire import codec, schema, vocabulary
 from ffrtmpd.wire.catalogue import CLIENT_REPLIES, MASTER_TO_WORKER, PERMISSIONS, WORKER_TO_MASTER
 from ffrtmpd.wire.codec import Message
 from ffrtmpd.wire.media import ENCODERS
+from ffrtmpd.wire.messages.nodes import Hardware
 from ffrtmpd.wire.schema import FieldInfo, fields_of
 
 HERE = Path(__file__).parent
+CONF = HERE.parent / "conf"
 PART = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -151,6 +157,79 @@ def encoders() -> str:
     return "\n".join([*lines, ""])
 
 
+def master_metrics() -> str:
+    """Return the metrics of a master."""
+    return metrics_table(MasterMetrics(version="", sqlite=""))
+
+
+def worker_metrics() -> str:
+    """Return the metrics of a worker."""
+    collector = WorkerMetrics()
+    collector.snapshot = WorkerSnapshot(node_id="", slots=1, hardware=Hardware(hostname=""))
+    return metrics_table(collector)
+
+
+def metrics_table(collector: MasterMetrics | WorkerMetrics) -> str:
+    """Return what a collector yields, as it describes itself."""
+    lines = ["| metric | type | labels | meaning |", "| --- | --- | --- | --- |"]
+    for family in collector.collect():
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        labels = ", ".join(getattr(family, "_labelnames", ()))
+        kind = "untyped" if family.type == "unknown" else family.type
+        lines.append(f"| `{name}` | {kind} | {labels} | {family.documentation} |")
+    return "\n".join([*lines, ""])
+
+
+def dashboards() -> list[dict[str, Any]]:
+    """Return the dashboards as they are written down."""
+    found: list[dict[str, Any]] = tomllib.loads((CONF / "grafana" / "dashboards.toml").read_text())["dashboard"]
+    return found
+
+
+def panels() -> str:
+    """Return every panel and what it is for."""
+    lines: list[str] = []
+    for board in dashboards():
+        lines += [f"### `{board['name']}.json`", "", "| panel | for | needs |", "| --- | --- | --- |"]
+        lines += [f"| {panel['title']} | {panel['purpose']} | {panel.get('needs', '')} |" for panel in board["panel"]]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def grafana(board: dict[str, Any]) -> str:
+    """Return a dashboard as Grafana reads it: two panels a row."""
+    width, height = 12, 8
+    source = {"type": "prometheus", "uid": "${datasource}"}
+    panels = [
+        {
+            "id": number + 1,
+            "type": panel.get("kind", "timeseries"),
+            "title": panel["title"],
+            "description": panel["purpose"],
+            "datasource": source,
+            "gridPos": {"x": number % 2 * width, "y": number // 2 * height, "w": width, "h": height},
+            "fieldConfig": {"defaults": {"unit": panel.get("unit", "short"), "min": 0}, "overrides": []},
+            "targets": [
+                {"refId": chr(ord("A") + index), "expr": query["expr"], "legendFormat": query["legend"]}
+                for index, query in enumerate(panel["queries"])
+            ],
+        }
+        for number, panel in enumerate(board["panel"])
+    ]
+    document = {
+        "uid": f"ffrtmp-{board['name']}",
+        "title": board["title"],
+        "tags": ["ffrtmp"],
+        "schemaVersion": 38,
+        "editable": True,
+        "refresh": "30s",
+        "time": {"from": "now-3h", "to": "now"},
+        "templating": {"list": [{"name": "datasource", "type": "datasource", "query": "prometheus"}]},
+        "panels": panels,
+    }
+    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "states": lambda: f"```mermaid\n{diagram().strip()}\n```\n",
     "client-requests": lambda: message_part(PERMISSIONS),
@@ -161,6 +240,9 @@ PARTS: dict[str, Callable[[], str]] = {
     "limits": limits,
     "error-codes": error_codes,
     "encoders": encoders,
+    "master-metrics": master_metrics,
+    "worker-metrics": worker_metrics,
+    "panels": panels,
 }
 
 
@@ -171,18 +253,19 @@ def filled(text: str) -> str:
 
 def generated() -> dict[Path, str]:
     """Return the files with generated parts as they should be."""
-    conf = HERE.parent / "conf"
     files = {
-        conf / "ffrtmpd.toml": sample_settings(),
-        conf / "worker.toml": sample(WorkerSettings, WORKER_TITLE),
+        CONF / "ffrtmpd.toml": sample_settings(),
+        CONF / "worker.toml": sample(WorkerSettings, WORKER_TITLE),
     }
+    for board in dashboards():
+        files[CONF / "grafana" / "dashboards" / f"{board['name']}.json"] = grafana(board)
     files.update((path, filled(path.read_text())) for path in HERE.glob("*.md") if PART.search(path.read_text()))
     return files
 
 
 def main() -> int:
     """Write what is out of date, or with ``--check`` name it."""
-    stale = {path: text for path, text in generated().items() if path.read_text() != text}
+    stale = {path: text for path, text in generated().items() if not path.exists() or path.read_text() != text}
     check = "--check" in sys.argv[1:]
     for path, text in stale.items():
         if check:

@@ -29,6 +29,8 @@ TAIL_LINES: Final = 15
 MASTER: Final = ("-m", "ffrtmpd.main")
 WORKER: Final = ("-m", "ffrtmp_worker.main")
 CLIENT: Final = ("-m", "ffrtmp_tui")
+# The usual ports are those of a cluster in earnest.
+ANY_METRICS: Final = ("--metrics-port", "0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +67,7 @@ class DemoCluster:
         home = str(self.folder / "master")
         ports = ("--workers-port", "0", "--clients-port", "0")
         self.command(*MASTER, "init", "--home", home, "--client-config", str(self.client), "--name", "demo", *ports)
-        self.start("master", sys.executable, *MASTER, "run", "--home", home)
+        self.start("master", sys.executable, *MASTER, "run", "--home", home, *ANY_METRICS)
         endpoints = self.folder / "master" / "run" / "endpoints.json"
         self.wait_until(endpoints.exists, "the master listens", "master")
         self.master = json.loads(endpoints.read_text(encoding="utf-8"))["clients"]
@@ -77,7 +79,8 @@ class DemoCluster:
         line = self.command(*CLIENT, "keys", "invite", name, "--role", "worker", "-o", "name").strip()
         self.command(*WORKER, "join", line, "--state", state)
         config = ("--config", str(settings)) if settings else ()
-        self.start(name, sys.executable, *WORKER, "run", "--state", state, "--slots", "1", *config)
+        words = ("--state", state, "--slots", "1", *ANY_METRICS)
+        self.start(name, sys.executable, *WORKER, "run", *words, *config)
 
     def context(self) -> Context:
         """Return the context of the cluster's first administrator."""

@@ -32,6 +32,7 @@ from ffrtmp_worker.finished import Finished, Stage
 from ffrtmp_worker.recipe import Recipes
 from ffrtmp_worker.room import short_of_room
 from ffrtmp_worker.spool import Entry, Fate
+from ffrtmp_worker.tally import Tally
 from ffrtmpd.wire.codec import Message
 from ffrtmpd.wire.messages.jobs import Report
 from ffrtmpd.wire.messages.nodes import Hardware, Load
@@ -104,6 +105,7 @@ class Agent:
         self._begun: OrderedDict[tuple[AttemptId, bytes], None] = OrderedDict()
         self._stop_by: float | None = None
         self._life = b""
+        self.tally = Tally()
         for entry, fate in spooled:
             finished = Finished.recovered(entry, fate)
             self._finished[finished.id] = finished
@@ -152,6 +154,18 @@ class Agent:
         """Return the children that push now, and when each must have ended unless a beat is acknowledged before."""
         moments = {attempt.child: self._fenced_at(attempt) for attempt in self._attempts.values()}
         return {child: at_s for child, at_s in moments.items() if child is not None and at_s is not None}
+
+    @property
+    def active(self) -> int:
+        """Attempts that run or are paused."""
+        return len(self._attempts)
+
+    def encode_fps(self) -> dict[str, float]:
+        """Return the frames per second of all encodes that tell theirs, by codec."""
+        total: dict[str, float] = {}
+        for codec, fps in filter(None, (attempt.encode_fps for attempt in self._attempts.values())):
+            total[codec] = total.get(codec, 0.0) + fps
+        return total
 
     # ── events ────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -341,6 +355,8 @@ class Agent:
         held = self._find(message)
         stale = message.verdict is Verdict.STALE
         if isinstance(held, Finished):
+            if not stale:
+                self.tally.recorded(held.result, message.sla)
             return held.verdict(stale=stale)
         return held.stop(Ending(None), now_s) if held is not None and stale else []
 
@@ -392,6 +408,8 @@ class Agent:
         actions: list[Action] = []
         for attempt in [attempt for attempt in self._attempts.values() if attempt.over]:
             del self._attempts[attempt.id]
+            if attempt.was_canceled:
+                self.tally.canceled(forceful=attempt.was_killed)
             actions.append(CloseLog(attempt.id))
             if attempt.entry is not None:
                 finished = self._finished[attempt.id] = Finished(attempt.entry)

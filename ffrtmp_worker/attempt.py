@@ -23,6 +23,7 @@ from ffrtmp_worker.measures import Spent, conclude
 from ffrtmp_worker.recipe import AttemptFailed, Cause, Recipe, Step, StepEnd, StepName
 from ffrtmp_worker.spool import Entry
 from ffrtmp_worker.stopwatch import Stopwatch
+from ffrtmpd.wire.media import ENCODERS
 from ffrtmpd.wire.messages.jobs import Progress, Report
 from ffrtmpd.wire.messages.session import Assign, Held, ProgressReport, Result, Started
 from ffrtmpd.wire.vocabulary import FailureClass, Outcome, Phase
@@ -94,6 +95,7 @@ class Attempt:
         self.child: ChildId | None = None
         # Set once nothing runs any more; its result is None when nobody shall be told.
         self.over = False
+        self.was_killed = False
         self.entry: Entry | None = None
         self._assign = assign
         self._recipe = recipe
@@ -149,6 +151,19 @@ class Attempt:
     def is_dropped(self) -> bool:
         """Whether it is ending and nobody will be told."""
         return self._ending is not None and self._ending.outcome is None
+
+    @property
+    def was_canceled(self) -> bool:
+        """Whether it was ended because nobody wanted it any more."""
+        return self._ending is not None and self._ending.outcome is Outcome.CANCELED
+
+    @property
+    def encode_fps(self) -> tuple[str, float] | None:
+        """Codec and frames per second of an encode that goes on, None while it tells none."""
+        encoder = ENCODERS.get(self._recipe.encoder or "")
+        fps = self._told.fps
+        running = self._step is not None and self._step.name is StepName.ENCODE and not self.paused
+        return (encoder.codec, fps) if running and encoder is not None and fps is not None else None
 
     def leased_from(self, sent_s: float) -> None:
         """Count its lease from ``sent_s``, unless it counts from a later moment already."""
@@ -283,7 +298,7 @@ class Attempt:
     def tick(self, now_s: float) -> list[Action]:
         """Do what is due."""
         if self._kill_at is not None and now_s >= self._kill_at and self.child is not None:
-            self._kill_at, self._killed = None, True
+            self._kill_at, self._killed, self.was_killed = None, True, True
             return [KillChild(self.child)]
         if self.is_stopping:
             return []

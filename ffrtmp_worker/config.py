@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final
 from ffrtmp_worker.attempt import Limits
 from ffrtmp_worker.cgroups import Bounds
 from ffrtmpd.base.logs import LogSection
+from ffrtmpd.base.metrics_settings import MetricsSection
 from ffrtmpd.base.settings import SettingsError, load
 from ffrtmpd.wire.messages.session import SLOTS_MAX
 from ffrtmpd.wire.schema import Range, Size
@@ -164,6 +165,9 @@ class Settings:
     energy: Annotated[EnergySettings, "energy, as docs/energy.md tells"] = field(default_factory=EnergySettings)
     provenance: Annotated[ProvenanceSettings, "what is told of the files of a job"] = field(
         default_factory=ProvenanceSettings
+    )
+    metrics: Annotated[MetricsSection, "what Prometheus reads, on port 9091 unless set"] = field(
+        default_factory=MetricsSection
     )
     log: Annotated[LogSection, "the log on standard error"] = field(default_factory=LogSection)
 

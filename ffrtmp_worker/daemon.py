@@ -47,6 +47,7 @@ from ffrtmp_worker.guard import Guard, clock_s
 from ffrtmp_worker.limits import Limiter
 from ffrtmp_worker.logbook import Log, Logbook
 from ffrtmp_worker.process import EXIT_NOT_FOUND, Child
+from ffrtmp_worker.recorder import Recorder
 from ffrtmp_worker.room import RoomWatch
 from ffrtmp_worker.sampler import Sampler
 from ffrtmp_worker.spool import Spool
@@ -79,6 +80,7 @@ class Daemon:
         mark: what all children of this worker carry, so that a later life finds them.
         limiter: puts children under limits; it is closed at the end.
         energy: meters children; nothing: nothing is metered.
+        recorder: publishes metrics; nothing: none are.
         clock: monotonic seconds.
     """
 
@@ -98,6 +100,7 @@ class Daemon:
         bell: Bell,
         limiter: Limiter | None = None,
         energy: Sampler | None = None,
+        recorder: Recorder | None = None,
         clock: Callable[[], float] = clock_s,
     ) -> None:
         self._agent = agent
@@ -108,6 +111,7 @@ class Daemon:
         self._bell = bell
         self._limiter = limiter or Limiter()
         self._energy = energy or Sampler()
+        self._recorder = recorder
         self._clock = clock
         self._context: zmq.Context[Any] = zmq.Context()
         self._socket: zmq.Socket[bytes] | None = None
@@ -311,6 +315,8 @@ class Daemon:
     @_do.register
     def _do_send(self, action: Send) -> None:
         self._send(action.message)
+        if self._recorder is not None:
+            self._recorder.sent(action.message)
 
     @_do.register
     def _do_reconnect(self, _: Reconnect) -> None:
@@ -318,6 +324,8 @@ class Daemon:
             self._poller.unregister(self._socket)
             self._socket.close()
         self._linked = False
+        if self._recorder is not None:
+            self._recorder.disconnected()
         self._socket = client_socket(self._context, zmq.DEALER, own=self._own, server_public=self._server_public)
         self._socket.set(zmq.RECONNECT_IVL, RECONNECT_MS)
         self._socket.set(zmq.RECONNECT_IVL_MAX, RECONNECT_MOST_MS)

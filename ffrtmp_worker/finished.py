@@ -57,6 +57,11 @@ class Finished:
         return self._entry.result.token
 
     @property
+    def result(self) -> Result:
+        """What the master was told."""
+        return self._entry.result
+
+    @property
     def outcome(self) -> Outcome:
         """How it ended."""
         return self._entry.result.outcome

@@ -4,16 +4,17 @@ import contextlib
 import os
 import platform
 import socket
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import psutil
 
 from ffrtmp_worker.room import disk_of
 from ffrtmp_worker.tools import Tools
-from ffrtmpd.wire.messages.nodes import Gpu, Hardware, Load
+from ffrtmpd.wire.messages.nodes import Gpu, GpuLoad, Hardware, Load
 from ffrtmpd.wire.vocabulary import Engine
 
 try:
@@ -21,7 +22,13 @@ try:
 except ImportError:
     pynvml = None
 
+N = TypeVar("N")
+
 ROOT: Final = Path("/")
+MILLIWATTS: Final = 1_000
+MEGABIT: Final = 1_000_000
+# The kernel's drivers for the sensors of processors: Intel, AMD, ARM boards.
+_CPU_SENSORS: Final = ("coretemp", "k10temp", "zenpower", "cpu_thermal", "cpu-thermal")
 MODEL_MAX: Final = 256
 # SMBIOS 7.4.1: what a machine stands or lies in.
 _DESKTOPS: Final = frozenset({3, 4, 5, 6, 7, 13, 15, 16, 24, 35, 36})
@@ -142,6 +149,84 @@ def _read(path: Path) -> str:
         return ""
 
 
+class GpuMeter:
+    """Reads the GPUs that the NVIDIA driver tells of. A GPU that falls off the bus is absent from then on."""
+
+    def __init__(self) -> None:
+        self._handles: list[tuple[str, Any]] = []
+        if pynvml is None:
+            return
+        with contextlib.suppress(pynvml.NVMLError, OSError):
+            pynvml.nvmlInit()
+            for index in range(pynvml.nvmlDeviceGetCount()):
+                handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+                self._handles.append((_text(pynvml.nvmlDeviceGetName(handle))[:MODEL_MAX], handle))
+
+    def read(self) -> tuple[GpuLoad, ...]:
+        """Return the readings of each GPU that still answers."""
+        return tuple(load for name, handle in self._handles if (load := _gpu_load(name, handle)) is not None)
+
+
+def _gpu_load(name: str, handle: Any) -> GpuLoad | None:
+    try:
+        # Divided into instances (MIG) it has a name and tells no load of the whole.
+        pynvml.nvmlDeviceGetName(handle)
+    except pynvml.NVMLError:
+        return None
+    usage = _told(lambda: float(pynvml.nvmlDeviceGetUtilizationRates(handle).gpu))
+    return GpuLoad(
+        name=name,
+        usage_percent=usage,
+        encoder_percent=_told(lambda: float(pynvml.nvmlDeviceGetEncoderUtilization(handle)[0])),
+        decoder_percent=_told(lambda: float(pynvml.nvmlDeviceGetDecoderUtilization(handle)[0])),
+        memory_used_bytes=_told(lambda: int(pynvml.nvmlDeviceGetMemoryInfo(handle).used)),
+        temperature_celsius=_told(lambda: float(pynvml.nvmlDeviceGetTemperature(handle, pynvml.NVML_TEMPERATURE_GPU))),
+        power_watts=_told(lambda: pynvml.nvmlDeviceGetPowerUsage(handle) / MILLIWATTS),
+    )
+
+
+def _told(read: Callable[[], N]) -> N | None:
+    """Return a reading, None where this GPU or its driver knows no such thing."""
+    try:
+        return read()
+    except pynvml.NVMLError:
+        return None
+
+
+def _temperature_celsius() -> float | None:
+    """Return the temperature of the hottest processor; virtual machines have none."""
+    try:
+        chips = psutil.sensors_temperatures()
+    except (AttributeError, OSError):
+        return None
+    found = [sensor.current for chip in _CPU_SENSORS for sensor in chips.get(chip, ()) if sensor.current is not None]
+    return max(found, default=None)
+
+
+class LinkMeter:
+    """Reads how busy the network link is: of all that are up and tell their speed, the busier direction."""
+
+    def __init__(self) -> None:
+        self._last = _traffic()
+
+    def read(self) -> float | None:
+        """Return percent since the last call; None where no link tells its speed, as in most virtual machines."""
+        now, last = _traffic(), self._last
+        self._last = now
+        seconds = now[0] - last[0]
+        speeds = [link.speed for link in psutil.net_if_stats().values() if link.isup and link.speed > 0]
+        if not speeds or seconds <= 0:
+            return None
+        bits = 8 * max(now[1] - last[1], now[2] - last[2]) / seconds
+        return min(100.0, max(0.0, 100.0 * bits / (sum(speeds) * MEGABIT)))
+
+
+def _traffic() -> tuple[float, int, int]:
+    """Return the time and the bytes sent and received so far."""
+    counted = psutil.net_io_counters()
+    return time.monotonic(), counted.bytes_sent, counted.bytes_recv
+
+
 class LoadMeter:
     """Reads how busy the node is.
 
@@ -152,6 +237,7 @@ class LoadMeter:
 
     def __init__(self, output: Path, power: Callable[[], float | None] = lambda: None) -> None:
         self._output = output
+        self._gpus = GpuMeter()
         self._power = power
         self._last = _cpu_times()
 
@@ -161,6 +247,8 @@ class LoadMeter:
             cpu_load_percent=self._cpu_load_percent(),
             ram_free_bytes=int(psutil.virtual_memory().available),
             disk_free_bytes=self._disk_free_bytes(),
+            temperature_celsius=_temperature_celsius(),
+            gpus=self._gpus.read(),
             power_watts=self._power(),
         )
 

@@ -28,12 +28,14 @@ from ffrtmp_worker.limits import Limiter
 from ffrtmp_worker.link import EnrolError, Unreachable
 from ffrtmp_worker.logbook import Logbook
 from ffrtmp_worker.meters import Meters, find_meters
+from ffrtmp_worker.metrics import PORT
 from ffrtmp_worker.places import FILE_PREFIX, Places
 from ffrtmp_worker.probe import ProbeError, parse_probe, probe_command
 from ffrtmp_worker.process import Child, ToolTimeout, kill_marked, run_tool
 from ffrtmp_worker.quality import NotComparable, ScoringFailed
 from ffrtmp_worker.reach import Hosts, bad_entries
 from ffrtmp_worker.recommend import advise, as_plain, as_toml, measure
+from ffrtmp_worker.recorder import Recorder
 from ffrtmp_worker.room import Room
 from ffrtmp_worker.sampler import Sampler
 from ffrtmp_worker.score_command import add_parser, compare, shown
@@ -45,6 +47,7 @@ from ffrtmp_worker.staging import PartialNotes
 from ffrtmp_worker.steps import Workshop
 from ffrtmp_worker.tools import ToolError, Tools, find_tools
 from ffrtmpd import __version__
+from ffrtmpd.base.exporter import ExporterError, serve
 from ffrtmpd.base.logs import Logger
 from ffrtmpd.base.service import Bell, CrashReport
 from ffrtmpd.base.settings import SettingsError
@@ -90,6 +93,7 @@ EXIT_CODES: Final[dict[type[Exception], int]] = {
     ScoringFailed: os.EX_DATAERR,
     ToolTimeout: os.EX_TEMPFAIL,
     AlreadyRunning: os.EX_CONFIG,
+    ExporterError: os.EX_CONFIG,
 }
 
 
@@ -99,6 +103,7 @@ def parser() -> argparse.ArgumentParser:
     common.add_argument("--state", type=Path, metavar="DIR", help="folder of key, logs and unanswered results")
     common.add_argument("--config", type=Path, metavar="FILE", help="settings that win over those of the usual places")
     common.add_argument("--slots", type=int, metavar="N", help="jobs at once")
+    common.add_argument("--metrics-port", type=int, metavar="PORT", help="TCP port of the metrics, 0 for any")
     common.add_argument("--input-root", action="append", metavar="DIR", help="folder that jobs may read; repeatable")
     common.add_argument("--output-root", metavar="DIR", help="folder that jobs may write")
     common.add_argument("--log-form", choices=["logfmt", "json"], help="how a log line looks")
@@ -143,6 +148,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _load(options: dict[str, Any]) -> tuple[Settings, Home]:
     flags = {
         "slots": ("worker", "slots"),
+        "metrics_port": ("metrics", "port"),
         "input_root": ("media", "input_roots"),
         "output_root": ("media", "output_root"),
         "log_form": ("log", "form"),
@@ -351,6 +357,16 @@ def _daemon(
     )
     for problem in meters.problems:
         log.warning("energy_not_metered", reason=problem)
+    recorder = Recorder(
+        agent,
+        hardware=hardware,
+        slots=settings.slots,
+        energy=energy,
+        min_free_disk_bytes=settings.limits.min_free_disk_bytes,
+    )
+    exporter = serve(settings.metrics, usual_port=PORT, collector=recorder.metrics, unready=recorder.unready, log=log)
+    if exporter is not None:
+        closing.callback(exporter.close)
     return Daemon(
         agent,
         endpoint=settings.master.endpoint,
@@ -365,6 +381,7 @@ def _daemon(
         bell=bell,
         limiter=limiter,
         energy=energy,
+        recorder=recorder,
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Final
 
 from ffrtmpd.base.logs import LogSection
+from ffrtmpd.base.metrics_settings import MetricsSection
 from ffrtmpd.base.settings import SettingsError, load, sample
 from ffrtmpd.broker.settings import BrokerSettings, Terms
 from ffrtmpd.sla import SlaSettings
@@ -138,6 +139,9 @@ class Settings:
     )
     sla: Annotated[SlaSection, "what is promised; every finished job is judged by it"] = field(
         default_factory=SlaSection
+    )
+    metrics: Annotated[MetricsSection, "what Prometheus reads, on port 9090 unless set"] = field(
+        default_factory=MetricsSection
     )
     log: Annotated[LogSection, "log lines, on standard error"] = field(default_factory=LogSection)
     scenarios: Annotated[ScenariosSection, "scenarios of your own"] = field(default_factory=ScenariosSection)

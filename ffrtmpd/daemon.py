@@ -28,6 +28,7 @@ from ffrtmpd.events import (
     TimeCame,
 )
 from ffrtmpd.listener import Listener, receive, understand
+from ffrtmpd.recorder import Recorder
 from ffrtmpd.store import StoreReadOnly
 from ffrtmpd.wire.codec import MESSAGE_MAX, Message, encode
 from ffrtmpd.wire.messages.common import Error, Problem, Reply
@@ -94,6 +95,7 @@ class Daemon:
         ledger: the store's transaction.
         bell: ends the run.
         log: where the broker's notes go.
+        recorder: counts what happens; nothing: nobody counts.
         clock: the time of a turn, read once in each.
     """
 
@@ -105,6 +107,7 @@ class Daemon:
         ledger: Ledger,
         bell: Bell,
         log: Logger,
+        recorder: Recorder | None = None,
         clock: Callable[[], Now] = read_clock,
     ) -> None:
         self._listener = listener
@@ -112,6 +115,7 @@ class Daemon:
         self._ledger = ledger
         self._bell = bell
         self._log = log
+        self._recorder = recorder
         self._clock = clock
         self._lost: list[Peer] = []
         self._drained = True
@@ -145,8 +149,13 @@ class Daemon:
         now = self._clock()
         self._listener.door.answer()
         self._watch_for_stall(before, timeout_ms, now)
-        self._perform(self._decide(self._collect(now), now))
-        self._watch_for_stall(now, 0, self._clock())
+        events = self._collect(now)
+        self._perform(self._decide(events, now))
+        ended = self._clock()
+        self._watch_for_stall(now, 0, ended)
+        if self._recorder is not None:
+            self._recorder.read_only = now.mono_s < self._read_only_until_s
+            self._recorder.turned(now, ended, idle=not events)
         return True
 
     def _timeout_ms(self, now: Now) -> int | None:
@@ -154,6 +163,8 @@ class Daemon:
             return 0
         due_s = self._brain.wakeup()
         moments = [] if due_s is None else [max(due_s, self._time_held_until_s)]
+        if self._recorder is not None and (publish_s := self._recorder.due_s()) < math.inf:
+            moments.append(publish_s)
         if now.mono_s < self._read_only_until_s:
             moments.append(self._read_only_until_s)
         if not moments:
@@ -194,6 +205,8 @@ class Daemon:
             if isinstance(event, MessageCame):
                 faults.point("receive", event.message.TYPE)
             events.append(event)
+            if self._recorder is not None:
+                self._recorder.took(event)
             taken_bytes += sum(map(len, received.frames))
             if taken_bytes >= BYTES_MAX:
                 break
@@ -210,12 +223,18 @@ class Daemon:
             for event in events:
                 actions += self._brain.handle(event, now)
             actions += self._brain.settle(now)
-            self._ledger.commit()
+            self._commit()
         except StoreReadOnly as error:
             self._log.error("read_only", reason=str(error), again_s=READ_ONLY_S)
             self._read_only_until_s = now.mono_s + READ_ONLY_S
             return self._undo(now) + self._serve(events, now)
         return actions
+
+    def _commit(self) -> None:
+        began_s = time.monotonic()
+        self._ledger.commit()
+        if self._recorder is not None:
+            self._recorder.committed(time.monotonic() - began_s)
 
     def _undo(self, now: Now) -> list[Action]:
         self._ledger.rollback()
@@ -246,6 +265,8 @@ class Daemon:
 
     def _send(self, peer: Peer, message: Message) -> None:
         faults.point("send", message.TYPE)
+        if self._recorder is not None:
+            self._recorder.said(message)
         frames = encode(message)
         if len(frames[-1]) > MESSAGE_MAX:
             self._log.error("message_too_large", type=message.TYPE, size_bytes=len(frames[-1]))

@@ -16,6 +16,7 @@ import zmq
 
 from ffrtmpd import __version__, backup_command
 from ffrtmpd.auth import DoorOpen, ZapDoor, prove_closed
+from ffrtmpd.base.exporter import ExporterError, serve
 from ffrtmpd.base.logs import LogForm, Logger, LogLevel
 from ffrtmpd.base.service import Bell, CrashReport, notify
 from ffrtmpd.base.settings import SettingsError
@@ -37,13 +38,16 @@ from ffrtmpd.daemon import Daemon
 from ffrtmpd.events import Side
 from ffrtmpd.initialise import Client, InitError, Step, client_folder, initialise, write_settings
 from ffrtmpd.listener import Listener, PortTaken
+from ffrtmpd.metrics import PORT, MasterMetrics
 from ffrtmpd.principals import Principals
+from ffrtmpd.recorder import Recorder
 from ffrtmpd.scenario import load_scenarios
-from ffrtmpd.store import BackupTargetError, Store, StoreError
+from ffrtmpd.store import SQLITE, BackupTargetError, Store, StoreError
 from ffrtmpd.wire.curve import KeyFileError, KeyPair, fingerprint, make_private_folder, read_key_file
 
-EXIT_CODES: Final = {
+EXIT_CODES: Final[dict[type[Exception], int]] = {
     PortTaken: os.EX_UNAVAILABLE,
+    ExporterError: os.EX_UNAVAILABLE,
     SettingsError: os.EX_CONFIG,
     KeyFileError: os.EX_CONFIG,
     BackupTargetError: os.EX_CANTCREAT,
@@ -82,6 +86,7 @@ def parser() -> argparse.ArgumentParser:
     listen.add_argument("--workers-port", type=int, metavar="PORT", help="TCP port for workers, 0 for any")
     listen.add_argument("--clients-port", type=int, metavar="PORT", help="TCP port for clients, 0 for any")
     log = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    log.add_argument("--metrics-port", type=int, metavar="PORT", help="TCP port of the metrics, 0 for any")
     log.add_argument("--log-form", choices=[form.value for form in LogForm], help="how a log line looks")
     log.add_argument("--log-level", choices=[level.value for level in LogLevel], help="the least level written")
 
@@ -140,6 +145,7 @@ _FLAGS: Final = {
     "address": ("listen", "address"),
     "workers_port": ("listen", "workers_port"),
     "clients_port": ("listen", "clients_port"),
+    "metrics_port": ("metrics", "port"),
     "log_form": ("log", "form"),
     "log_level": ("log", "level"),
     "name": ("cluster", "name"),
@@ -267,7 +273,12 @@ def _run(options: dict[str, Any]) -> int:
                 clients_port=ports[Side.CLIENTS],
             ),
         )
-        daemon = Daemon(listener=listener, brain=broker, ledger=store, bell=bell, log=log)
+        metrics = MasterMetrics(version=__version__, sqlite=SQLITE)
+        recorder = Recorder(broker, metrics)
+        exporter = serve(settings.metrics, usual_port=PORT, collector=metrics, unready=recorder.unready, log=log)
+        if exporter is not None:
+            stack.callback(exporter.close)
+        daemon = Daemon(listener=listener, brain=broker, ledger=store, bell=bell, log=log, recorder=recorder)
         stack.enter_context(_Announced(where, reachable, key.public))
         log.info(
             "listening",

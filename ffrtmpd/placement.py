@@ -107,10 +107,14 @@ def refusal(need: Need, node: Node) -> Why | None:
 
 def why_waiting(need: Need, nodes: Iterable[Node]) -> Why | None:
     """Return why a queued job of this need cannot run at all now; None if it merely waits for its turn."""
-    reasons = [cannot(need, node) for node in nodes if node.session is not None]
-    if None in reasons:
-        return None
-    if Why.NO_SCORER in reasons:
+    unscored = False
+    for node in nodes:
+        if node.session is not None:
+            reason = cannot(need, node)
+            if reason is None:
+                return None
+            unscored |= reason is Why.NO_SCORER
+    if unscored:
         return Why.NO_SCORER
     return Why.GPU_REQUIRED if need.wants_hardware else Why.NO_WORKER
 

@@ -28,11 +28,14 @@ from ffrtmpd.wire.vocabulary import (
     Outcome,
     OutputMode,
     Phase,
+    Sla,
     Verdict,
 )
 
 # Spreads retries of jobs that failed together, by up to a fifth of the wait.
 JITTER = 0.2
+# Beside the classes of failures.
+SUCCESS = "success"
 
 
 def started(cluster: Cluster, message: Started, node: Node) -> None:
@@ -45,6 +48,7 @@ def started(cluster: Cluster, message: Started, node: Node) -> None:
     if held is not None:
         held.started = True
     if row.state is JobState.ASSIGNED:
+        cluster.figures.count("engine", message.engine)
         _begin(cluster, row, message.encoder)
 
 
@@ -95,7 +99,7 @@ def result(cluster: Cluster, message: Result, node: Node) -> None:
     else:
         # The worker stopped it without having been told by this master: give it to the next.
         cluster.release(node, row.seq)
-        cluster.requeue(row, why=message.reason or f"{node.node_id} stopped it", loss=False)
+        cluster.requeue(row, why=message.reason or f"{node.node_id} stopped it")
         _verdict(cluster, message, node, Verdict.RECORDED)
 
 
@@ -145,7 +149,7 @@ def committed(cluster: Cluster, message: Committed, node: Node) -> None:
         # Leave was given after the copy that this database was restored from, and what was proved of the output is
         # lost with it: the job runs again and replaces it.
         cluster.release(node, row.seq)
-        cluster.requeue(row, why=f"{node.node_id} published it before the master was restored", loss=False)
+        cluster.requeue(row, why=f"{node.node_id} published it before the master was restored")
         _verdict(cluster, message, node, Verdict.STALE)
     else:
         _complete(cluster, message, node, row)
@@ -155,14 +159,19 @@ def _complete(cluster: Cluster, message: About, node: Node, row: JobRow) -> None
     live = cluster.live.get(row.seq)
     measured = full(live.progress if live else row.progress)
     cluster.release(node, row.seq)
-    cluster.move(row, JobEvent.COMPLETE, progress=measured, output=row.report.output if row.report else None)
-    _verdict(cluster, message, node, Verdict.RECORDED)
+    report = row.report
+    done = cluster.move(row, JobEvent.COMPLETE, progress=measured, output=report.output if report else None)
+    cluster.figures.count("attempts", SUCCESS)
+    if report is not None and report.engine is not None:
+        cluster.figures.count("engine_done", report.engine)
+    _verdict(cluster, message, node, Verdict.RECORDED, sla=cluster.sla(done))
 
 
 def _failed(cluster: Cluster, message: Result, node: Node, row: JobRow) -> None:
     live = cluster.live.get(row.seq)
     failure = message.failure_class or FailureClass.TRANSIENT
     failures = row.failures + 1
+    cluster.figures.count("attempts", failure)
     changes: JobChanges = {
         "failures": failures,
         "failure_class": failure,
@@ -177,10 +186,10 @@ def _failed(cluster: Cluster, message: Result, node: Node, row: JobRow) -> None:
     if failure is FailureClass.TRANSIENT and failures < row.max_attempts:
         if row.state is not JobState.PAUSED:
             changes["due_at"] = cluster.now.wall_s + back_off(cluster, failures)
-        cluster.move(row, JobEvent.BACK_OFF, why=message.reason, **changes)
+        row = cluster.move(row, JobEvent.BACK_OFF, why=message.reason, **changes)
     else:
-        cluster.move(row, JobEvent.FAIL, why=message.reason, **changes)
-    _verdict(cluster, message, node, Verdict.RECORDED)
+        row = cluster.move(row, JobEvent.FAIL, why=message.reason, **changes)
+    _verdict(cluster, message, node, Verdict.RECORDED, sla=cluster.sla(row))
 
 
 def back_off(cluster: Cluster, failures: int) -> float:
@@ -241,10 +250,10 @@ def _settled(cluster: Cluster, message: About, node: Node) -> None:
     _verdict(cluster, message, node, Verdict.RECORDED if recorded else Verdict.STALE)
 
 
-def _verdict(cluster: Cluster, message: About, node: Node, verdict: Verdict) -> None:
+def _verdict(cluster: Cluster, message: About, node: Node, verdict: Verdict, *, sla: Sla | None = None) -> None:
     cluster.tell(
         node,
-        ResultVerdict(job_id=message.job_id, attempt=message.attempt, token=message.token, verdict=verdict),
+        ResultVerdict(job_id=message.job_id, attempt=message.attempt, token=message.token, verdict=verdict, sla=sla),
     )
 
 

@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable
 from typing import Any, Final
 
+from ffrtmpd.base.figures import Figures
 from ffrtmpd.broker import attempts, dispatch, explain, jobs, keys, nodes, sessions, submissions
 from ffrtmpd.broker.carried import Carried
 from ffrtmpd.broker.cluster import Cluster, Refusal
@@ -146,6 +147,7 @@ class Broker:
             if principal.role is Role.WORKER and principal.is_open(now.wall_s):
                 cluster.roster.get_or_add(principal.name)
         cluster.queued = dict(cluster.store.ready_classes())
+        cluster.figures = Figures(cluster.store.figures())
         cluster.memory_since_s = now.mono_s
         cluster.longest_lease_s = cluster.store.longest_lease()
         # Jobs that had to wait for what workers say may begin then.
@@ -177,6 +179,7 @@ class Broker:
         sessions.save(cluster)
         dispatch.dispatch(cluster)
         jobs.tell_waiters(cluster)
+        cluster.store.add_figures(cluster.figures.take())
         self._in_turn = False
         return self._take()
 
@@ -219,6 +222,7 @@ class Broker:
         self._in_turn = True
         self._cluster.now = now
         self._cluster.reasons.clear()
+        self._cluster.dispatched.clear()
 
     def wakeup(self) -> float | None:
         """Return the monotonic second at which to call again if nothing comes before."""

@@ -42,6 +42,7 @@ class Carried:
         """Complete ``fresh``, which was read from the disk; ``failed`` is the memory of the turn that was not kept."""
         fresh.epoch, fresh.life, fresh.started_s = failed.epoch, failed.life, failed.started_s
         fresh.strikes = failed.strikes
+        fresh.figures.exemplars = failed.figures.exemplars
         for node in fresh.roster:
             seen = failed.roster.get(node.node_id)
             if seen is not None:

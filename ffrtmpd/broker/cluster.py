@@ -4,8 +4,10 @@ import dataclasses
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, Unpack
 
+from ffrtmpd.base.figures import Exemplar, Figures
 from ffrtmpd.broker.journal import Journal, Waiter
 from ffrtmpd.broker.settings import BrokerSettings
 from ffrtmpd.broker.strikes import Strikes
@@ -30,11 +32,21 @@ from ffrtmpd.wire.vocabulary import (
     OutputMode,
     Phase,
     Role,
+    Sla,
     VmafMode,
     Why,
 )
 
 MASTER = "master"
+
+
+class Loss(StrEnum):
+    """How an attempt was lost with its node: it fell silent, came back without it, or was removed."""
+
+    SILENT = "silent"
+    GONE = "gone"
+    REMOVED = "removed"
+
 
 _WAITS = frozenset({JobState.QUEUED, JobState.ASSIGNED})
 
@@ -119,6 +131,10 @@ class Cluster:
         self.waiters: dict[Peer, Waiter] = {}
         self.fetches: dict[int, Fetch] = {}
         self.strikes = Strikes()
+        # What is counted of jobs, for as long as the database lives.
+        self.figures = Figures()
+        # When the jobs that were assigned in this turn had been queued, Unix seconds.
+        self.dispatched: list[float] = []
         self.now = Now(0.0, 0.0)
         self.out: list[Action] = []
 
@@ -171,6 +187,8 @@ class Cluster:
         )
         self._count(row, -1)
         self.entered(moved)
+        if moved.state in (JobState.COMPLETED, JobState.FAILED):
+            self._finished(moved)
         self.note(
             "info",
             "job",
@@ -187,6 +205,9 @@ class Cluster:
     def entered(self, row: JobRow) -> None:
         """Take note of the state that a job is in now."""
         self._count(row, 1)
+        self.figures.count("jobs", row.state)
+        if row.state is JobState.QUEUED and (why := self.why_waiting(row.requires)) is not None:
+            self.figures.count("schedule", why)
         if row.state is JobState.PENDING and row.due_at is not None:
             self.timers.set(("due", row.seq), self.now.mono_s + max(0.0, row.due_at - self.now.wall_s))
         else:
@@ -196,6 +217,18 @@ class Cluster:
         if row.state in TERMINAL_STATES or row.node_id is None:
             self.live.pop(row.seq, None)
         self.journal.touch(row.seq)
+
+    def sla(self, row: JobRow) -> Sla | None:
+        """Return how a job was served, None while that is not known."""
+        return judge(row, self.settings.sla, loss_limit=self.settings.loss_limit)
+
+    def _finished(self, row: JobRow) -> None:
+        figures, wall_s = self.figures, self.now.wall_s
+        for metric, seconds in (("wait", row.waited_s), ("duration", row.processed_s)):
+            figures.observe(metric, seconds, row.queue, exemplar=Exemplar(row.job_id, seconds, wall_s))
+        sla = self.sla(row)
+        if sla is not None:
+            figures.count("sla", row.queue, sla)
 
     def _count(self, row: JobRow, step: int) -> None:
         if row.state is JobState.QUEUED:
@@ -234,7 +267,7 @@ class Cluster:
             vmaf=row.vmaf,
             qoe=row.qoe,
             energy_j=row.energy_j,
-            sla=judge(row, self.settings.sla, loss_limit=self.settings.loss_limit),
+            sla=self.sla(row),
             revision=self.journal.of(row.seq),
         )
 
@@ -379,16 +412,21 @@ class Cluster:
             fence_s=self.settings.terms(row.queue).fence_s if fenced else None,
         )
 
-    def requeue(self, row: JobRow, *, why: str, loss: bool, adoptable: bool = False) -> JobRow:
+    def requeue(self, row: JobRow, *, why: str, loss: Loss | None = None, adoptable: bool = False) -> JobRow:
         """Give a job that its node will not finish to the next; after too many losses fail it as poison.
 
+        ``loss``: how it was lost with its node, None if it was given back.
         ``adoptable``: should the node come back with the run alive before another has it, the run is taken up again.
         """
         if row.resuming:
             # It was to go on, so it is not held by anybody's wish.
             row = self.move(row, JobEvent.RESUME, why="resume asked")
-        losses = row.losses + (1 if loss else 0)
+        losses = row.losses
+        if loss is not None:
+            losses += 1
+            self.figures.count("losses", loss)
         if loss and losses >= self.settings.loss_limit:
+            self.figures.count("poisoned")
             return self.move(
                 row,
                 JobEvent.FAIL,

@@ -93,5 +93,7 @@ def _assign(cluster: Cluster, head: Head, node_id: str) -> None:
         node_id=node.node_id,
         reason=None,
     )
+    cluster.figures.count("schedule", "success")
+    cluster.dispatched.append(row.state_at)
     cluster.hold(node, moved)
     cluster.send(node.session.peer, cluster.assignment(moved))

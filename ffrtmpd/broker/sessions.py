@@ -1,6 +1,6 @@
 """Workers come, beat, fall silent and go."""
 
-from ffrtmpd.broker.cluster import Cluster, kill
+from ffrtmpd.broker.cluster import Cluster, Loss, kill
 from ffrtmpd.events import Peer
 from ffrtmpd.lifecycle import JobEvent
 from ffrtmpd.principals import Principal
@@ -221,7 +221,8 @@ def _reconcile(cluster: Cluster, node: Node, message: Ready) -> None:
         else:
             cluster.release(node, seq)
         if row is not None and row.node_id == node.node_id and row.attempt == held_here.attempt and row.token:
-            cluster.requeue(row, why=f"{node.node_id} does not run it any more", loss=held_here.started)
+            loss = Loss.GONE if held_here.started else None
+            cluster.requeue(row, why=f"{node.node_id} does not run it any more", loss=loss)
 
 
 def _owner(cluster: Cluster, node: Node, held: Held) -> JobRow | None:
@@ -358,7 +359,7 @@ def bye(cluster: Cluster, message: Bye, node: Node) -> None:
             continue
         cluster.release(node, hold.seq)
         if row is not None and owns:
-            cluster.requeue(row, why=f"{node.node_id} was stopped", loss=False)
+            cluster.requeue(row, why=f"{node.node_id} was stopped")
     offline(cluster, node, why="stopped")
 
 
@@ -406,4 +407,4 @@ def lease_over(cluster: Cluster, node_id: str, seq: int) -> None:
     cluster.release(node, seq)
     if row is not None and owns:
         # A push has been stopped by the worker itself by now; only what is staged can be taken up again.
-        cluster.requeue(row, why=f"{node_id} was lost", loss=True, adoptable=not hold.fenced)
+        cluster.requeue(row, why=f"{node_id} was lost", loss=Loss.SILENT, adoptable=not hold.fenced)

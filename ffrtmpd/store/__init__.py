@@ -12,10 +12,12 @@ from ffrtmpd.store.errors import (
     StoreError,
     StoreReadOnly,
 )
+from ffrtmpd.store.files import SQLITE
 from ffrtmpd.store.records import Head, JobChanges, JobRow, JobUpdate, NewJob, NodeRow, job_id, parse_job_ref
 from ffrtmpd.store.store import Store
 
 __all__ = [
+    "SQLITE",
     "BackupTargetError",
     "Head",
     "JobChanges",

@@ -14,6 +14,8 @@ from ffrtmpd.store.errors import StoreError
 from ffrtmpd.store.migrations import MIGRATIONS, Migration, migrate, version_of
 from ffrtmpd.wire.curve import make_private_folder
 
+# The engine's version.
+SQLITE: Final = sqlite3.sqlite_version
 # Another program (a shell, a backup) may hold the write lock. The master's only thread waits for it, so the wait must
 # stay below the silence after which nodes count as offline.
 BUSY_S: Final = 2.0

@@ -27,6 +27,11 @@ ADD_AUDIT: Final = (
 )
 HEADS: Final = "SELECT seq, rank FROM jobs WHERE requires = ? AND state = 'queued' ORDER BY rank, seq LIMIT ?"
 
+ADD_FIGURE: Final = (
+    "INSERT INTO figures (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = value + excluded.value"
+)
+GET_FIGURES: Final = "SELECT name, value FROM figures"
+
 GET_FACT: Final = "SELECT value FROM meta WHERE name = ?"
 PUT_FACT: Final = "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"
 

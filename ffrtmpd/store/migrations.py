@@ -21,7 +21,7 @@ class Migration:
 MIGRATIONS: Final = (
     Migration(
         number=1,
-        title="jobs, audit, nodes, principals",
+        title="jobs, audit, nodes, principals, figures",
         statements=(
             # AUTOINCREMENT: a number once given is never given again, so that an id never leads to another job.
             """
@@ -112,6 +112,8 @@ MIGRATIONS: Final = (
             )
             """,
             "CREATE UNIQUE INDEX principals_name ON principals (name) WHERE grants IS NULL AND revoked_at IS NULL",
+            # What happened so far, counted: jobs may be purged, and these stay.
+            "CREATE TABLE figures (name TEXT PRIMARY KEY, value REAL NOT NULL) WITHOUT ROWID",
         ),
     ),
 )

@@ -111,6 +111,18 @@ class Principal(peewee.Model):
         table_name = "principals"
 
 
+class Figure(peewee.Model):
+    """A counter of what happened."""
+
+    name = peewee.TextField(primary_key=True)
+    value = peewee.DoubleField()
+
+    class Meta:
+        """Where it is stored."""
+
+        table_name = "figures"
+
+
 class Fact(peewee.Model):
     """What is true of the whole database: schema version, cluster id, epoch."""
 
@@ -123,4 +135,4 @@ class Fact(peewee.Model):
         table_name = "meta"
 
 
-TABLES: Final[tuple[Any, ...]] = (Job, Audit, Node, Principal, Fact)
+TABLES: Final[tuple[Any, ...]] = (Job, Audit, Node, Principal, Figure, Fact)

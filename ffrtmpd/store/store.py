@@ -117,6 +117,15 @@ class Store:
         """Return the random name that this database was given when it was made: 16 hexadecimal digits."""
         return self._cluster_id
 
+    def figures(self) -> dict[str, float]:
+        """Return every counter by name."""
+        return {str(name): float(value) for name, value in self._turn.read(hot.GET_FIGURES)}
+
+    def add_figures(self, changes: Mapping[str, float]) -> None:
+        """Count counters up; one that is not there begins at 0."""
+        for change in changes.items():
+            self._turn.write(hot.ADD_FIGURE, change)
+
     # ── jobs ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def add(self, job: NewJob, at: float) -> tuple[JobRow, bool]:

@@ -1,12 +1,14 @@
 """The documents say what the code says."""
 
 import importlib.util
+import re
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 DOCS = Path(__file__).parents[2] / "docs"
+BOARDS = ("overview", "scheduler", "workers", "quality", "energy")
 
 
 def generator() -> ModuleType:
@@ -18,7 +20,24 @@ def generator() -> ModuleType:
     return module
 
 
-@pytest.mark.parametrize("name", ["architecture.md", "protocol.md", "ffrtmpd.toml", "worker.toml"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "architecture.md",
+        "protocol.md",
+        "monitoring.md",
+        "ffrtmpd.toml",
+        "worker.toml",
+        *(f"{name}.json" for name in BOARDS),
+    ],
+)
 def test_what_is_generated_is_up_to_date(name: str) -> None:
     ((path, text),) = [(path, text) for path, text in generator().generated().items() if path.name == name]
     assert path.read_text() == text, "run make docs"
+
+
+def test_every_alert_is_explained() -> None:
+    alerts = re.findall(r"^ +- alert: (\w+)$", (DOCS.parent / "conf/prometheus/alerts.yml").read_text(), re.MULTILINE)
+    told = re.findall(r"^\| (Ffrtmp\w+) \|", (DOCS / "monitoring.md").read_text(), re.MULTILINE)
+    assert told == alerts
+    assert len(set(alerts)) >= 11

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,6 +18,8 @@ BIN = Path(sys.executable).parent
 PATIENCE_S = 60.0
 # A short pause between two looks: the condition ends the wait, not the pause.
 LOOK_EVERY_S = 0.02
+# Several daemons run on this machine, tests beside tests.
+ANY_METRICS = ("--metrics-port", "0")
 # Settings of a master whose silences are over in seconds, in the order that it insists on: beats, fence, lease.
 QUICK = """
 [sessions]
@@ -116,7 +119,7 @@ class Cluster:
         ``fault`` names the point at which it dies, as ``ffrtmpd.base.faults`` tells.
         """
         ports = ["--workers-port", str(self.port("workers")), "--clients-port", str(self.port("clients"))]
-        argv = [str(BIN / "ffrtmpd"), "run", "--home", str(self.home), *ports, *arguments]
+        argv = [str(BIN / "ffrtmpd"), "run", "--home", str(self.home), *ports, *ANY_METRICS, *arguments]
         self._endpoints().unlink(missing_ok=True)
         master = self.master = Program(argv, self.folder / "master.log", self._env(fault))
         self._said = wait_until(self._read_endpoints, dump=master.text)
@@ -161,11 +164,17 @@ class Cluster:
         (self.folder / f"{name}.toml").write_text(media + settings)
 
     def start_worker(self, name: str, *, slots: int = 1, fault: str = "", inside: Sequence[str] = ()) -> Program:
+        """Start an enrolled worker and wait until it has a session; arguments as for `launch_worker`."""
+        worker = self.launch_worker(name, slots=slots, fault=fault, inside=inside)
+        wait_until(lambda: self.node(name)["status"] in ("active", "busy"), dump=self.dump)
+        return worker
+
+    def launch_worker(self, name: str, *, slots: int = 1, fault: str = "", inside: Sequence[str] = ()) -> Program:
         """Start an enrolled worker. ``inside`` begins its command line: what it shall run in."""
         argv = [*inside, str(BIN / "ffrtmp-worker"), "run", "--state", str(self.state(name)), "--slots", str(slots)]
+        argv += ANY_METRICS
         argv += ["--config", str(self.folder / f"{name}.toml")]
         worker = self.workers[name] = Program(argv, self.folder / f"{name}.log", self._env(fault))
-        wait_until(lambda: self.node(name)["status"] in ("active", "busy"), dump=self.dump)
         return worker
 
     def _env(self, fault: str) -> dict[str, str]:
@@ -200,6 +209,11 @@ class Cluster:
         parts = [] if self.master is None else [f"── master ──\n{self.master.text()[-6_000:]}"]
         parts += [f"── {name} ──\n{worker.text()[-6_000:]}" for name, worker in self.workers.items()]
         return "\n".join(parts)
+
+    def metrics_url(self, program: Program) -> str:
+        """Return where a daemon's pages are served."""
+        found = wait_until(lambda: re.search(r"metrics_served .*port=(\d+)", program.text()), dump=program.text)
+        return f"http://127.0.0.1:{found[1]}"
 
     # ── commands ──────────────────────────────────────────────────────────────────────────────────────────────────
 

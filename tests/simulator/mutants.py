@@ -13,7 +13,7 @@ from ffrtmp_worker.events import Action, Event, MessageCame, Publish
 from ffrtmp_worker.finished import Finished, Stage
 from ffrtmp_worker.spool import Entry, Fate
 from ffrtmpd.broker import attempts, broker, dispatch, sessions, submissions
-from ffrtmpd.broker.cluster import Cluster
+from ffrtmpd.broker.cluster import Cluster, Loss
 from ffrtmpd.lifecycle import JobEvent
 from ffrtmpd.roster import Node
 from ffrtmpd.store import JobRow, NewJob, Store, effects
@@ -96,7 +96,7 @@ def _requeue_on_restart() -> list[Patch]:
         real(cluster)
         for row in cluster.store.held_by_nodes():
             cluster.release(cluster.roster.get_or_add(row.node_id or ""), row.seq)
-            cluster.requeue(row, why="the master was restarted", loss=False)
+            cluster.requeue(row, why="the master was restarted")
 
     return [(sessions, "restore", restore)]
 
@@ -111,7 +111,7 @@ def _published_is_given_away() -> list[Patch]:
         over = held is not None and cluster.now.mono_s >= held.lease_until_s
         if node is not None and over and row is not None and row.phase is Phase.PUBLISHING:
             cluster.release(node, seq)
-            cluster.requeue(row, why=f"{node_id} was lost", loss=True)
+            cluster.requeue(row, why=f"{node_id} was lost", loss=Loss.SILENT)
         else:
             real(cluster, node_id, seq)
 

@@ -4,9 +4,9 @@ from types import SimpleNamespace
 import pytest
 
 from ffrtmp_worker import hardware
-from ffrtmp_worker.hardware import Gpus, LoadMeter, read_gpus, read_hardware
+from ffrtmp_worker.hardware import GpuMeter, Gpus, LoadMeter, read_gpus, read_hardware
 from ffrtmp_worker.tools import Tools
-from ffrtmpd.wire.messages.nodes import Gpu, Hardware
+from ffrtmpd.wire.messages.nodes import Gpu, GpuLoad, Hardware
 
 TOOLS = Tools(ffmpeg="/usr/bin/ffmpeg", ffmpeg_version="5.1.9", ffprobe=None, python="python3")
 
@@ -74,7 +74,13 @@ def _nvml(*, memory: bool = True, text: type[str] | type[bytes] = str) -> Simple
         nvmlDeviceGetCount=lambda: 1,
         nvmlDeviceGetHandleByIndex=lambda index: index,
         nvmlDeviceGetName=lambda _: said("Card"),
-        nvmlDeviceGetMemoryInfo=(lambda _: SimpleNamespace(total=1 << 33)) if memory else refuse,
+        nvmlDeviceGetMemoryInfo=(lambda _: SimpleNamespace(total=1 << 33, used=1 << 30)) if memory else refuse,
+        NVML_TEMPERATURE_GPU=0,
+        nvmlDeviceGetUtilizationRates=lambda _: SimpleNamespace(gpu=63, memory=20),
+        nvmlDeviceGetEncoderUtilization=lambda _: [81, 100_000],
+        nvmlDeviceGetDecoderUtilization=lambda _: [7, 100_000],
+        nvmlDeviceGetTemperature=lambda _, __: 66,
+        nvmlDeviceGetPowerUsage=lambda _: 310_500,
     )
 
 
@@ -99,6 +105,40 @@ def test_no_driver_or_no_library_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> N
     assert read_gpus() == Gpus()
     monkeypatch.setattr(hardware, "pynvml", None)
     assert read_gpus() == Gpus()
+
+
+def test_gpu_is_read_in_the_units_that_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware, "pynvml", _nvml())
+    assert GpuMeter().read() == (
+        GpuLoad(
+            name="Card",
+            usage_percent=63.0,
+            encoder_percent=81.0,
+            decoder_percent=7.0,
+            memory_used_bytes=1 << 30,
+            temperature_celsius=66.0,
+            power_watts=310.5,
+        ),
+    )
+
+
+def test_gpu_in_instances_tells_what_it_knows_and_one_off_the_bus_is_absent(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise _NVMLError
+
+    nvml = _nvml()
+    monkeypatch.setattr(hardware, "pynvml", nvml)
+    meter = GpuMeter()
+    nvml.nvmlDeviceGetUtilizationRates = nvml.nvmlDeviceGetEncoderUtilization = refuse
+    (told,) = meter.read()
+    assert (told.usage_percent, told.encoder_percent, told.power_watts) == (None, None, 310.5)
+    nvml.nvmlDeviceGetName = refuse
+    assert meter.read() == ()
+
+
+def test_gpu_is_not_read_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hardware, "pynvml", None)
+    assert GpuMeter().read() == ()
 
 
 def test_load_is_of_the_time_since_the_last_reading(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

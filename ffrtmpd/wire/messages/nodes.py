@@ -35,12 +35,27 @@ class Hardware:
 
 
 @record
+class GpuLoad:
+    """Readings of one GPU. What its driver does not tell is absent."""
+
+    name: Annotated[str, "model", Size(0, 256)]
+    usage_percent: Annotated[float | None, "busy share", Range(0, 100)] = None
+    encoder_percent: Annotated[float | None, "busy share of the encoder", Range(0, 100)] = None
+    decoder_percent: Annotated[float | None, "busy share of the decoder", Range(0, 100)] = None
+    memory_used_bytes: Annotated[int | None, "memory in use", Range(0, 2**60)] = None
+    temperature_celsius: Annotated[float | None, "temperature", Range(-100, 1_000)] = None
+    power_watts: Annotated[float | None, "power", Range(0, 1e6)] = None
+
+
+@record
 class Load:
     """Readings of a node, sent with each heartbeat. What cannot be read is absent."""
 
     cpu_load_percent: Annotated[float | None, "busy share of all processors", Range(0, 100)] = None
     ram_free_bytes: Annotated[int | None, "memory available", Range(0, 2**60)] = None
     disk_free_bytes: Annotated[int | None, "free in the output folder", Range(0, 2**60)] = None
+    temperature_celsius: Annotated[float | None, "of the hottest processor", Range(-100, 1_000)] = None
+    gpus: Annotated[tuple[GpuLoad, ...], "GPUs", Size(0, 64)] = ()
     power_watts: Annotated[float | None, "mean power of all that is metered", Range(0, 1e6)] = None
 
 

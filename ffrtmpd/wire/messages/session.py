@@ -8,7 +8,7 @@ from ffrtmpd.wire.messages.jobs import LOG_MAX, PATH_MAX, Progress, Report
 from ffrtmpd.wire.messages.nodes import Hardware, Load
 from ffrtmpd.wire.record import record
 from ffrtmpd.wire.schema import Range, Size
-from ffrtmpd.wire.vocabulary import Codec, Engine, FailureClass, Outcome, OutputMode, Phase, Verdict, VmafMode
+from ffrtmpd.wire.vocabulary import Codec, Engine, FailureClass, Outcome, OutputMode, Phase, Sla, Verdict, VmafMode
 
 SLOTS_MAX = 1_024
 TOKEN_BYTES = 16
@@ -233,6 +233,7 @@ class ResultVerdict(About):
 
     TYPE = "VERDICT"
     verdict: Annotated[Verdict, "which"]
+    sla: Annotated[Sla | None, "how the job was served, where this finished it"] = None
 
 
 @record

@@ -1,0 +1,65 @@
+"""Counters and histograms of what happened, kept as plain numbers by name. Pure.
+
+A figure's name is a text: the metric and the values of its labels, such as ``jobs|completed``. Those of a histogram
+have a part more: the number of the bucket, or ``sum``.
+"""
+
+from bisect import bisect_left
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+SEPARATOR: Final = "|"
+SUM: Final = "sum"
+# From a commit to a night's encode, in seconds.
+LONG: Final = (
+    0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_800.0, 3_600.0, 7_200.0, 14_400.0,
+    43_200.0,
+)  # fmt: skip
+# Of a turn and its parts, in seconds.
+SHORT: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Exemplar:
+    """A job that a bucket was counted up for, its value, and when (Unix seconds)."""
+
+    job_id: str
+    value: float
+    at: float
+
+
+class Figures:
+    """Counts of one process or, given what was ``kept``, of all that came before it too."""
+
+    def __init__(self, kept: Mapping[str, float] | None = None) -> None:
+        self.values: dict[str, float] = dict(kept or {})
+        self.exemplars: dict[str, Exemplar] = {}
+        self._changed: dict[str, float] = {}
+
+    def count(self, metric: str, *labels: str, by: float = 1.0) -> None:
+        """Count a counter up."""
+        name = SEPARATOR.join((metric, *labels))
+        self._changed[name] = self._changed.get(name, 0.0) + by
+
+    def observe(
+        self,
+        metric: str,
+        value: float,
+        *labels: str,
+        bounds: tuple[float, ...] = LONG,
+        exemplar: Exemplar | None = None,
+    ) -> None:
+        """Count ``value`` into its bucket: the first whose upper bound is not below it, or the one beyond all."""
+        bucket = str(bisect_left(bounds, value))
+        self.count(metric, *labels, bucket)
+        self.count(metric, *labels, SUM, by=value)
+        if exemplar is not None:
+            self.exemplars[SEPARATOR.join((metric, *labels, bucket))] = exemplar
+
+    def take(self) -> dict[str, float]:
+        """Make what was counted since the last call part of the values, and return it by name."""
+        changed, self._changed = self._changed, {}
+        for name, by in changed.items():
+            self.values[name] = self.values.get(name, 0.0) + by
+        return changed

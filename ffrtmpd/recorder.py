@@ -1,0 +1,87 @@
+"""Counts what the master does, and publishes at the end of turns what Prometheus reads."""
+
+import math
+from collections import Counter
+from typing import Final
+
+from ffrtmpd.base.figures import SHORT, Figures
+from ffrtmpd.broker.broker import Broker
+from ffrtmpd.events import Event, GarbageCame, MessageCame, Now
+from ffrtmpd.metrics import MasterMetrics, Snapshot
+from ffrtmpd.wire.catalogue import CLIENT_REQUESTS, WORKER_TO_MASTER
+from ffrtmpd.wire.codec import Message
+from ffrtmpd.wire.messages.common import Error
+from ffrtmpd.wire.messages.session import Denied
+
+# Oftener than anybody scrapes, and seldom enough that a thousand nodes cost nothing.
+PUBLISH_EVERY_S: Final = 0.5
+# A peer may send any word as a type; only known ones become a label.
+KNOWN: Final = frozenset({*CLIENT_REQUESTS, *WORKER_TO_MASTER})
+OTHER: Final = "other"
+
+
+class Recorder:
+    """Watches the turns of one master.
+
+    Args:
+        broker: whose cluster is told of.
+        metrics: gets the snapshots.
+    """
+
+    def __init__(self, broker: Broker, metrics: MasterMetrics) -> None:
+        self._broker = broker
+        self._metrics = metrics
+        self._own = Figures()
+        self._published_s = 0.0
+        self._is_stale = True
+        self.read_only = False
+
+    def took(self, event: Event) -> None:
+        """Count a message that came."""
+        match event:
+            case MessageCame(peer=peer, message=message):
+                self._own.count("messages", peer.side, message.TYPE)
+            case GarbageCame(peer=peer, problem=problem):
+                known = problem.type_name in KNOWN
+                self._own.count("messages", peer.side, problem.type_name if known else OTHER)
+
+    def said(self, message: Message) -> None:
+        """Count a refusal that left."""
+        if isinstance(message, Error | Denied):
+            self._own.count("denied", message.problem.code)
+
+    def committed(self, seconds: float) -> None:
+        """Count a commit."""
+        self._own.observe("commit", seconds, bounds=SHORT)
+
+    def turned(self, began: Now, ended: Now, *, idle: bool) -> None:
+        """Count a turn, unless nothing happened in it, and publish if the last time is long enough ago."""
+        if not idle:
+            self._own.observe("turn", ended.mono_s - began.mono_s, bounds=SHORT)
+            for queued_at in self._broker.cluster.dispatched:
+                # The wall clock may have been set back.
+                self._own.observe("dispatch", max(0.0, ended.wall_s - queued_at))
+            self._is_stale = True
+        if self._is_stale and ended.mono_s >= self._published_s + PUBLISH_EVERY_S:
+            self._publish(ended)
+
+    def due_s(self) -> float:
+        """Return the monotonic second at which a turn shall come to publish, infinity if none is needed."""
+        return self._published_s + PUBLISH_EVERY_S if self._is_stale else math.inf
+
+    def unready(self) -> list[str]:
+        """Return why the master is not ready. Called from the thread of a scrape."""
+        return ["the database takes no writes"] if self.read_only else []
+
+    def _publish(self, now: Now) -> None:
+        self._published_s, self._is_stale = now.mono_s, False
+        cluster = self._broker.cluster
+        self._own.take()
+        self._metrics.snapshot = Snapshot(
+            kept=cluster.figures.values.copy(),
+            own=self._own.values.copy(),
+            exemplars=cluster.figures.exemplars.copy(),
+            jobs=cluster.store.counts(),
+            nodes=Counter(node.status for node in cluster.roster),
+            read_only=self.read_only,
+        )
