@@ -13,9 +13,11 @@ from ffrtmpd.store.errors import (
     StoreReadOnly,
 )
 from ffrtmpd.store.records import Head, JobChanges, JobRow, JobUpdate, NewJob, NodeRow, job_id, parse_job_ref
+from ffrtmpd.store.search import LOOK_MAX, Search
 from ffrtmpd.store.store import Store
 
 __all__ = [
+    "LOOK_MAX",
     "BackupTargetError",
     "Head",
     "JobChanges",
@@ -28,6 +30,7 @@ __all__ = [
     "NoSuchPrincipal",
     "NodeRow",
     "PublicKeyTaken",
+    "Search",
     "StaleAttempt",
     "Store",
     "StoreError",
