@@ -43,8 +43,9 @@ class Context:
 
 
 Document = tuple[Path, dict[str, Any]]
-_CURRENT: Final = re.compile(r"(?m)^[ \t]*(?:current|\"current\"|'current')[ \t]*=.*$")
-_TABLE: Final = re.compile(r"(?m)^[ \t]*\[")
+# Compiled only where they are used.
+_CURRENT: Final = r"(?m)^[ \t]*(?:current|\"current\"|'current')[ \t]*=.*$"
+_TABLE: Final = r"(?m)^[ \t]*\["
 
 
 def documents(environ: Mapping[str, str], system: Path = SYSTEM_FILE) -> list[Document]:
@@ -67,9 +68,9 @@ def use(folder: Path, name: str) -> None:
     make_private_folder(folder)
     old = path.read_text(encoding="utf-8") if path.exists() else ""
     line = f"current = {_quoted(name)}"
-    first_table = _TABLE.search(old)
+    first_table = re.search(_TABLE, old)
     end = first_table.start() if first_table else len(old)
-    said = _CURRENT.search(old, 0, end)
+    said = re.compile(_CURRENT).search(old, 0, end)
     text = (
         old[: said.start()] + line + old[said.end() :] if said else f"{line}\n\n{old}" if old.strip() else f"{line}\n"
     )
