@@ -15,6 +15,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin
 
+from ffrtmp_tui import manual
+from ffrtmp_tui.completion import SCRIPTS
 from ffrtmp_worker.config import TITLE as WORKER_TITLE
 from ffrtmp_worker.config import Settings as WorkerSettings
 from ffrtmp_worker.metrics import WorkerMetrics, WorkerSnapshot
@@ -31,6 +33,8 @@ from ffrtmpd.wire.schema import FieldInfo, fields_of
 
 HERE = Path(__file__).parent
 CONF = HERE.parent / "conf"
+# By the names under which the shells look for them.
+COMPLETIONS = {"bash": "ffrtmp", "zsh": "_ffrtmp", "fish": "ffrtmp.fish"}
 PART = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -243,6 +247,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "master-metrics": master_metrics,
     "worker-metrics": worker_metrics,
     "panels": panels,
+    "commands": manual.markdown,
 }
 
 
@@ -259,6 +264,8 @@ def generated() -> dict[Path, str]:
     }
     for board in dashboards():
         files[CONF / "grafana" / "dashboards" / f"{board['name']}.json"] = grafana(board)
+    files.update((HERE / "man" / name, text) for name, text in manual.pages().items())
+    files.update((CONF / "completion" / COMPLETIONS[shell], text) for shell, text in SCRIPTS.items())
     files.update((path, filled(path.read_text())) for path in HERE.glob("*.md") if PART.search(path.read_text()))
     return files
 
@@ -271,6 +278,7 @@ def main() -> int:
         if check:
             print(f"{path.name} is out of date: run make docs")
         else:
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
             print(f"wrote {path.name}")
     return 1 if stale and check else 0

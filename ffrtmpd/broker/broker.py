@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from ffrtmpd.base.figures import Figures
-from ffrtmpd.broker import attempts, dispatch, explain, jobs, keys, nodes, sessions, submissions
+from ffrtmpd.broker import attempts, dispatch, explain, jobs, keys, listing, nodes, overview, sessions, submissions
 from ffrtmpd.broker.carried import Carried
 from ffrtmpd.broker.cluster import Cluster, Refusal
 from ffrtmpd.broker.journal import Journal
@@ -21,6 +21,7 @@ from ffrtmpd.wire.messages import common, session
 from ffrtmpd.wire.messages import jobs as job_messages
 from ffrtmpd.wire.messages import keys as key_messages
 from ffrtmpd.wire.messages import nodes as node_messages
+from ffrtmpd.wire.messages import overview as overview_messages
 from ffrtmpd.wire.messages.common import Ping, Pong, Problem
 from ffrtmpd.wire.vocabulary import ErrorCode, Role
 
@@ -29,7 +30,7 @@ Handlers = dict[type[Message], Callable[..., None]]
 _CLIENT: Final[dict[type[Message], Callable[..., Message | None]]] = {
     job_messages.Submit: submissions.submit,
     job_messages.Status: jobs.status,
-    job_messages.ListJobs: jobs.list_jobs,
+    job_messages.ListJobs: listing.list_jobs,
     job_messages.Changes: jobs.changes,
     job_messages.Cancel: jobs.cancel,
     job_messages.Pause: jobs.pause,
@@ -38,6 +39,8 @@ _CLIENT: Final[dict[type[Message], Callable[..., Message | None]]] = {
     job_messages.Logs: jobs.logs,
     job_messages.Explain: explain.explain,
     job_messages.ListScenarios: jobs.list_scenarios,
+    overview_messages.Queues: overview.queues,
+    overview_messages.Events: overview.events,
     node_messages.ListNodes: nodes.list_nodes,
     node_messages.DescribeNode: nodes.describe_node,
     node_messages.DrainNode: nodes.drain,
@@ -75,7 +78,7 @@ _SESSION_UNWRITTEN: Final[Handlers] = {
     session.Bye: sessions.bye_unwritten,
 }
 # Timers whose moment changes no job.
-_UNWRITTEN_TIMERS: Final = frozenset({"silence", "waiter", "fetch"})
+_UNWRITTEN_TIMERS: Final = frozenset({"silence", "waiter", "watcher", "fetch"})
 # How soon the others are looked at again while nothing can be written.
 PUT_OFF_S: Final = 1.0
 
@@ -177,9 +180,11 @@ class Broker:
         self._go_on(now)
         cluster = self._cluster
         sessions.save(cluster)
+        overview.save(cluster)
         dispatch.dispatch(cluster)
         jobs.tell_waiters(cluster)
         cluster.store.add_figures(cluster.figures.take())
+        overview.tell_watchers(cluster)
         self._in_turn = False
         return self._take()
 
@@ -218,6 +223,7 @@ class Broker:
             sessions.confirm(self._cluster)
 
     def _begin(self, now: Now) -> None:
+        self._cluster.hour.keep()
         self._before = Carried.of(self._cluster)
         self._in_turn = True
         self._cluster.now = now
@@ -241,6 +247,8 @@ class Broker:
         # A REQ asks one thing at a time: whatever it waited for before, it has given up.
         if cluster.waiters.pop(event.peer, None) is not None:
             cluster.timers.drop(("waiter", event.peer))
+        if cluster.watchers.pop(event.peer, None) is not None:
+            cluster.timers.drop(("watcher", event.peer))
         try:
             by = self._allowed(event, request)
             reply = (
@@ -316,6 +324,7 @@ class Broker:
         cluster = self._cluster
         cluster.roster.candidates.pop(peer, None)
         cluster.waiters.pop(peer, None)
+        cluster.watchers.pop(peer, None)
         node = cluster.roster.connected_as(peer)
         if node is not None:
             sessions.offline(cluster, node, why="connection lost")
@@ -361,6 +370,8 @@ class Broker:
                     cluster.store.keep_longest_lease(cluster.settings.longest.give_away_s)
                 case "waiter":
                     jobs.wait_over(cluster, whom)
+                case "watcher":
+                    overview.watch_over(cluster, whom)
                 case "fetch":
                     jobs.fetch_over(cluster, whom)
 

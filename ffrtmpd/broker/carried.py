@@ -4,11 +4,12 @@ A job's state, its holder and its token are made anew from the disk. Who is conn
 how long its lease is are no decisions but what was seen, and stay true.
 """
 
+from collections import deque
 from dataclasses import dataclass
 from typing import Self
 
-from ffrtmpd.broker.cluster import Cluster, Fetch, Live
-from ffrtmpd.broker.journal import Waiter
+from ffrtmpd.broker.cluster import HAPPENED_MAX, Cluster, Fetch, Happening, Live
+from ffrtmpd.broker.journal import Waiter, Watcher
 from ffrtmpd.events import Peer
 from ffrtmpd.roster import Candidate, Node, Session
 
@@ -20,6 +21,8 @@ class Carried:
     sessions: dict[str, Session]
     candidates: dict[Peer, Candidate]
     waiters: dict[Peer, Waiter]
+    watchers: dict[Peer, Watcher]
+    happened: tuple[Happening, ...]
     fetches: dict[int, Fetch]
     live: dict[int, Live]
     unsaved: set[str]
@@ -32,6 +35,8 @@ class Carried:
             sessions=cluster.roster.sessions.copy(),
             candidates=cluster.roster.candidates.copy(),
             waiters=cluster.waiters.copy(),
+            watchers=cluster.watchers.copy(),
+            happened=tuple(cluster.happened),
             fetches=cluster.fetches.copy(),
             live=cluster.live.copy(),
             unsaved=cluster.unsaved.copy(),
@@ -43,6 +48,9 @@ class Carried:
         fresh.epoch, fresh.life, fresh.started_s = failed.epoch, failed.life, failed.started_s
         fresh.strikes = failed.strikes
         fresh.figures.exemplars = failed.figures.exemplars
+        fresh.hour = failed.hour
+        fresh.hour.forget()
+        fresh.happened = deque(self.happened, maxlen=HAPPENED_MAX)
         for node in fresh.roster:
             seen = failed.roster.get(node.node_id)
             if seen is not None:
@@ -62,6 +70,9 @@ class Carried:
         fresh.waiters = self.waiters.copy()
         for peer, waiter in fresh.waiters.items():
             fresh.timers.set(("waiter", peer), waiter.until_s)
+        fresh.watchers = self.watchers.copy()
+        for peer, watcher in fresh.watchers.items():
+            fresh.timers.set(("watcher", peer), watcher.until_s)
         fresh.fetches = self.fetches.copy()
         for fetch_id, fetch in fresh.fetches.items():
             fresh.timers.set(("fetch", fetch_id), fetch.until_s)

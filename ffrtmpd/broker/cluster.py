@@ -1,14 +1,15 @@
 """The working memory that all handlers of the broker share, and the few moves that more than one of them makes."""
 
 import dataclasses
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Unpack
 
 from ffrtmpd.base.figures import Exemplar, Figures
-from ffrtmpd.broker.journal import Journal, Waiter
+from ffrtmpd.broker.hour import Hour
+from ffrtmpd.broker.journal import Journal, Waiter, Watcher
 from ffrtmpd.broker.settings import BrokerSettings
 from ffrtmpd.broker.strikes import Strikes
 from ffrtmpd.events import Action, Note, Now, Peer, Send
@@ -85,6 +86,20 @@ class Live:
     progress: Progress | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """Something that happened to a node or a key, to be written. ``at`` is in Unix seconds."""
+
+    event: str
+    at: float
+    who: str
+    why: str | None
+    node_id: str | None
+
+
+# While nothing can be written, so many are kept.
+HAPPENED_MAX = 1_000
+
 # Timers are named by what they are for and whom they concern.
 TimerKey = tuple[str, Any]
 
@@ -128,6 +143,9 @@ class Cluster:
         self.memory_since_s = 0.0
         # What a node that has not greeted since may have been told; see ``sessions.restore``.
         self.longest_lease_s = 0.0
+        self.hour = Hour()
+        self.happened: deque[Happening] = deque(maxlen=HAPPENED_MAX)
+        self.watchers: dict[Peer, Watcher] = {}
         self.waiters: dict[Peer, Waiter] = {}
         self.fetches: dict[int, Fetch] = {}
         self.strikes = Strikes()
@@ -152,6 +170,10 @@ class Cluster:
     def note(self, level: str, event: str, **fields: Any) -> None:
         """Log once the turn is on disk."""
         self.out.append(Note(level, event, fields))
+
+    def happen(self, event: str, *, node_id: str | None, who: str = MASTER, why: str | None = None) -> None:
+        """Record what happened to a node or a key, as soon as something can be written."""
+        self.happened.append(Happening(event, self.now.wall_s, who, why, node_id))
 
     def refuse(self, peer: Peer, request_id: str, refusal: Refusal) -> None:
         """Answer a request with an error."""
@@ -208,6 +230,7 @@ class Cluster:
         self.figures.count("jobs", row.state)
         if row.state is JobState.QUEUED and (why := self.why_waiting(row.requires)) is not None:
             self.figures.count("schedule", why)
+        self.hour.note(row.queue, row.state, self.now.mono_s)
         if row.state is JobState.PENDING and row.due_at is not None:
             self.timers.set(("due", row.seq), self.now.mono_s + max(0.0, row.due_at - self.now.wall_s))
         else:

@@ -1,5 +1,6 @@
 """What clients ask about jobs, and how they steer them."""
 
+from dataclasses import replace
 from typing import Unpack
 
 from ffrtmpd.broker.cluster import Cluster, Fetch, Refusal
@@ -10,6 +11,7 @@ from ffrtmpd.events import Peer
 from ffrtmpd.lifecycle import IllegalTransition, JobEvent
 from ffrtmpd.principals import Principal
 from ffrtmpd.roster import Hold, Node
+from ffrtmpd.scenario import UnknownScenario
 from ffrtmpd.store import JobChanges, JobRow, parse_job_ref
 from ffrtmpd.wire.codec import Message
 from ffrtmpd.wire.messages.jobs import (
@@ -17,9 +19,7 @@ from ffrtmpd.wire.messages.jobs import (
     Cancel,
     Changes,
     ChangesReply,
-    JobList,
     JobView,
-    ListJobs,
     ListScenarios,
     Logs,
     LogsReply,
@@ -64,7 +64,10 @@ def status(cluster: Cluster, request: Status, by: Principal, peer: Peer) -> Mess
         failure_class=row.failure_class,
         exit_code=row.exit_code,
         report=row.report if whole else masked_report(row.report),
-        history=tuple(cluster.store.history(row.seq, HISTORY_MAX)),
+        history=tuple(
+            entry if whole or entry.why is None else replace(entry, why=masked(entry.why))
+            for entry in cluster.store.history(row.seq, HISTORY_MAX)
+        ),
     )
 
 
@@ -74,34 +77,14 @@ def shown(cluster: Cluster, row: JobRow, role: Role) -> JobView:
     return view if sees_secrets(role) else masked_view(view)
 
 
-def list_jobs(cluster: Cluster, request: ListJobs, by: Principal, peer: Peer) -> Message:
-    """Answer LIST_JOBS with one window and the way to the next."""
-    edge = None
-    if request.cursor is not None:
-        edge = parse_job_ref(request.cursor)
-        if edge is None:
-            raise Refusal(ErrorCode.INVALID_ARGUMENT, "cursor: not one that this master gave out")
-    rows = cluster.store.jobs(
-        states=request.states,
-        queues=request.queues,
-        node_id=request.node_id,
-        limit=request.limit + 1,
-        before_seq=None if request.oldest_first else edge,
-        after_seq=edge if request.oldest_first else None,
-        oldest_first=request.oldest_first,
-    )
-    views = that_fit(shown(cluster, row, by.role) for row in rows[: request.limit])
-    return JobList(
-        request_id=request.request_id,
-        jobs=tuple(views),
-        total=cluster.store.count(states=request.states, queues=request.queues, node_id=request.node_id),
-        next=str(rows[len(views) - 1].seq) if len(rows) > len(views) else None,
-        revision=cluster.journal.revision,
-    )
-
-
 def list_scenarios(cluster: Cluster, request: ListScenarios, by: Principal, peer: Peer) -> Message:
     """Answer LIST_SCENARIOS."""
+    if request.name is not None:
+        try:
+            one = cluster.scenarios.meaning(request.name)
+        except UnknownScenario as error:
+            raise Refusal(error.code, error.message, hint=error.hint) from None
+        return ScenarioList(request_id=request.request_id, scenarios=(one,))
     return ScenarioList(request_id=request.request_id, scenarios=tuple(cluster.scenarios.names()))
 
 

@@ -6,6 +6,7 @@ from typing import Final
 
 from ffrtmpd.events import Peer
 from ffrtmpd.wire.messages.jobs import Changes
+from ffrtmpd.wire.messages.overview import Events
 from ffrtmpd.wire.vocabulary import Role
 
 # A client that fell behind further than this reads its list anew.
@@ -23,6 +24,18 @@ class Waiter:
     role: Role
     request: Changes
     seqs: frozenset[int]
+    until_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Watcher:
+    """A client that waits, until ``until_s``, for something to happen after event ``since``."""
+
+    peer: Peer
+    user_id: str
+    role: Role
+    request: Events
+    since: int
     until_s: float
 
 

@@ -116,6 +116,12 @@ def _enrol_new(cluster: Cluster, by: Principal, role: Role, public: str) -> None
     if role is Role.WORKER:
         cluster.roster.get_or_add(by.name)
     cluster.note("info", "enrolled", name=by.name, role=role, key=principal.fingerprint)
+    _happen(cluster, "enrolled", principal, by.name)
+
+
+def _happen(cluster: Cluster, event: str, principal: Principal, who: str) -> None:
+    node_id = principal.name if principal.role is Role.WORKER else None
+    cluster.happen(event, node_id=node_id, who=who, why=f"{principal.name} ({principal.grants or principal.role})")
 
 
 def list_keys(cluster: Cluster, request: ListKeys, by: Principal, peer: Peer) -> Message:
@@ -148,6 +154,7 @@ def revoke(cluster: Cluster, request: RevokeKey, by: Principal, peer: Peer) -> M
         revoked = cluster.store.change_principal(principal.id, revoked_at=cluster.now.wall_s)
         cluster.principals.put(revoked)
         cluster.note("warning", "key_revoked", name=revoked.name, key=revoked.fingerprint, by=by.name)
+        _happen(cluster, "key_revoked", revoked, by.name)
         _end_session(cluster, revoked)
     # An enrolled key stands before an open invitation of the same name.
     last = min(found, key=lambda principal: principal.role is Role.ENROL)

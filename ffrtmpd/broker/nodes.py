@@ -19,7 +19,9 @@ from ffrtmpd.wire.messages.nodes import (
     RemoveNode,
     UndrainNode,
 )
-from ffrtmpd.wire.vocabulary import ErrorCode, Phase, Role
+from ffrtmpd.wire.vocabulary import ErrorCode, NodeSortKey, NodeStatus, Phase, Role
+
+_STATUSES = list(NodeStatus)
 
 
 def view(node: Node) -> NodeView:
@@ -40,16 +42,70 @@ def view(node: Node) -> NodeView:
 
 
 def list_nodes(cluster: Cluster, request: ListNodes, by: Principal, peer: Peer) -> Message:
-    """Answer LIST_NODES with one window and the way to the next."""
-    nodes = sorted(cluster.roster, key=lambda node: node.node_id)
-    left = [node for node in nodes if request.cursor is None or node.node_id > request.cursor]
-    views = that_fit(view(node) for node in left)
+    """Answer LIST_NODES with one window and the way to the next.
+
+    By name, the cursor is the last one shown; by anything else it is how many came before.
+    """
+    nodes = sorted((node for node in cluster.roster if _fits(node, request)), key=lambda node: node.node_id)
+    by_name = request.sort is NodeSortKey.NODE
+    skip = 0
+    if not by_name:
+        known = [node for node in nodes if _sorted_by(node, request.sort) is not None]
+        known.sort(key=lambda node: _sorted_by(node, request.sort) or 0.0, reverse=request.descending)
+        nodes = [*known, *(node for node in nodes if _sorted_by(node, request.sort) is None)]
+    elif request.descending:
+        nodes.reverse()
+    if request.cursor is not None:
+        skip = _skipped(nodes, request, request.cursor)
+    left = nodes[skip:]
+    views = that_fit(view(node) for node in left[: request.limit])
+    onward = views[-1].node_id if by_name and views else str(skip + len(views))
     return NodeList(
         request_id=request.request_id,
         nodes=tuple(views),
         total=len(nodes),
-        next=views[-1].node_id if len(views) < len(left) else None,
+        next=onward if len(views) < len(left) else None,
     )
+
+
+def _skipped(nodes: list[Node], request: ListNodes, cursor: str) -> int:
+    if request.sort is NodeSortKey.NODE:
+        if request.descending:
+            return sum(node.node_id >= cursor for node in nodes)
+        return sum(node.node_id <= cursor for node in nodes)
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 10):
+        raise Refusal(ErrorCode.INVALID_ARGUMENT, "cursor: not one that this master gave out")
+    return int(cursor)
+
+
+def _fits(node: Node, request: ListNodes) -> bool:
+    hardware, text = node.hardware, (request.text or "").lower()
+    return not (
+        (request.statuses and node.status not in request.statuses)
+        or (text and text not in node.node_id.lower() and text not in (node.address or "").lower())
+        or (request.encoder is not None and (hardware is None or request.encoder not in hardware.encoders))
+        or (request.engine is not None and (hardware is None or request.engine not in hardware.engines))
+        or (request.gpu is not None and request.gpu is not bool(hardware and hardware.gpus))
+    )
+
+
+def _sorted_by(node: Node, key: NodeSortKey) -> float | None:
+    load = node.load
+    match key:
+        case NodeSortKey.STATUS:
+            return float(_STATUSES.index(node.status))
+        case NodeSortKey.LOAD:
+            return load.cpu_load_percent if load else None
+        case NodeSortKey.POWER:
+            return load.power_watts if load else None
+        case NodeSortKey.FREE_SLOTS:
+            return float(node.free_slots if node.session else 0)
+        case NodeSortKey.JOBS:
+            return float(sum(held.dropped is None for held in node.holds.values()))
+        case NodeSortKey.LAST_SEEN:
+            return node.last_seen_at
+        case NodeSortKey.NODE:
+            return None
 
 
 def describe_node(cluster: Cluster, request: DescribeNode, by: Principal, peer: Peer) -> Message:
@@ -84,6 +140,8 @@ def drain(cluster: Cluster, request: DrainNode, by: Principal, peer: Peer) -> Me
         cluster.timers.set(("drain", node.node_id), cluster.now.mono_s + request.deadline_s)
     cluster.unsaved.add(node.node_id)
     cluster.note("info", "node_draining", node=node.node_id, by=by.name, deadline_s=request.deadline_s)
+    why = None if request.deadline_s is None else f"what it runs goes to others in {request.deadline_s:g} s"
+    cluster.happen("node_draining", node_id=node.node_id, who=by.name, why=why)
     return NodeReply(request_id=request.request_id, node=view(node))
 
 
@@ -97,6 +155,7 @@ def undrain(cluster: Cluster, request: UndrainNode, by: Principal, peer: Peer) -
     cluster.timers.drop(("drain", node.node_id))
     cluster.unsaved.add(node.node_id)
     cluster.note("info", "node_undrained", node=node.node_id, by=by.name)
+    cluster.happen("node_undrained", node_id=node.node_id, who=by.name)
     return NodeReply(request_id=request.request_id, node=view(node))
 
 
@@ -143,4 +202,5 @@ def remove(cluster: Cluster, request: RemoveNode, by: Principal, peer: Peer) -> 
     cluster.roster.forget(node.node_id)
     cluster.timers.drop(("drain", node.node_id))
     cluster.note("info", "node_removed", node=node.node_id, by=by.name)
+    cluster.happen("node_removed", node_id=node.node_id, who=by.name)
     return NodeReply(request_id=request.request_id, node=view(node))

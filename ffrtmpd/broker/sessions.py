@@ -168,6 +168,7 @@ def _note_online(cluster: Cluster, node: Node) -> None:
         holds=len(node.holds),
         encoders=",".join(node.hardware.encoders) if node.hardware else None,
     )
+    cluster.happen("node_online", node_id=node.node_id, why=f"{node.slots} slots, from {node.address}")
 
 
 def _replace_session(cluster: Cluster, node: Node, peer: Peer, candidate: Candidate) -> None:
@@ -374,6 +375,7 @@ def offline(cluster: Cluster, node: Node, *, why: str) -> None:
     cluster.timers.drop(("silence", node.node_id))
     cluster.unsaved.add(node.node_id)
     cluster.note("warning", "node_offline", node=node.node_id, why=why, holds=len(node.holds))
+    cluster.happen("node_offline", node_id=node.node_id, why=why)
 
 
 def silence(cluster: Cluster, node_id: str) -> None:

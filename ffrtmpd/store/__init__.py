@@ -14,9 +14,11 @@ from ffrtmpd.store.errors import (
 )
 from ffrtmpd.store.files import SQLITE
 from ffrtmpd.store.records import Head, JobChanges, JobRow, JobUpdate, NewJob, NodeRow, job_id, parse_job_ref
+from ffrtmpd.store.search import LOOK_MAX, Search
 from ffrtmpd.store.store import Store
 
 __all__ = [
+    "LOOK_MAX",
     "SQLITE",
     "BackupTargetError",
     "Head",
@@ -30,6 +32,7 @@ __all__ = [
     "NoSuchPrincipal",
     "NodeRow",
     "PublicKeyTaken",
+    "Search",
     "StaleAttempt",
     "Store",
     "StoreError",

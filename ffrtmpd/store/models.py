@@ -55,7 +55,7 @@ class Job(peewee.Model):
 
 
 class Audit(peewee.Model):
-    """A transition of a job."""
+    """A transition of a job; with ``job_seq`` 0, what happened to a node or a key."""
 
     id = peewee.AutoField()
     job_seq = peewee.IntegerField()

@@ -10,7 +10,7 @@ from typing import Any, Final, Self, Unpack
 
 from ffrtmpd.lifecycle import INITIAL, JobEvent, next_state
 from ffrtmpd.principals import Principal
-from ffrtmpd.store import hot, queries, registry, windows
+from ffrtmpd.store import happened, hot, queries, registry, search, windows
 from ffrtmpd.store.effects import columns_of, consequences
 from ffrtmpd.store.errors import KeyConflict, NoSuchJob, StaleAttempt, StoreError
 from ffrtmpd.store.files import Database, open_database
@@ -27,9 +27,11 @@ from ffrtmpd.store.records import (
     job_row,
 )
 from ffrtmpd.store.registry import PrincipalChanges
+from ffrtmpd.store.search import Found, Search
 from ffrtmpd.store.turn import Row, Turn
 from ffrtmpd.wire.messages.jobs import AuditEntry
-from ffrtmpd.wire.vocabulary import JobState, Priority, Queue, Role
+from ffrtmpd.wire.messages.overview import Event
+from ffrtmpd.wire.vocabulary import JobState, Priority, Queue, Role, SortKey
 
 Cell = tuple[JobState, Queue, Priority]
 # Counting further would hold up the turn, and nobody asks who is in place 1,001.
@@ -282,6 +284,28 @@ class Store:
         )
         return [self._need(seq) for seq in found]
 
+    def search(
+        self, wanted: Search, *, limit: int, bounds: tuple[int | None, int | None], oldest_first: bool = False
+    ) -> Found:
+        """Return a window of the jobs that fit; see `search.find`."""
+        return search.find(self._turn.read, wanted, limit=limit, bounds=bounds, oldest_first=oldest_first)
+
+    def count_matches(self, wanted: Search) -> int:
+        """Return how many jobs fit a search that an index counts."""
+        if wanted.node_id is None and wanted.created_after is None and wanted.created_before is None:
+            return sum(
+                number
+                for (state, queue, priority), number in self.counts().items()
+                if (not wanted.states or state in wanted.states)
+                and (not wanted.queues or queue in wanted.queues)
+                and (not wanted.priorities or priority in wanted.priorities)
+            )
+        return search.count(self._turn.read, wanted)
+
+    def in_order(self, seqs: Sequence[int], key: SortKey, *, descending: bool) -> list[int]:
+        """Return jobs by a column; those without a value come last, equal ones newest first."""
+        return search.in_order(self._turn.read, seqs, key, descending=descending)
+
     def count(
         self, *, states: Sequence[JobState] = (), queues: Sequence[Queue] = (), node_id: str | None = None
     ) -> int:
@@ -318,6 +342,24 @@ class Store:
         """Return the node that was given an attempt, None if there was no such attempt."""
         found = self._ask(queries.node_of_attempt(seq, attempt))
         return str(found[0][0]) if found else None
+
+    # ── what happened ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def add_event(self, event: str, *, at: float, who: str, why: str | None, node_id: str | None) -> None:
+        """Record what happened to a node or a key, in one order with the transitions of jobs."""
+        self._turn.write(happened.ADD, (at, event, who, why, node_id))
+
+    def last_event(self) -> int:
+        """Return the number of the newest event, 0 if there is none."""
+        return happened.last(self._turn.read)
+
+    def newest_events(self, *, job: str | None, node_id: str | None, limit: int) -> list[Event]:
+        """Return the last events, oldest first and ``limit`` at most."""
+        return happened.newest(self._turn.read, job=job, node_id=node_id, limit=limit)
+
+    def events_after(self, since: int, *, job: str | None, node_id: str | None, limit: int) -> tuple[list[Event], int]:
+        """Return the events behind ``since``, oldest first, and the number to go on from."""
+        return happened.after(self._turn.read, since, job=job, node_id=node_id, limit=limit)
 
     # ── keys and nodes ────────────────────────────────────────────────────────────────────────────────────────────
 

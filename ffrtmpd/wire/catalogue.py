@@ -6,7 +6,7 @@
 from typing import Final
 
 from ffrtmpd.wire.codec import Message, catalogue
-from ffrtmpd.wire.messages import common, jobs, keys, nodes, session
+from ffrtmpd.wire.messages import common, jobs, keys, nodes, overview, session
 from ffrtmpd.wire.vocabulary import Role
 
 READERS: Final = frozenset({Role.VIEWER, Role.OPERATOR, Role.ADMIN})
@@ -22,6 +22,8 @@ PERMISSIONS: Final[dict[type[Message], frozenset[Role]]] = {
     jobs.Logs: READERS,
     jobs.Explain: READERS,
     jobs.ListScenarios: READERS,
+    overview.Queues: READERS,
+    overview.Events: READERS,
     nodes.ListNodes: READERS,
     nodes.DescribeNode: READERS,
     jobs.Submit: ACTORS,
@@ -50,6 +52,8 @@ CLIENT_REPLIES: Final = catalogue(
     jobs.LogsReply,
     jobs.ScenarioList,
     jobs.Explanation,
+    overview.QueueList,
+    overview.EventList,
     nodes.NodeList,
     nodes.NodeReply,
     keys.Invited,

@@ -59,6 +59,37 @@ class Priority(StrEnum):
     LOW = "low"
 
 
+class SortKey(StrEnum):
+    """What lists of jobs are sorted by. ``created`` is the order of submit."""
+
+    CREATED = "created"
+    QUEUE = "queue"
+    PRIORITY = "priority"
+    STATE = "state"
+    SCENARIO = "scenario"
+    NODE = "node"
+    STARTED = "started"
+    FINISHED = "finished"
+    VMAF = "vmaf"
+    QOE = "qoe"
+    ENERGY = "energy"
+    PROGRESS = "progress"
+    FPS = "fps"
+    ETA = "eta"
+
+
+class NodeSortKey(StrEnum):
+    """What lists of nodes are sorted by."""
+
+    NODE = "node"
+    STATUS = "status"
+    LOAD = "load"
+    FREE_SLOTS = "free_slots"
+    JOBS = "jobs"
+    POWER = "power"
+    LAST_SEEN = "last_seen"
+
+
 class NodeStatus(StrEnum):
     """``busy`` is an active node whose slots are all taken."""
 

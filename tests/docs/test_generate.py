@@ -26,8 +26,12 @@ def generator() -> ModuleType:
         "architecture.md",
         "protocol.md",
         "monitoring.md",
+        "commands.md",
         "ffrtmpd.toml",
         "worker.toml",
+        "ffrtmp",
+        "_ffrtmp",
+        "ffrtmp.fish",
         *(f"{name}.json" for name in BOARDS),
     ],
 )
@@ -41,3 +45,10 @@ def test_every_alert_is_explained() -> None:
     told = re.findall(r"^\| (Ffrtmp\w+) \|", (DOCS / "monitoring.md").read_text(), re.MULTILINE)
     assert told == alerts
     assert len(set(alerts)) >= 11
+
+
+def test_man_pages_are_up_to_date() -> None:
+    stale = [
+        path.name for path, text in generator().generated().items() if path.suffix == ".1" and path.read_text() != text
+    ]
+    assert stale == [], "run make docs"

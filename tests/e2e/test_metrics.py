@@ -7,12 +7,13 @@ import threading
 import time
 import tomllib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from ffrtmpd.wire.vocabulary import Engine, JobState, Priority, Queue
@@ -157,23 +158,23 @@ def test_configuration_and_rules_are_valid_and_alerts_fire_when_they_should() ->
     assert "SUCCESS" in promtool("test", "rules", str(folder / "tests.yml"))
 
 
+def openmetrics(url: str) -> dict[str, Metric]:
+    # Untyped in the library.
+    parse: Callable[[str], Iterable[Metric]] = text_string_to_metric_families
+    return {family.name: family for family in parse(page(f"{url}/metrics", accept=OPENMETRICS)[1])}
+
+
 def test_pages_are_clean_in_both_forms(watched: Watched) -> None:
     for url in watched.urls:
         status, text = page(f"{url}/metrics")
         assert status == 200
         assert promtool("check", "metrics", stdin=text) == ""
-        families = {
-            family.name: family
-            for family in text_string_to_metric_families(page(f"{url}/metrics", accept=OPENMETRICS)[1])
-        }
+        families = openmetrics(url)
         assert len(families) > 20
         assert all(family.documentation for family in families.values())
         assert page(f"{url}/healthz") == (200, "ok\n")
         assert page(f"{url}/readyz") == (200, "ok\n")
-    families = {
-        family.name: family
-        for family in text_string_to_metric_families(page(f"{watched.urls[0]}/metrics", accept=OPENMETRICS)[1])
-    }
+    families = openmetrics(watched.urls[0])
     exemplars = [sample.exemplar for sample in families["ffrtmp_job_duration_seconds"].samples if sample.exemplar]
     assert exemplars
     job_id = exemplars[0].labels["job_id"]

@@ -87,7 +87,8 @@ _ON_NODES: Final = (
 )
 _PUBLISHING: Final = "SELECT seq, attempt FROM jobs WHERE state = 'processing' AND phase = 'publishing'"
 _NEW_AUDIT: Final = (
-    "SELECT id, job_seq, from_state, to_state, event, attempt, who, why FROM audit WHERE id > ? ORDER BY id"
+    "SELECT id, job_seq, from_state, to_state, event, attempt, who, why FROM audit WHERE id > ? AND job_seq > 0 "
+    "ORDER BY id"
 )
 
 

@@ -17,6 +17,7 @@ from ffrtmpd.wire.vocabulary import (
     Priority,
     Queue,
     Sla,
+    SortKey,
     VmafMode,
     Why,
 )
@@ -243,7 +244,11 @@ class StatusReply(Reply):
 
 @record
 class ListJobs(Request):
-    """Ask for a window of the jobs, filtered and sorted by the master."""
+    """Ask for a window of the jobs, filtered and sorted by the master.
+
+    In the order of submit a window may hold fewer jobs than `limit`, even none: where a filter fits few, the master
+    looks at ten thousand at a time, and `next` goes on. Another order is that of the newest ten thousand that fit.
+    """
 
     TYPE = "LIST_JOBS"
     states: Annotated[tuple[JobState, ...], "only these; nothing: all", Size(0, 8)] = ()
@@ -252,6 +257,14 @@ class ListJobs(Request):
     limit: Annotated[int, "jobs in the window", Range(1, PAGE_MAX)] = 100
     cursor: Annotated[str | None, "`next` of the window before", Size(1, 128)] = None
     oldest_first: Annotated[bool, "by submit order; else newest first"] = False
+    priorities: Annotated[tuple[Priority, ...], "only these; nothing: all", Size(0, 3)] = ()
+    engines: Annotated[tuple[Engine, ...], "only jobs that asked for these; nothing: all", Size(0, 8)] = ()
+    text: Annotated[str | None, "a part of the scenario, whatever its case", Size(1, 128)] = None
+    labels: Annotated[dict[str, str], "only jobs with all these labels", Size(0, 8)] = field(default_factory=dict)
+    created_after: Annotated[float | None, "Unix seconds; only jobs submitted then or later", Range(0, 1e11)] = None
+    created_before: Annotated[float | None, "Unix seconds; only jobs submitted earlier", Range(0, 1e11)] = None
+    sort: Annotated[SortKey, "by what; jobs without a value come last, equal ones newest first"] = SortKey.CREATED
+    descending: Annotated[bool, "the greatest first; `created` has `oldest_first` instead"] = False
 
 
 @record
@@ -260,7 +273,8 @@ class JobList(Reply):
 
     TYPE = "JOB_LIST"
     jobs: Annotated[tuple[JobView, ...], "the window"]
-    total: Annotated[int, "jobs that match"]
+    total: Annotated[int, "jobs that match; with `partial` those found so far may be fewer"]
+    partial: Annotated[bool, "not every job was looked at: `total` or the order is of those that were"] = False
     next: Annotated[str | None, "cursor of the next window"] = None
     revision: Annotated[int, "give it to CHANGES to hear what happened since"]
 
@@ -392,9 +406,10 @@ class ScenarioView:
 
 @record
 class ListScenarios(Request):
-    """Ask for the scenarios known by name."""
+    """Ask for the scenarios known by name, or what one name means."""
 
     TYPE = "LIST_SCENARIOS"
+    name: Annotated[str | None, "only this one, known or of the grammar", Size(1, 128)] = None
 
 
 @record

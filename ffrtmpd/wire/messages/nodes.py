@@ -5,7 +5,7 @@ from typing import Annotated
 from ffrtmpd.wire.messages.common import Reply, Request
 from ffrtmpd.wire.record import record
 from ffrtmpd.wire.schema import Range, Size
-from ffrtmpd.wire.vocabulary import Engine, NodeStatus
+from ffrtmpd.wire.vocabulary import Engine, NodeSortKey, NodeStatus
 
 
 @record
@@ -81,16 +81,24 @@ class ListNodes(Request):
     """Ask for a window of the nodes."""
 
     TYPE = "LIST_NODES"
+    statuses: Annotated[tuple[NodeStatus, ...], "only these; nothing: all", Size(0, 4)] = ()
+    text: Annotated[str | None, "a part of name or address, whatever its case", Size(1, 128)] = None
+    encoder: Annotated[str | None, "only nodes that have proved it", Size(1, 64)] = None
+    engine: Annotated[Engine | None, "only nodes that have proved it"] = None
+    gpu: Annotated[bool | None, "only nodes with a GPU, or without"] = None
+    sort: Annotated[NodeSortKey, "by what; nodes without a value come last, equal ones by name"] = NodeSortKey.NODE
+    descending: Annotated[bool, "the greatest first"] = False
+    limit: Annotated[int | None, "nodes in the window; nothing: as many as fit", Range(1, 10_000)] = None
     cursor: Annotated[str | None, "`next` of the window before", Size(1, 128)] = None
 
 
 @record
 class NodeList(Reply):
-    """A window of the enrolled nodes, by name."""
+    """A window of the enrolled nodes."""
 
     TYPE = "NODE_LIST"
     nodes: Annotated[tuple[NodeView, ...], "nodes"]
-    total: Annotated[int, "nodes there are"] = 0
+    total: Annotated[int, "nodes that match"] = 0
     next: Annotated[str | None, "cursor of the next window"] = None
 
 

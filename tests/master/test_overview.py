@@ -1,0 +1,244 @@
+"""Queues as they stand, and what happens as it is told."""
+
+import pytest
+
+from ffrtmpd.broker.cluster import HAPPENED_MAX
+from ffrtmpd.broker.hour import Hour
+from ffrtmpd.events import Peer, Side
+from ffrtmpd.store import happened
+from ffrtmpd.wire.messages.jobs import Cancel, JobSpec, Status, StatusReply
+from ffrtmpd.wire.messages.keys import RevokeKey
+from ffrtmpd.wire.messages.nodes import DrainNode, RemoveNode, UndrainNode
+from ffrtmpd.wire.messages.overview import EventList, Events, QueueList, Queues
+from ffrtmpd.wire.vocabulary import FailureClass, JobState, Queue
+from tests.master.house import Full, House
+
+SPEC = JobSpec(scenario="720p30-h264")
+
+
+def queues(house: House) -> QueueList:
+    reply = house.ask(Queues(request_id="q"), by="eyes")
+    assert isinstance(reply, QueueList)
+    return reply
+
+
+def events(house: House, by: str = "eyes", **fields: object) -> EventList:
+    reply = house.ask(Events(request_id="e", **fields), by=by)  # type: ignore[arg-type]
+    assert isinstance(reply, EventList)
+    return reply
+
+
+def told(reply: EventList) -> list[tuple[str | None, str]]:
+    return [(event.job_id or event.node_id, event.event) for event in reply.events]
+
+
+def heard(house: House, by: str = "eyes") -> list[EventList]:
+    return house.take(Peer(Side.CLIENTS, by.encode()), EventList)
+
+
+# ── queues ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_queues_tell_what_waits_since_when_and_what_ended() -> None:
+    house = House()
+    first, second, third = house.submit(SPEC, SPEC, SPEC)
+    submitted_at = house.now.wall_s
+    house.wait(30.0)
+    worker = house.worker("w1")
+    worker.run(first)
+    worker.fail(second, FailureClass.PERMANENT)
+    house.submit(SPEC)
+    live, default, batch = queues(house).queues
+    assert [live.queue, default.queue, batch.queue] == list(Queue)
+    assert {count.state: count.jobs for count in default.states} == {
+        JobState.COMPLETED: 1,
+        JobState.FAILED: 1,
+        JobState.ASSIGNED: 1,
+        JobState.QUEUED: 1,
+    }
+    assert (default.completed, default.failed) == (1, 1)
+    assert (default.oldest_job, default.waiting_since) == ("job-000004", submitted_at + 30.0)
+    assert (live.states, live.oldest_job, live.waiting_since, live.completed) == ((), None, None, 0)
+    assert third in worker.assigned()
+
+
+def test_counts_of_ended_jobs_cover_an_hour_and_no_more() -> None:
+    house = House()
+    (job,) = house.submit(SPEC)
+    house.worker("w1").run(job)
+    assert queues(house).window_s == 0.0
+    house.wait(3_000.0)
+    assert (queues(house).queues[1].completed, queues(house).window_s) == (1, 3_000.0)
+    house.wait(1_000.0)
+    assert (queues(house).queues[1].completed, queues(house).window_s) == (0, 3_600.0)
+
+
+def test_job_that_ended_in_a_turn_that_was_not_kept_is_counted_once() -> None:
+    house = House()
+    (job,) = house.submit(SPEC)
+    worker = house.worker("w1")
+    worker.start(job)
+    worker.result(job)
+    house.full = Full.AT_THE_COMMIT
+    worker.committed(job)
+    house.full = None
+    house.wait(60.0)
+    assert queues(house).queues[1].completed == 0
+    worker.connect(boot=False, finished=(worker.held(job),))
+    worker.committed(job)
+    assert queues(house).queues[1].completed == 1
+
+
+def test_hour_keeps_no_more_than_sixty_minutes() -> None:
+    hour = Hour()
+    for minute in range(1_000):
+        hour.note(Queue.LIVE, JobState.COMPLETED, minute * 60.0)
+        hour.note(Queue.LIVE, JobState.QUEUED, minute * 60.0)
+        hour.keep()
+    assert len(hour._minutes) == 60
+    assert hour.count(Queue.LIVE, JobState.COMPLETED, 999 * 60.0) == 60
+
+
+# ── events ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_events_of_jobs_nodes_and_keys_stand_in_one_order() -> None:
+    house = House()
+    worker = house.worker("w1")
+    (job,) = house.submit(SPEC)
+    house.ask(DrainNode(request_id="d", node_id="w1", deadline_s=60.0))
+    house.ask(UndrainNode(request_id="u", node_id="w1"))
+    worker.assigned()
+    worker.run(job)
+    worker.lose_connection()
+    house.ask(RevokeKey(request_id="r", name="w1"), by="root")
+    house.ask(RemoveNode(request_id="r", node_id="w1"), by="root")
+    found = events(house)
+    assert told(found) == [
+        ("w1", "node_online"),
+        (job, "submit"),
+        (job, "assign"),
+        ("w1", "node_draining"),
+        ("w1", "node_undrained"),
+        (job, "start"),
+        (job, "complete"),
+        ("w1", "node_offline"),
+        ("w1", "key_revoked"),
+        ("w1", "node_removed"),
+    ]
+    draining = found.events[3]
+    assert (draining.who, draining.why) == ("ops", "what it runs goes to others in 60 s")
+    assert (draining.from_state, draining.to_state) == (None, None)
+    assert (found.events[6].from_state, found.events[6].to_state) == (JobState.PROCESSING, JobState.COMPLETED)
+    assert found.cursor == found.events[-1].number
+    assert told(events(house, job=job)) == [entry for entry in told(found) if entry[0] == job]
+    assert told(events(house, node_id="w1")) == [entry for entry in told(found) if entry[1] != "submit"]
+    assert told(events(house, limit=2)) == told(found)[-2:]
+    assert events(house, job="nonsense").events == ()
+    reply = house.ask(Status(request_id="s", job=job))
+    assert isinstance(reply, StatusReply)
+    assert [entry.event for entry in reply.history] == ["submit", "assign", "start", "complete"]
+
+
+def test_events_are_read_in_pieces_from_any_point() -> None:
+    house = House()
+    house.submit(*[SPEC] * 7)
+    since, found = 0, []
+    for _ in range(4):
+        reply = events(house, since=since, limit=2)
+        found += [event.job_id for event in reply.events]
+        since = reply.cursor
+    assert found == [f"job-{number:06d}" for number in range(1, 8)]
+    assert events(house, since=since).events == ()
+
+
+def test_waiting_client_hears_of_it_in_the_turn_in_which_it_happens() -> None:
+    house = House()
+    one, two = house.submit(SPEC, SPEC)
+    since = events(house).cursor
+    assert house.ask(Events(request_id="e", since=since, job=two, wait_s=20.0), by="eyes") is None
+    house.ask(Cancel(request_id="c", job=one))
+    assert heard(house) == []
+    house.ask(Cancel(request_id="c", job=two))
+    (reply,) = heard(house)
+    assert told(reply) == [(two, "cancel")]
+    assert events(house, since=reply.cursor).events == ()
+    assert house.broker.cluster.watchers == {}
+
+
+def test_nothing_happened_is_told_when_time_is_up() -> None:
+    house = House()
+    house.submit(SPEC)
+    since = events(house).cursor
+    assert house.ask(Events(request_id="e", since=since, wait_s=5.0), by="eyes") is None
+    house.wait(4.9)
+    assert heard(house) == []
+    house.wait(0.2)
+    assert [(reply.events, reply.cursor) for reply in heard(house)] == [((), since)]
+
+
+def test_cursor_of_another_database_is_answered_with_the_last_events() -> None:
+    house = House()
+    house.submit(SPEC)
+    reply = events(house, since=1 << 40, wait_s=9.0)
+    assert reply.reset
+    assert told(reply) == [("job-000001", "submit")]
+
+
+def test_key_revoked_while_it_waits_hears_nothing_more() -> None:
+    house = House()
+    house.submit(SPEC)
+    since = events(house).cursor
+    assert house.ask(Events(request_id="e", since=since, wait_s=9.0), by="eyes") is None
+    house.ask(RevokeKey(request_id="r", name="eyes"), by="root")
+    assert heard(house) == []
+
+
+def test_viewer_does_not_see_the_secrets_in_a_reason() -> None:
+    house = House()
+    (job,) = house.submit(SPEC)
+    house.worker("w1").fail(job, FailureClass.PERMANENT, "rtmp://host/live/key refused")
+    assert "live/key" not in str(events(house).events)
+    assert "live/key" in str(events(house, by="ops").events)
+    assert "live/key" not in str(house.ask(Status(request_id="s", job=job), by="eyes"))
+
+
+@pytest.mark.parametrize("full", Full)
+def test_node_that_went_away_while_nothing_could_be_written_is_recorded_later(full: Full) -> None:
+    house = House()
+    worker = house.worker("w1")
+    house.full = full
+    worker.lose_connection()
+    assert told(events(house)) == [("w1", "node_online")]
+    house.full = None
+    house.wait(house.read_only_until_s - house.now_s + 1.0)
+    house.submit(SPEC)
+    assert told(events(house))[1:] == [("job-000001", "submit"), ("w1", "node_offline")]
+
+
+def test_what_is_kept_to_be_written_is_bounded() -> None:
+    cluster = House().broker.cluster
+    for _ in range(HAPPENED_MAX + 5):
+        cluster.happen("node_offline", node_id="w1")
+    assert len(cluster.happened) == HAPPENED_MAX
+
+
+def test_statements_of_events_read_no_whole_table() -> None:
+    store = House().store
+    plans = [
+        [row[3] for row in store._turn.read(f"EXPLAIN QUERY PLAN {sql}", values)]
+        for sql, values in (
+            (happened.LAST, ()),
+            (happened.OF_JOB_AFTER, (1, 0, 10)),
+            (happened.OF_JOB_NEWEST, (1, 10)),
+            (happened.OF_NODE_AFTER, (0, 10_000, "w1", 10)),
+            (happened.OF_NODE_NEWEST, (0, 10_000, "w1", 10)),
+        )
+    ]
+    assert plans == [
+        ["SEARCH audit"],
+        ["SEARCH audit USING INDEX audit_job (job_seq=? AND id>?)"],
+        ["SEARCH audit USING INDEX audit_job (job_seq=?)"],
+        ["SEARCH audit USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"],
+        ["SEARCH audit USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"],
+    ]
