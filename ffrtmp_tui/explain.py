@@ -21,6 +21,7 @@ MEANINGS: Final = {
     "no_engine": "lacks the engine",
     "no_encoder": "has no encoder for it",
     "gpu_required": "has no GPU that encodes it",
+    "encoder_busy": "has no room on its hardware encoders now",
 }
 
 ANSWERS: Final = (
