@@ -19,6 +19,7 @@ from ffrtmp_worker.cgroup_search import find
 from ffrtmp_worker.config import Home, Settings, read_settings
 from ffrtmp_worker.daemon import Daemon
 from ffrtmp_worker.egress import Egress
+from ffrtmp_worker.encoder_sessions import EncoderSessions
 from ffrtmp_worker.encoders import prove, render_node
 from ffrtmp_worker.enrol import AlreadyJoined, NotAnInvitation, join
 from ffrtmp_worker.ffmpeg import environment
@@ -310,6 +311,7 @@ def _daemon(
         # Comparisons of all slots share the processors.
         scoring_threads=max(1, usable_cpus() // max(1, settings.slots)),
         hashes=settings.provenance.hash,
+        sessions=EncoderSessions(settings.worker.encoder_sessions),
     )
     meters = _meters(settings)
     energy = Sampler(
@@ -446,6 +448,7 @@ def _look(settings: Settings, home: Home) -> Found:
         program_version=__version__,
         engines=(Engine.FFMPEG,) if gstreamer is None else (Engine.FFMPEG, Engine.GSTREAMER),
         scorers=() if scorer is None else scorer.measures,
+        encoder_sessions=settings.worker.encoder_sessions,
     )
     return Found(tools=tools, gstreamer=gstreamer, scorer=scorer, hardware=hardware)
 
