@@ -63,8 +63,8 @@ READY_FINISHED_MAX: Final = 4_096
 # Tokens remembered of one attempt number, which is given twice only by a master restored from a backup.
 TOKENS: Final = 8
 WAY_OUT: Final = (
-    "to let this node in again: on the master `ffrtmp keys invite {node} --role worker`; here stop the worker, move "
-    "worker.toml and worker.key out of its state folder, `ffrtmp-worker join LINE`, start it"
+    "to let this node in again: on the master `ffrtmp keys invite {node} --role worker`; here stop the worker, "
+    "`ffrtmp-worker join --replace LINE`, start it"
 )
 
 

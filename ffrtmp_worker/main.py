@@ -9,7 +9,7 @@ import random
 import secrets
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -61,6 +61,7 @@ PROBE_S: Final = 600.0
 EXAMPLES: Final = """\
 examples:
   ffrtmp-worker join ffrtmp1_...       enrol this machine with the line that `ffrtmp keys invite` printed
+  ffrtmp-worker join --replace LINE    enrol it anew, as after its key was revoked
   ffrtmp-worker                        run it
   ffrtmp-worker run --slots 4 --input-root /srv/media --output-root /srv/encoded
   ffrtmp-worker check                  say what this machine can encode, and whether it may start
@@ -116,6 +117,11 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", metavar="run | join | check | recommend | probe | score")
     commands.add_parser("run", help="run the worker (the default)", parents=[common])
     joining = commands.add_parser("join", help="enrol this machine with an invitation", parents=[common])
+    joining.add_argument(
+        "--replace",
+        action="store_true",
+        help="join anew where this machine has joined, as after its key was revoked; the old key and settings are kept",
+    )
     joining.add_argument("line", metavar="LINE", help="what `ffrtmp keys invite NAME --role worker` printed")
     commands.add_parser("check", help="say what this machine can do and whether it may start", parents=[common])
     advising = commands.add_parser("recommend", help="measure this machine and propose settings", parents=[common])
@@ -161,7 +167,9 @@ def _load(options: dict[str, Any]) -> tuple[Settings, Home]:
 
 def _join(options: dict[str, Any]) -> int:
     _, home = _load(options)
-    enrolled = join(options["line"], home)
+    # Its files must not change under a worker that runs.
+    with _one_worker(home) if options["replace"] else nullcontext():
+        enrolled = join(options["line"], home, replace=options["replace"])
     print(f"This machine is {enrolled.name} of the cluster {enrolled.cluster}. Its settings are in {home.state}.")
     print(f"Now run: {PROGRAM} run --state {home.state}")
     return os.EX_OK
