@@ -22,6 +22,7 @@ MEANINGS: Final = {
     "no_encoder": "has no encoder for it",
     "gpu_required": "has no GPU that encodes it",
     "no_scorer": "does not measure what is asked for",
+    "encoder_busy": "has no room on its hardware encoders now",
 }
 
 ANSWERS: Final = (

@@ -5,7 +5,17 @@ from typing import Any, Final
 
 from ffrtmp_tui import job_verbs, units
 from ffrtmp_tui.command import Argument, Noun, Verb, did_you_mean
-from ffrtmpd.wire.vocabulary import Codec, Engine, JobState, OutputMode, Priority, Queue, SortKey, VmafMode
+from ffrtmpd.wire.vocabulary import (
+    Codec,
+    Engine,
+    JobState,
+    OutputMode,
+    Priority,
+    Queue,
+    SortKey,
+    VerifyMode,
+    VmafMode,
+)
 
 STATES: Final = tuple(str(state) for state in JobState)
 QUEUES: Final = tuple(str(queue) for queue in Queue)
@@ -83,6 +93,11 @@ SPEC_ARGUMENTS: Final = (
     Argument(names=("--vmaf-floor",), metavar="N", convert=units.number, help="below this mean nothing is published"),
     Argument(names=("--psnr",), help="measure PSNR too", flag=True),
     Argument(names=("--ssim",), help="measure SSIM too", flag=True),
+    Argument(
+        names=("--verify",),
+        choices=tuple(str(mode) for mode in VerifyMode),
+        help="how a file is checked before it is published: probed, or decoded to its end too",
+    ),
     Argument(names=("--timeout",), metavar="TIME", convert=units.duration, help="that an attempt may take"),
     Argument(names=("--max-attempts",), metavar="N", convert=_count, help="before a transient failure is final"),
     Argument(names=("--not-before",), metavar="WHEN", help="2026-05-01T22:00, +10m or Unix seconds"),

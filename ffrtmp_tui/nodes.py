@@ -118,6 +118,14 @@ NODE_COLUMNS: Final = (
         wide=True,
     ),
     Column(
+        title="Encoder Sessions",
+        name="encoder_sessions",
+        get=lambda node: node.hardware and node.hardware.encoder_sessions,
+        wide=True,
+        right=True,
+        sparse=True,
+    ),
+    Column(
         title="Scores",
         name="scorers",
         get=lambda node: (node.hardware and node.hardware.scorers) or None,

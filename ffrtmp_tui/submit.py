@@ -25,6 +25,7 @@ KEY_MOST: Final = 128
 
 WAITS: Final[dict[str, str]] = {
     Why.GPU_REQUIRED: "no connected node has a GPU that encodes it",
+    Why.ENCODER_BUSY: "the hardware encoders of every node that could run it are taken",
     Why.NO_SCORER: "no connected node that encodes it measures what is asked for",
     Why.NO_WORKER: "no connected node can encode it",
 }
@@ -144,6 +145,7 @@ def _defaults(run: Run) -> dict[str, Any]:
         "vmaf_floor": args.vmaf_floor,
         "psnr": args.psnr or None,
         "ssim": args.ssim or None,
+        "verify": args.verify,
         "timeout_s": args.timeout,
         "max_attempts": args.max_attempts,
         "labels": dict(args.label) if args.label else None,

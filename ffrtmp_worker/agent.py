@@ -62,8 +62,8 @@ REMEMBERED: Final = 4_096
 STOP_S: Final = 30.0
 READY_FINISHED_MAX: Final = 4_096
 WAY_OUT: Final = (
-    "to let this node in again: on the master `ffrtmp keys invite {node} --role worker`; here stop the worker, move "
-    "worker.toml and worker.key out of its state folder, `ffrtmp-worker join LINE`, start it"
+    "to let this node in again: on the master `ffrtmp keys invite {node} --role worker`; here stop the worker, "
+    "`ffrtmp-worker join --replace LINE`, start it"
 )
 
 

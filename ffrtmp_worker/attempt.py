@@ -35,6 +35,7 @@ STDOUT_MAX: Final = 4 << 20
 LOG_TAIL_CHARACTERS: Final = 4_096
 REASON_CHARACTERS: Final = 1_024
 COMMAND_WORDS: Final = 512
+FALLBACK_CHARACTERS: Final = 512
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +93,7 @@ class Attempt:
         self.leased_at = leased_at
         self.fence_s = assign.fence_s
         self.started = False
+        self._told_encoder: str | None = None
         self.child: ChildId | None = None
         # Set once nothing runs any more; its result is None when nobody shall be told.
         self.over = False
@@ -409,10 +411,19 @@ class Attempt:
             output=self._recipe.output,
         )
         # A push has begun when the first media was taken, a file when its encoder runs.
-        return [spawn] if self.pushes or self.started else [spawn, self._start()]
+        starts = not self.pushes if not self.started else self._recipe.encoder != self._told_encoder
+        return [*self._note_fallback(), spawn, *((self._start(),) if starts else ())]
+
+    def _note_fallback(self) -> list[Action]:
+        why = self._recipe.fallback
+        if why is None or self._report.fallback is not None:
+            return []
+        self._report = replace(self._report, fallback=why[:FALLBACK_CHARACTERS])
+        return [self._note("warning", "encodes_in_software", encoder=self._recipe.encoder, reason=why)]
 
     def _start(self) -> Action:
         self.started = True
+        self._told_encoder = self._recipe.encoder
         job_id, attempt = self.id
         return Send(
             Started(

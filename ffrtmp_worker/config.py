@@ -42,6 +42,12 @@ class WorkerSettings:
     slots: Annotated[
         int | None, "jobs at once; nothing: one for every eight processors, at least one", Range(0, SLOTS_MAX)
     ] = None
+    encoder_sessions: Annotated[
+        int | None,
+        "hardware encodes at once, of which some GPUs allow few; when they are taken, what may run in software does; "
+        "nothing: not counted",
+        Range(1, 1_024),
+    ] = None
     state: Annotated[
         str | None,
         "folder for key, logs and unanswered results, not taken from the worker.toml inside it; nothing: "

@@ -1,5 +1,6 @@
 """``ffrtmp-worker join``: a key of its own, known to the master, and the settings to find it again."""
 
+import contextlib
 import os
 import secrets
 from pathlib import Path
@@ -22,6 +23,9 @@ from ffrtmpd.wire.messages.keys import Enrol, Enrolled
 from ffrtmpd.wire.vocabulary import Role
 
 KEY_NAME: Final = "worker.key"
+# A key that no master has taken yet, and what a replaced enrolment leaves.
+NEW_SUFFIX: Final = ".new"
+OLD_SUFFIX: Final = ".old"
 
 
 class AlreadyJoined(EnrolError):
@@ -32,7 +36,7 @@ class NotAnInvitation(EnrolError):
     """The line cannot be used here."""
 
 
-def join(line: str, home: Home, *, tries_s: tuple[float, ...] = TRIES_S) -> Enrolled:
+def join(line: str, home: Home, *, replace: bool = False, tries_s: tuple[float, ...] = TRIES_S) -> Enrolled:
     """Enrol this worker; return what the master answered.
 
     A lost reply is harmless: the key stays, and the master answers the same key again for a minute.
@@ -40,6 +44,8 @@ def join(line: str, home: Home, *, tries_s: tuple[float, ...] = TRIES_S) -> Enro
     Args:
         line: what ``keys invite`` printed.
         home: where key and settings go.
+        replace: an enrolment that is there gives way, once the master has taken the new key; both of its files are
+            kept under names with ``.old``. No worker may run in that folder.
         tries_s: seconds for each try.
 
     Raises:
@@ -49,18 +55,25 @@ def join(line: str, home: Home, *, tries_s: tuple[float, ...] = TRIES_S) -> Enro
         KeyFileError: the key of an earlier try cannot be used.
         OSError: key or settings cannot be written.
     """
-    if home.settings_file.exists():
+    key = home.state / KEY_NAME
+    joined = home.settings_file.exists()
+    if joined and not replace:
         raise AlreadyJoined(
-            f"{home.settings_file} exists: this worker has joined a cluster. To join another, stop it and move "
-            f"{home.state} away, or name another folder with --state"
+            f"{home.settings_file} exists: this worker has joined a cluster. To join anew, stop it and say "
+            "`ffrtmp-worker join --replace LINE`, or name another folder with --state"
         )
     invitation = _read(line)
-    own = _own_key(home.state / KEY_NAME)
+    fresh = _beside(key, NEW_SUFFIX) if joined else key
+    own = _own_key(fresh)
     request = Enrol(request_id=secrets.token_hex(16), public=own.public)
     enrolled = ask_to_enrol(request, invitation, tries_s=tries_s)
     if enrolled.role is not Role.WORKER:
         raise Refused(f"the invitation is for the role {enrolled.role}, not for a worker")
     endpoint = workers_endpoint(invitation.endpoint, enrolled.workers_port)
+    if joined:
+        _keep(key)
+        _keep(home.settings_file)
+        fresh.replace(key)
     _write_settings(home.settings_file, endpoint, invitation.server_public, enrolled)
     return enrolled
 
@@ -88,6 +101,19 @@ def _own_key(path: Path) -> KeyPair:
     except FileExistsError:
         return read_key_file(path)
     return pair
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(path.name + suffix)
+
+
+def _keep(path: Path) -> None:
+    """Give a file its old name too; it stays where it is until another takes its place."""
+    old = _beside(path, OLD_SUFFIX)
+    old.unlink(missing_ok=True)
+    # Settings may name a key of another folder.
+    with contextlib.suppress(FileNotFoundError):
+        os.link(path, old)
 
 
 def _write_settings(path: Path, endpoint: str, server_public: str, enrolled: Enrolled) -> None:

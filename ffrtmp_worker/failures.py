@@ -26,11 +26,17 @@ _CREDENTIALS: Final = re.compile(r"(?<=://)[^/@\s]+@")
 # Refused by a rule of ours, whatever else went wrong after it.
 _REFUSED: Final = (r"media\.url_hosts", r"Picture size \d+x\d+ (is invalid|exceeds)")
 
+# The hardware works, and others hold all its sessions: old drivers of NVIDIA say that memory is out, later ones that
+# the key does not fit. VAAPI names the state itself.
+_BUSY: Final = (
+    r"OpenEncodeSessionEx failed: (out of memory|incompatible client key|encoder busy)",
+    r"HW busy now",
+)
+
 # What depends on this moment or this node. Looked for first: damaged packets fill the log of a run that in the end
 # lost its connection, and a run too many does less harm than one too few.
 _TRANSIENT: Final = (
     r"OpenEncodeSessionEx failed",
-    r"incompatible client key",
     r"No capable devices found",
     r"Cannot load (libcuda|nvcuda|libnvidia)",
     r"CUDA_ERROR_",
@@ -143,6 +149,9 @@ def classify(exit_code: int, log_tail: str, *, live: bool) -> Failure:
     refused = _first(lines, _REFUSED)
     if refused is not None:
         return _permanent(_advised(refused))
+    matched = _first(lines, _BUSY)
+    if matched is not None:
+        return Failure(failure_class=FailureClass.BUSY, reason=matched[:REASON_MAX])
     matched = _first(lines, _TRANSIENT)
     if matched is not None:
         return _transient(_advised(matched))

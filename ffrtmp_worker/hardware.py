@@ -84,6 +84,7 @@ def read_hardware(
     program_version: str,
     engines: Sequence[Engine] = (Engine.FFMPEG,),
     scorers: Sequence[str] = (),
+    encoder_sessions: int | None = None,
     root: Path = ROOT,
 ) -> Hardware:
     """Return what the master is told of this node.
@@ -95,6 +96,7 @@ def read_hardware(
         program_version: of this worker.
         engines: those that were proved to run.
         scorers: measures of quality that were proved.
+        encoder_sessions: hardware encodes at once; None: not counted.
         root: where ``proc`` and ``sys`` are.
     """
     return Hardware(
@@ -107,6 +109,7 @@ def read_hardware(
         encoders=tuple(encoders),
         engines=tuple(engines),
         scorers=tuple(scorers),
+        encoder_sessions=encoder_sessions,
         ffmpeg_version=tools.ffmpeg_version,
         program_version=program_version,
     )

@@ -9,7 +9,7 @@ import random
 import secrets
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +19,7 @@ from ffrtmp_worker.cgroup_search import find
 from ffrtmp_worker.config import Home, Settings, read_settings
 from ffrtmp_worker.daemon import Daemon
 from ffrtmp_worker.egress import Egress
+from ffrtmp_worker.encoder_sessions import EncoderSessions
 from ffrtmp_worker.encoders import prove, render_node
 from ffrtmp_worker.enrol import AlreadyJoined, NotAnInvitation, join
 from ffrtmp_worker.ffmpeg import environment
@@ -63,6 +64,7 @@ PROBE_S: Final = 600.0
 EXAMPLES: Final = """\
 examples:
   ffrtmp-worker join ffrtmp1_...       enrol this machine with the line that `ffrtmp keys invite` printed
+  ffrtmp-worker join --replace LINE    enrol it anew, as after its key was revoked
   ffrtmp-worker                        run it
   ffrtmp-worker run --slots 4 --input-root /srv/media --output-root /srv/encoded
   ffrtmp-worker check                  say what this machine can encode, and whether it may start
@@ -120,6 +122,11 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", metavar="run | join | check | recommend | probe | score")
     commands.add_parser("run", help="run the worker (the default)", parents=[common])
     joining = commands.add_parser("join", help="enrol this machine with an invitation", parents=[common])
+    joining.add_argument(
+        "--replace",
+        action="store_true",
+        help="join anew where this machine has joined, as after its key was revoked; the old key and settings are kept",
+    )
     joining.add_argument("line", metavar="LINE", help="what `ffrtmp keys invite NAME --role worker` printed")
     commands.add_parser("check", help="say what this machine can do and whether it may start", parents=[common])
     advising = commands.add_parser("recommend", help="measure this machine and propose settings", parents=[common])
@@ -166,7 +173,9 @@ def _load(options: dict[str, Any]) -> tuple[Settings, Home]:
 
 def _join(options: dict[str, Any]) -> int:
     _, home = _load(options)
-    enrolled = join(options["line"], home)
+    # Its files must not change under a worker that runs.
+    with _one_worker(home) if options["replace"] else nullcontext():
+        enrolled = join(options["line"], home, replace=options["replace"])
     print(f"This machine is {enrolled.name} of the cluster {enrolled.cluster}. Its settings are in {home.state}.")
     print(f"Now run: {PROGRAM} run --state {home.state}")
     return os.EX_OK
@@ -316,6 +325,7 @@ def _daemon(
         # Comparisons of all slots share the processors.
         scoring_threads=max(1, usable_cpus() // max(1, settings.slots)),
         hashes=settings.provenance.hash,
+        sessions=EncoderSessions(settings.worker.encoder_sessions),
     )
     meters = _meters(settings)
     energy = Sampler(
@@ -463,6 +473,7 @@ def _look(settings: Settings, home: Home) -> Found:
         program_version=__version__,
         engines=(Engine.FFMPEG,) if gstreamer is None else (Engine.FFMPEG, Engine.GSTREAMER),
         scorers=() if scorer is None else scorer.measures,
+        encoder_sessions=settings.worker.encoder_sessions,
     )
     return Found(tools=tools, gstreamer=gstreamer, scorer=scorer, hardware=hardware)
 

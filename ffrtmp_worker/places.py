@@ -16,7 +16,7 @@ from ffrtmp_worker.reach import Hosts, literal
 from ffrtmpd.wire.places import BadPlace, check_output_file, is_url, split_url
 from ffrtmpd.wire.vocabulary import NAME, FailureClass, OutputMode
 
-# What staging adds to a name: dot, job id, dot, attempt, suffix.
+# What staging adds to a name: job id, attempt, part of the token, suffix, and dots between them.
 PARTIAL_ROOM: Final = 64
 NAME_MAX: Final = 255
 FILE_PREFIX: Final = "file:"

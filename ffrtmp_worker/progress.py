@@ -2,7 +2,7 @@
 
 import math
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from ffrtmpd.wire.messages.jobs import Progress
@@ -87,6 +87,26 @@ def _whole(text: str | None) -> int | None:
 def _bitrate(text: str | None) -> float | None:
     number = _number(text.removesuffix("kbits/s")) if text is not None and text.endswith("kbits/s") else None
     return None if number is None or number < 0 else number * 1_000
+
+
+def summed(pushed: Block, block: Block, last: Block) -> Block:
+    """Return ``block`` with what was ``pushed`` by earlier connections, and as in ``last`` where it tells nothing."""
+
+    def both(one: float | None, other: float | None, before: float | None) -> float | None:
+        return before if other is None else (one or 0) + other
+
+    return replace(
+        block,
+        frame=_rounded(both(pushed.frame, block.frame, last.frame)),
+        out_time_s=both(pushed.out_time_s, block.out_time_s, last.out_time_s),
+        size_bytes=_rounded(both(pushed.size_bytes, block.size_bytes, last.size_bytes)),
+        dropped_frames=_rounded(both(pushed.dropped_frames, block.dropped_frames, last.dropped_frames)),
+        duplicated_frames=_rounded(both(pushed.duplicated_frames, block.duplicated_frames, last.duplicated_frames)),
+    )
+
+
+def _rounded(number: float | None) -> int | None:
+    return None if number is None else int(number)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ class StepName(StrEnum):
     PROBE = "probe"
     ENCODE = "encode"
     CHECK = "check"
+    VERIFY = "verify"
     SCORE = "score"
     HASH = "hash"
 
@@ -89,6 +90,10 @@ class Recipe(Protocol):
         """Its build."""
 
     @property
+    def fallback(self) -> str | None:
+        """Why software encodes where hardware would have, None where nothing of that kind happened."""
+
+    @property
     def output(self) -> str | None:
         """Path or URL of the output, None until known."""
 
@@ -110,6 +115,8 @@ class Recipe(Protocol):
 
     def advance(self, end: StepEnd | None) -> Step | None:
         """Return the step after the one that ended so, the first for None, and None after the last.
+
+        A failed encode may be followed by another encode, with another encoder.
 
         Raises:
             AttemptFailed: the step failed, or there is no next one.

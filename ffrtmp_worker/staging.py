@@ -11,9 +11,17 @@ from ffrtmpd.wire.places import PARTIAL_SUFFIX
 NOTE_SUFFIX: Final = ".partial-path"
 
 
-def partial_path(final: Path, job_id: str, attempt: int) -> Path:
-    """Return where an attempt writes before it is published: beside its target, so that a rename can publish it."""
-    return final.with_name(f"{final.name}.{job_id}.{attempt}{PARTIAL_SUFFIX}")
+# Of the token's random bytes.
+TOKEN_PART: Final = 4
+
+
+def partial_path(final: Path, job_id: str, attempt: int, token: bytes) -> Path:
+    """Return where an attempt writes before it is published: beside its target, so that a rename can publish it.
+
+    A master restored from a backup gives the numbers of attempts again, to other nodes perhaps, that share the folder:
+    a part of the token tells the two apart.
+    """
+    return final.with_name(f"{final.name}.{job_id}.{attempt}.{token[:TOKEN_PART].hex()}{PARTIAL_SUFFIX}")
 
 
 def publish(partial: Path, final: Path, *, size_bytes: int | None = None) -> None:

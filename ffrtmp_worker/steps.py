@@ -1,17 +1,19 @@
 """The steps of an attempt: source, probe, encode, check, and what the appraisal adds."""
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, NoReturn
 
 from ffrtmp_worker.appraisal import Appraisal, Means
+from ffrtmp_worker.decode import decode_command, decode_problem, decode_timeout_s
+from ffrtmp_worker.encoder_sessions import EncoderSessions
 from ffrtmp_worker.engines import FfmpegEngine, MediaEngine, choose
 from ffrtmp_worker.failures import Failure, classify, classify_problems, io_trouble
 from ffrtmp_worker.places import FILE_PREFIX, PlaceError, Places
 from ffrtmp_worker.probe import ProbeError, parse_probe, probe_command, worth_counting
-from ffrtmp_worker.progress import Block, ProgressMeter, ProgressReader
+from ffrtmp_worker.progress import Block, ProgressMeter, ProgressReader, summed
 from ffrtmp_worker.recipe import AttemptFailed, Cause, Step, StepEnd, StepName
 from ffrtmp_worker.room import Room, expected_bytes
 from ffrtmp_worker.scorer import Scorer
@@ -19,10 +21,11 @@ from ffrtmp_worker.sources import Generated, SourceCache, generated_for, live_gr
 from ffrtmp_worker.task import Task, TaskError, plan
 from ffrtmp_worker.tools import Tools
 from ffrtmp_worker.verify import verify
+from ffrtmpd.wire.media import ENCODERS
 from ffrtmpd.wire.messages.jobs import MediaInfo, Progress
 from ffrtmpd.wire.messages.measures import Provenance, Quality
 from ffrtmpd.wire.messages.session import Assign
-from ffrtmpd.wire.vocabulary import Engine, FailureClass, OutputMode
+from ffrtmpd.wire.vocabulary import Engine, FailureClass, OutputMode, VerifyMode
 
 # A probe of a URL waits for the network; one of a file takes hundredths of a second, or a read of the whole file.
 PROBE_S: Final = 60.0
@@ -40,7 +43,8 @@ class Workshop:
 
     ``encoders`` of ffmpeg were proved here; ``environment`` is the whole environment of every child of FFmpeg's;
     ``room`` is that on disk; ``more_engines`` stand beside ffmpeg. ``scorer`` None: nothing is scored;
-    ``scoring_threads`` are those of one comparison; ``hashes``: files are hashed.
+    ``scoring_threads`` are those of one comparison; ``hashes``: files are hashed. ``sessions`` are those of the
+    hardware encoders.
     """
 
     tools: Tools
@@ -54,6 +58,7 @@ class Workshop:
     scorer: Scorer | None = None
     scoring_threads: int = 1
     hashes: bool = True
+    sessions: EncoderSessions = field(default_factory=EncoderSessions)
 
     @property
     def means(self) -> Means:
@@ -99,6 +104,9 @@ class MediaRecipe:
         self._pushed = Block()
         self._last = Block()
         self._media: MediaInfo | None = None
+        self._source_media: MediaInfo | None = None
+        self._fallback: str | None = None
+        self._has_session = False
 
     @property
     def pushes(self) -> bool:
@@ -119,6 +127,11 @@ class MediaRecipe:
     def engine_version(self) -> str | None:
         """Its build."""
         return self._engine.version
+
+    @property
+    def fallback(self) -> str | None:
+        """Why software took the place of hardware."""
+        return self._fallback
 
     @property
     def output(self) -> str | None:
@@ -184,13 +197,14 @@ class MediaRecipe:
         """Return the figures of the last whole report in ``data``."""
         progress = None
         for block in self._reader.feed(data):
-            self._last = _sum(self._pushed, block, self._last)
+            self._last = summed(self._pushed, block, self._last)
             if self._meter is not None:
                 progress = self._meter.update(self._last, now_s, paused_s)
         return progress
 
     def close(self) -> None:
-        """Let go of the source and of the room on disk."""
+        """Let go of the source, of the room on disk and of the encoder's session."""
+        self._free_session()
         if self._task is not None and self._task.partial is not None:
             self._shop.room.release(self._task.partial)
         if self._cached is not None:
@@ -233,27 +247,44 @@ class MediaRecipe:
                 return self._planned_encode(media=self._parsed(end))
             case StepName.ENCODE:
                 if end.exit_code != 0:
-                    _fail(self._engine.classify(end.exit_code, end.log_tail, live=self.pushes))
+                    return self._encode_failed(end)
                 if self.partial is None:
                     self._require_source(end)
                     return None
+                self._free_session()
                 self._encode_log = end.log_tail
                 argv = probe_command(self._shop.tools, FILE_PREFIX + self.partial)
                 return self._made(StepName.CHECK, argv, CHECK_S)
             case StepName.SCORE | StepName.HASH:
                 return self._appraisal.after(self._step, end)
+            case StepName.VERIFY:
+                return self._appraisal.first(self._decoded(end))
             case _:
-                return self._appraisal.first(self._checked(end))
+                return self._verified(self._checked(end))
 
     def _generated_encode(self, generated: Generated, path: Path) -> Step:
         self._source = FILE_PREFIX + str(path)
         return self._planned_encode(media=generated.media)
 
     def _planned_encode(self, media: MediaInfo | None) -> Step:
+        self._source_media = media
+        task = self._choose(hardware=True)
+        if task.encoder.hardware is not None:
+            self._has_session = self._shop.sessions.take()
+            if not self._has_session:
+                task = self._in_software(self._shop.sessions.full)
+        if task.partial is not None:
+            self._shop.room.claim(task.partial, expected_bytes(task))
+        return self._encode(task)
+
+    def _choose(self, *, hardware: bool) -> Task:
+        """Plan the encode, with software encoders alone unless ``hardware`` may be used."""
+        media = self._source_media
+
         def planned(engine: MediaEngine) -> Task:
             return plan(
                 self._assign,
-                encoders=engine.encoders,
+                encoders=engine.encoders if hardware else software_of(engine.encoders),
                 source=self._source,
                 media=media,
                 destination=self._destination,
@@ -264,9 +295,37 @@ class MediaRecipe:
 
         self._engine, self._task = choose(self._shop.engines, self._assign, planned)
         self._appraisal.expect(self._task, media)
-        if self._task.partial is not None:
-            self._shop.room.claim(self._task.partial, expected_bytes(self._task))
-        return self._encode(self._task)
+        return self._task
+
+    def _in_software(self, why: str) -> Task:
+        """Plan it anew for software, if the job leaves that choice to this node.
+
+        Raises:
+            AttemptFailed: it does not, or no software here can do it: another node may.
+        """
+        assign = self._assign
+        if assign.encoder is not None or assign.require_gpu:
+            raise AttemptFailed(FailureClass.BUSY, why)
+        try:
+            task = self._choose(hardware=False)
+        except TaskError as error:
+            raise AttemptFailed(FailureClass.BUSY, f"{why}; in software: {error}") from None
+        self._fallback = why
+        self._free_session()
+        return task
+
+    def _encode_failed(self, end: StepEnd) -> Step:
+        """Return the encode in software if only the hardware had no room, else fail."""
+        failure = self._engine.classify(end.exit_code, end.log_tail, live=self.pushes)
+        if failure.failure_class is not FailureClass.BUSY or self._planned().encoder.hardware is None:
+            _fail(failure)
+        task = self._in_software(failure.reason)
+        return self.again() if self.pushes else self._encode(task)
+
+    def _free_session(self) -> None:
+        if self._has_session:
+            self._shop.sessions.free()
+            self._has_session = False
 
     def _encode(self, task: Task) -> Step:
         return Step(name=StepName.ENCODE, argv=self._engine.command(task), env=self._engine.environment)
@@ -285,6 +344,22 @@ class MediaRecipe:
         if problems or media is None:
             _fail(classify_problems(problems, self._encode_log))
         return media
+
+    def _verified(self, media: MediaInfo) -> Step | None:
+        """Return the step after the check: the output is decoded if that is asked for."""
+        if self._assign.verify is not VerifyMode.DECODE:
+            return self._appraisal.first(media)
+        argv = decode_command(self._shop.tools, self._planned().target, media)
+        return self._made(StepName.VERIFY, argv, decode_timeout_s(media))
+
+    def _decoded(self, end: StepEnd) -> MediaInfo:
+        if self._media is None:
+            raise RuntimeError("the output was not probed yet")
+        problem = decode_problem(end, self._media)
+        if problem is not None:
+            # Its encoder ended well: a disk, a memory or a GPU that failed it need not do so again.
+            raise AttemptFailed(FailureClass.TRANSIENT, problem)
+        return self._media
 
     def _parsed(self, end: StepEnd) -> MediaInfo:
         try:
@@ -317,24 +392,9 @@ class MediaRecipe:
         raise AttemptFailed(FailureClass.TRANSIENT, reason, cause)
 
 
-def _sum(pushed: Block, block: Block, last: Block) -> Block:
-    """Return ``block`` with what was ``pushed`` by earlier connections, and as in ``last`` where it tells nothing."""
-
-    def both(one: float | None, other: float | None, before: float | None) -> float | None:
-        return before if other is None else (one or 0) + other
-
-    return replace(
-        block,
-        frame=_whole(both(pushed.frame, block.frame, last.frame)),
-        out_time_s=both(pushed.out_time_s, block.out_time_s, last.out_time_s),
-        size_bytes=_whole(both(pushed.size_bytes, block.size_bytes, last.size_bytes)),
-        dropped_frames=_whole(both(pushed.dropped_frames, block.dropped_frames, last.dropped_frames)),
-        duplicated_frames=_whole(both(pushed.duplicated_frames, block.duplicated_frames, last.duplicated_frames)),
-    )
-
-
-def _whole(number: float | None) -> int | None:
-    return None if number is None else int(number)
+def software_of(encoders: Iterable[str]) -> tuple[str, ...]:
+    """Return those that need no hardware."""
+    return tuple(name for name in encoders if ENCODERS[name].hardware is None)
 
 
 def _fail(failure: Failure) -> NoReturn:

@@ -233,7 +233,7 @@ def plan(
         loop = True
     rate = _rate(wanted.fps, media)
     final = destination if isinstance(destination, Path) else None
-    partial = None if final is None else partial_path(final, assign.job_id, assign.attempt)
+    partial = None if final is None else partial_path(final, assign.job_id, assign.attempt, assign.token)
     if final is not None and source == FILE_PREFIX + str(final):
         raise ImpossibleTask("the output would replace the input")
     has_audio = lavfi or (media is not None and media.audio is not None)

@@ -26,6 +26,7 @@ from ffrtmpd.wire.vocabulary import (
     Priority,
     Queue,
     Sla,
+    Why,
 )
 
 PORT: Final = 9090
@@ -87,7 +88,7 @@ class MasterMetrics(Collector):
             "Times a job was given to a node, or none of the connected could take it.",
             "schedule",
             ("result",),
-            [("success",), ("no_worker",), ("gpu_required",)],
+            [("success",), *((why,) for why in (Why.NO_WORKER, Why.GPU_REQUIRED, Why.NO_SCORER, Why.ENCODER_BUSY))],
         )
         total = UnknownMetricFamily("ffrtmp_nodes_total", "Enrolled nodes.", value=sum(now.nodes.values()))
         yield total

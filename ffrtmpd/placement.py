@@ -72,8 +72,8 @@ def need_of(spec: JobSpec, codec: Codec) -> Need:
 
 
 def cannot(need: Need, node: Node) -> Why | None:
-    """Return why ``node`` could never run it as it is, None if it could."""
-    ability = node.ability
+    """Return why ``node`` could not run it now if it had a slot, None if it could."""
+    ability = node.ability_now
     return Why.OFFLINE if ability is None else lacks(ability, need)
 
 
@@ -83,11 +83,17 @@ def lacks(ability: Ability, need: Need) -> Why | None:
     if need.engine is not Engine.AUTO and need.engine not in ability.engines:
         return Why.NO_ENGINE
     proved = [ENCODERS[name] for name in ability.encoders if name in ENCODERS]
-    able = [encoder for encoder in proved if need.engine in (Engine.AUTO, encoder.engine)]
+    able = [
+        encoder
+        for encoder in proved
+        if need.engine in (Engine.AUTO, encoder.engine) and not (ability.encoder_busy and encoder.hardware)
+    ]
     if need.encoder is not None:
         fits = any(encoder.name == need.encoder for encoder in able)
     else:
         fits = any(encoder.codec is need.codec and (encoder.hardware or not need.gpu) for encoder in able)
+    if not fits and ability.encoder_busy and lacks(ability._replace(encoder_busy=False), need) is None:
+        return Why.ENCODER_BUSY
     if not fits:
         return Why.GPU_REQUIRED if need.wants_hardware else Why.NO_ENCODER
     return None if set(need.scores) <= set(ability.scorers) else Why.NO_SCORER
@@ -107,15 +113,16 @@ def refusal(need: Need, node: Node) -> Why | None:
 
 def why_waiting(need: Need, nodes: Iterable[Node]) -> Why | None:
     """Return why a queued job of this need cannot run at all now; None if it merely waits for its turn."""
-    unscored = False
+    reasons: set[Why] = set()
     for node in nodes:
         if node.session is not None:
             reason = cannot(need, node)
             if reason is None:
                 return None
-            unscored |= reason is Why.NO_SCORER
-    if unscored:
-        return Why.NO_SCORER
+            reasons.add(reason)
+    for reason in (Why.ENCODER_BUSY, Why.NO_SCORER):
+        if reason in reasons:
+            return reason
     return Why.GPU_REQUIRED if need.wants_hardware else Why.NO_WORKER
 
 

@@ -24,6 +24,7 @@ class Hold:
         resuming: it shall go on as soon as its node has a slot.
         dropped: the reason for which the master told the node to stop it; it keeps its slot until the node has.
         unseen: beats in a row that did not list it.
+        hardware: it takes one of its node's hardware encodes, or may begin to.
         fenced: its output has side effects, so its worker stops it by itself before the lease is over.
         lease_s: how long its node may be silent.
         lease_until_s: monotonic seconds at which it is given away unless a beat renews it.
@@ -37,6 +38,7 @@ class Hold:
     lease_until_s: float
     paused: bool = False
     started: bool = False
+    hardware: bool = False
     frozen: bool = False
     resuming: bool = False
     dropped: str | None = None
@@ -73,11 +75,15 @@ class Candidate:
 
 
 class Ability(NamedTuple):
-    """What decides which jobs a node can run. Nodes of one ability are told apart by their rank alone."""
+    """What decides which jobs a node can run. Nodes of one ability are told apart by their rank alone.
+
+    ``encoder_busy``: its hardware encoders have no room now.
+    """
 
     engines: tuple[Engine, ...]
     encoders: tuple[str, ...]
     scorers: tuple[str, ...] = ()
+    encoder_busy: bool = False
 
 
 # Share of slots taken, processor load in percent, name: the smaller, the sooner a node gets a job.
@@ -86,7 +92,10 @@ Rank = tuple[float, float, str]
 
 @dataclass(slots=True, kw_only=True)
 class Node:
-    """An enrolled node, connected or not. ``last_seen_at`` is in Unix seconds."""
+    """An enrolled node, connected or not. ``last_seen_at`` is in Unix seconds.
+
+    ``avoided_until_s``: monotonic seconds until which its hardware encoders get no job, since they had no room.
+    """
 
     node_id: str
     address: str | None = None
@@ -99,6 +108,7 @@ class Node:
     session: Session | None = None
     load: Load | None = None
     holds: dict[int, Hold] = field(default_factory=dict)
+    avoided_until_s: float | None = None
 
     @property
     def free_slots(self) -> int:
@@ -120,10 +130,27 @@ class Node:
         return self.session is not None and not self.draining and self.free_slots > 0
 
     @property
+    def encoder_busy(self) -> bool:
+        """Whether its hardware encoders get no job now.
+
+        A paused encode keeps its session, and so does one told to stop until its node shows that it has.
+        """
+        if self.avoided_until_s is not None:
+            return True
+        sessions = self.hardware.encoder_sessions if self.hardware else None
+        return sessions is not None and sum(hold.hardware for hold in self.holds.values()) >= sessions
+
+    @property
     def ability(self) -> Ability | None:
-        """What it can run, None while nobody knows."""
+        """What it can run when nothing else runs, None while nobody knows."""
         told = self.hardware
         return None if told is None else Ability(told.engines, told.encoders, told.scorers)
+
+    @property
+    def ability_now(self) -> Ability | None:
+        """The same beside what it runs."""
+        ability = self.ability
+        return None if ability is None else ability._replace(encoder_busy=self.encoder_busy)
 
     @property
     def rank(self) -> Rank:
@@ -136,8 +163,8 @@ class Node:
 class Roster:
     """Every node by id, by the peer it is connected as, and by what it can run while it takes jobs.
 
-    ``sessions`` are by node id. Whoever changes what decides about taking jobs (session, slots, holds, drain, load)
-    calls ``changed``.
+    ``sessions`` are by node id. Whoever changes what decides about taking jobs (session, slots, holds, drain, load,
+    hardware encoders avoided) calls ``changed``.
     """
 
     def __init__(self) -> None:
@@ -198,7 +225,7 @@ class Roster:
 
     def changed(self, node: Node) -> None:
         """Take note of what a node is now, so that nobody has to look at every node to find a free one."""
-        ability = node.ability if node.takes_jobs else None
+        ability = node.ability_now if node.takes_jobs else None
         before = self._free_as.get(node.node_id)
         if before is not None and before != ability:
             del self._free_as[node.node_id]

@@ -4,12 +4,13 @@ Only the attempt that holds the job, told by its token and its node, changes any
 """
 
 import dataclasses
+from typing import Any
 
 from ffrtmpd.broker.cluster import Cluster, Live, full
 from ffrtmpd.lifecycle import JobEvent
 from ffrtmpd.roster import Node
 from ffrtmpd.store import JobChanges, JobRow, JobUpdate, parse_job_ref
-from ffrtmpd.wire.media import PROBED_AS
+from ffrtmpd.wire.media import ENCODERS, PROBED_AS
 from ffrtmpd.wire.messages.jobs import Progress, Report
 from ffrtmpd.wire.messages.session import (
     About,
@@ -47,6 +48,10 @@ def started(cluster: Cluster, message: Started, node: Node) -> None:
     held = node.holds.get(row.seq)
     if held is not None:
         held.started = True
+        # A job that leaves the choice to its node may have got hardware, or lost it.
+        encoder = ENCODERS.get(message.encoder)
+        held.hardware = encoder is not None and encoder.hardware is not None
+        cluster.roster.changed(node)
     if row.state is JobState.ASSIGNED:
         cluster.figures.count("engine", message.engine)
         _begin(cluster, row, message.encoder)
@@ -160,16 +165,39 @@ def _complete(cluster: Cluster, message: About, node: Node, row: JobRow) -> None
     measured = full(live.progress if live else row.progress)
     cluster.release(node, row.seq)
     report = row.report
-    done = cluster.move(row, JobEvent.COMPLETE, progress=measured, output=report.output if report else None)
+    output = report.output if report else None
+    done = cluster.move(row, JobEvent.COMPLETE, why=_figures(report), progress=measured, output=output)
     cluster.figures.count("attempts", SUCCESS)
     if report is not None and report.engine is not None:
         cluster.figures.count("engine_done", report.engine)
     _verdict(cluster, message, node, Verdict.RECORDED, sla=cluster.sla(done))
 
 
+def _figures(report: Report | None) -> str | None:
+    """Return what was measured of a finished job in one line, None if nothing was."""
+    if report is None:
+        return None
+    told: list[str] = []
+    if report.quality is not None and report.quality.vmaf is not None:
+        told.append(f"VMAF {report.quality.vmaf:.1f}")
+    if report.experience is not None and report.experience.score is not None:
+        told.append(f"QoE {report.experience.score:.1f}")
+    if report.energy is not None and report.energy.joules is not None:
+        told.append(_joules(report.energy.joules))
+    return ", ".join(told) or None
+
+
+def _joules(joules: float) -> str:
+    return f"{joules / 1_000:.1f} kJ" if joules >= 1_000 else f"{joules:.3g} J"
+
+
 def _failed(cluster: Cluster, message: Result, node: Node, row: JobRow) -> None:
     live = cluster.live.get(row.seq)
     failure = message.failure_class or FailureClass.TRANSIENT
+    if failure is FailureClass.BUSY:
+        if _went_elsewhere(cluster, message, node, row):
+            return
+        failure = FailureClass.TRANSIENT
     failures = row.failures + 1
     cluster.figures.count("attempts", failure)
     changes: JobChanges = {
@@ -190,6 +218,33 @@ def _failed(cluster: Cluster, message: Result, node: Node, row: JobRow) -> None:
     else:
         row = cluster.move(row, JobEvent.FAIL, why=message.reason, **changes)
     _verdict(cluster, message, node, Verdict.RECORDED, sla=cluster.sla(row))
+
+
+def _went_elsewhere(cluster: Cluster, message: Result, node: Node, row: JobRow) -> bool:
+    """Give a job that found the hardware encoders of ``node`` taken to another, unless that came too often in a row.
+
+    That is no failure: nothing of the job was tried.
+    """
+    settings = cluster.settings
+    cluster.avoid_encoders(node, cluster.now.mono_s + settings.busy_s)
+    times = cluster.busy.get(row.seq, 0) + 1
+    if times >= settings.busy_limit:
+        cluster.busy.pop(row.seq, None)
+        return False
+    cluster.release(node, row.seq)
+    cluster.requeue(row, why=message.reason or f"the hardware encoders of {node.node_id} are taken")
+    cluster.busy[row.seq] = times
+    cluster.figures.count("attempts", FailureClass.BUSY)
+    _verdict(cluster, message, node, Verdict.RECORDED)
+    return True
+
+
+def encoders_free(cluster: Cluster, node_id: Any) -> None:
+    """Let the hardware encoders of a node that had no room be tried again."""
+    node = cluster.roster.get(node_id)
+    if node is not None:
+        node.avoided_until_s = None
+        cluster.roster.changed(node)
 
 
 def back_off(cluster: Cluster, failures: int) -> float:

@@ -368,6 +368,8 @@ class Broker:
                     # Each turn ends with it. Whoever was silent until now has fenced itself, and whoever was not has
                     # been told the longest fence of the present settings.
                     cluster.store.keep_longest_lease(cluster.settings.longest.give_away_s)
+                case "encoders":
+                    attempts.encoders_free(cluster, whom)
                 case "waiter":
                     jobs.wait_over(cluster, whom)
                 case "watcher":

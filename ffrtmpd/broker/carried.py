@@ -26,6 +26,7 @@ class Carried:
     fetches: dict[int, Fetch]
     live: dict[int, Live]
     unsaved: set[str]
+    busy: dict[int, int]
     revision: int
 
     @classmethod
@@ -40,6 +41,7 @@ class Carried:
             fetches=cluster.fetches.copy(),
             live=cluster.live.copy(),
             unsaved=cluster.unsaved.copy(),
+            busy=cluster.busy.copy(),
             revision=cluster.journal.revision,
         )
 
@@ -64,6 +66,7 @@ class Carried:
         held = {seq for node in fresh.roster for seq, hold in node.holds.items() if hold.dropped is None}
         fresh.live = {seq: live for seq, live in self.live.items() if seq in held}
         fresh.unsaved = self.unsaved.copy()
+        fresh.busy = self.busy.copy()
         self._give_clients(fresh, failed)
 
     def _give_clients(self, fresh: Cluster, failed: Cluster) -> None:
@@ -93,6 +96,9 @@ def _carry_node(fresh: Cluster, node: Node, seen: Node) -> None:
         elif (held.attempt, held.token) == (before.attempt, before.token):
             # One that the turn released has its full lease again.
             held.started, held.frozen = before.started, held.paused and before.frozen
+            held.hardware = before.hardware
             held.lease_s, held.lease_until_s = before.lease_s, before.lease_until_s
             fresh.timers.set(("lease", (node.node_id, seq)), held.lease_until_s)
+    if seen.avoided_until_s is not None:
+        fresh.avoid_encoders(node, seen.avoided_until_s)
     fresh.roster.changed(node)

@@ -133,6 +133,8 @@ class Cluster:
         self.queued: dict[str, int] = {}
         self.live: dict[int, Live] = {}
         self.resuming: dict[int, str] = {}
+        # Jobs by how often in a row the hardware encoders of their nodes had no room.
+        self.busy: dict[int, int] = {}
         # Nodes of which a restart shall know more than is on disk; written at the end of the turn.
         self.unsaved: set[str] = set()
         # Forgotten with each event, since it may change the roster.
@@ -239,6 +241,8 @@ class Cluster:
             self.resuming.pop(row.seq, None)
         if row.state in TERMINAL_STATES or row.node_id is None:
             self.live.pop(row.seq, None)
+        if row.state in TERMINAL_STATES or row.state is JobState.PENDING:
+            self.busy.pop(row.seq, None)
         self.journal.touch(row.seq)
 
     def sla(self, row: JobRow) -> Sla | None:
@@ -326,6 +330,8 @@ class Cluster:
         if fenced_lease_s is None:
             fenced_lease_s = self.settings.terms(row.queue).give_away_s
         lease_s = fenced_lease_s if fenced else self.settings.lost_after_s
+        before = node.holds.get(row.seq)
+        told = before is not None and before.token == row.token and before.hardware
         held = Hold(
             seq=row.seq,
             attempt=row.attempt,
@@ -336,6 +342,7 @@ class Cluster:
             paused=row.state is JobState.PAUSED,
             frozen=frozen and row.state is JobState.PAUSED,
             started=started,
+            hardware=told or Need.parse(row.requires).wants_hardware,
         )
         self._put(node, held)
         if row.resuming:
@@ -355,6 +362,7 @@ class Cluster:
             lease_s=lease_s,
             lease_until_s=self.now.mono_s + lease_s,
             started=shown.started,
+            hardware=Need.parse(row.requires).wants_hardware,
             dropped=why,
         )
         self.wait_for_stop(node, held)
@@ -387,6 +395,12 @@ class Cluster:
             self.timers.drop(("lease", (node.node_id, seq)))
             if held.dropped is not None:
                 self._stops(held, -1)
+
+    def avoid_encoders(self, node: Node, until_s: float) -> None:
+        """Give the hardware encoders of ``node`` no job until then, in monotonic seconds."""
+        node.avoided_until_s = until_s
+        self.roster.changed(node)
+        self.timers.set(("encoders", node.node_id), until_s)
 
     def drop(self, node: Node | None, row: JobRow, why: str) -> None:
         """Tell ``node`` to stop an attempt; its slot stays taken until it has."""
@@ -432,6 +446,7 @@ class Cluster:
             vmaf_floor=spec.vmaf_floor,
             psnr=spec.psnr,
             ssim=spec.ssim,
+            verify=spec.verify,
             fence_s=self.settings.terms(row.queue).fence_s if fenced else None,
         )
 

@@ -13,6 +13,7 @@ from ffrtmpd.wire.vocabulary import JobState, Why
 
 _CANNOT = {
     Why.GPU_REQUIRED: "no connected node has a GPU that encodes it",
+    Why.ENCODER_BUSY: "the hardware encoders of every node that could run it are taken",
     Why.NO_SCORER: "no connected node that encodes it measures what is asked for",
     Why.NO_WORKER: "no connected node can encode it",
 }

@@ -32,6 +32,8 @@ class BrokerSettings:
         queue_terms: queues with terms of their own.
         back_off_s: wait before the second attempt; doubles with each further failure.
         back_off_max_s: the longest wait between attempts.
+        busy_s: for so long the hardware encoders of a node that had no room get no job.
+        busy_limit: answers of that kind in a row that count as one failure, so that no job goes round for ever.
         loss_limit: losses with a node after which a job is failed as poison.
         fetch_timeout_s: how long a node may take to answer for a log.
         sla: what is promised.
@@ -50,6 +52,8 @@ class BrokerSettings:
     queue_terms: Mapping[Queue, Terms] = field(default_factory=dict)
     back_off_s: float = 5.0
     back_off_max_s: float = 300.0
+    busy_s: float = 30.0
+    busy_limit: int = 20
     loss_limit: int = 5
     fetch_timeout_s: float = 5.0
     sla: SlaSettings = field(default_factory=SlaSettings)

@@ -19,7 +19,7 @@ from ffrtmpd.wire.messages.jobs import JobSpec, Submission, Submit, SubmitResult
 from ffrtmpd.wire.messages.session import Encode
 from ffrtmpd.wire.places import BadPlace, check_input, check_output_file, has_control, same_file, split_url
 from ffrtmpd.wire.schema import to_plain
-from ffrtmpd.wire.vocabulary import Engine, ErrorCode, JobState, OutputMode, VmafMode
+from ffrtmpd.wire.vocabulary import Engine, ErrorCode, JobState, OutputMode, VerifyMode, VmafMode
 
 # Words and levels of encoders: nothing that could be read as an option.
 _PRESET = re.compile(r"[A-Za-z0-9_]+")
@@ -126,6 +126,12 @@ def resolve(cluster: Cluster, spec: JobSpec) -> Encode:
             ErrorCode.INVALID_ARGUMENT,
             "a push is not scored: nothing of it is kept that could be compared with its source",
             hint="leave vmaf, vmaf_floor, psnr and ssim out, or choose output mode file",
+        )
+    if spec.output_mode is not OutputMode.FILE and spec.verify is VerifyMode.DECODE:
+        raise Refusal(
+            ErrorCode.INVALID_ARGUMENT,
+            "a push is not decoded: nothing of it is kept",
+            hint="leave verify out, or choose output mode file",
         )
     _refuse_words(spec)
     _refuse_places(spec)

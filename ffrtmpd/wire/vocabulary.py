@@ -108,6 +108,7 @@ class Why(StrEnum):
     NO_ENGINE = "no_engine"
     NO_ENCODER = "no_encoder"
     GPU_REQUIRED = "gpu_required"
+    ENCODER_BUSY = "encoder_busy"
     NO_SCORER = "no_scorer"
     NO_WORKER = "no_worker"
 
@@ -156,6 +157,13 @@ class VmafMode(StrEnum):
     FULL = "full"
 
 
+class VerifyMode(StrEnum):
+    """How an output is checked before it counts: by what a probe shows, or decoded to its end too."""
+
+    PROBE = "probe"
+    DECODE = "decode"
+
+
 class Sla(StrEnum):
     """Whether a finished job was served as promised."""
 
@@ -172,10 +180,14 @@ class Outcome(StrEnum):
 
 
 class FailureClass(StrEnum):
-    """``permanent`` fails the job at once; ``transient`` is tried again after a back-off."""
+    """``permanent`` fails the job at once; ``transient`` is tried again after a back-off.
+
+    ``busy`` is no failure: the node's hardware encoders have no room now, and another node may have some.
+    """
 
     PERMANENT = "permanent"
     TRANSIENT = "transient"
+    BUSY = "busy"
 
 
 class Verdict(StrEnum):

@@ -39,7 +39,7 @@ def running_job(house: Cluster, *arguments: str) -> str:
 
 def encoder_of(house: Cluster, job_id: str, attempt: int = 1) -> list[int]:
     """Return the process ids of the encoder that writes this attempt's partial output."""
-    return processes_with(f"{job_id}.{attempt}.partial")
+    return processes_with(f"{job_id}.{attempt}.")
 
 
 def processes_with(words: str) -> list[int]:

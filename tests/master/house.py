@@ -68,7 +68,7 @@ def listed_as_free(roster: Roster) -> Free:
 
 def free_now(roster: Roster) -> Free:
     """Return the nodes that it should, by looking at each."""
-    return {node.node_id: (node.ability, node.rank) for node in roster if node.ability and node.takes_jobs}
+    return {node.node_id: (node.ability_now, node.rank) for node in roster if node.ability_now and node.takes_jobs}
 
 
 class Full(Enum):
@@ -215,7 +215,13 @@ class House:
     # ── workers ───────────────────────────────────────────────────────────────────────────────────────────────────
 
     def worker(
-        self, name: str, *, slots: int = 1, encoders: tuple[str, ...] = CPU, scorers: tuple[str, ...] = ()
+        self,
+        name: str,
+        *,
+        slots: int = 1,
+        encoders: tuple[str, ...] = CPU,
+        scorers: tuple[str, ...] = (),
+        sessions: int | None = None,
     ) -> "Worker":
         """Enrol a worker and connect it."""
         self.store.begin()
@@ -224,7 +230,7 @@ class House:
         )
         self.store.commit()
         self.principals.put(principal)
-        worker = Worker(self, name, slots=slots, encoders=encoders, scorers=scorers)
+        worker = Worker(self, name, slots=slots, encoders=encoders, scorers=scorers, sessions=sessions)
         worker.connect()
         return worker
 
@@ -238,10 +244,17 @@ class Worker:
     """A scripted worker: it says what a test makes it say."""
 
     def __init__(
-        self, house: House, name: str, *, slots: int, encoders: tuple[str, ...], scorers: tuple[str, ...] = ()
+        self,
+        house: House,
+        name: str,
+        *,
+        slots: int,
+        encoders: tuple[str, ...],
+        scorers: tuple[str, ...] = (),
+        sessions: int | None = None,
     ) -> None:
         self.house, self.name, self.slots, self.encoders = house, name, slots, encoders
-        self.scorers = scorers
+        self.scorers, self.sessions = scorers, sessions
         self.boots = 0
         self.peer = Peer(Side.WORKERS, b"")
         self.jobs: dict[str, Assign] = {}
@@ -260,7 +273,13 @@ class Worker:
         self.boots += boot
         self.peer = Peer(Side.WORKERS, f"{self.name}/{next(self.house._numbers)}".encode())
         engines = tuple(dict.fromkeys(ENCODERS[name].engine for name in self.encoders))
-        hardware = Hardware(hostname=self.name, encoders=self.encoders, engines=engines, scorers=self.scorers)
+        hardware = Hardware(
+            hostname=self.name,
+            encoders=self.encoders,
+            engines=engines,
+            scorers=self.scorers,
+            encoder_sessions=self.sessions,
+        )
         self.say(Hello(versions=(1,), boot_id=f"boot-{self.boots}", slots=self.slots, hardware=hardware))
         (welcome,) = self.house.take(self.peer, Welcome)
         self.say(Ready(nonce=welcome.nonce, running=running, finished=finished))
@@ -290,8 +309,8 @@ class Worker:
             self.house.wait(min(2.0, until_s - self.house.now_s))
             self.beat(*held)
 
-    def start(self, job_id: str) -> None:
-        self.say(Started(**self._about(job_id), encoder="libx264"))
+    def start(self, job_id: str, encoder: str = "libx264") -> None:
+        self.say(Started(**self._about(job_id), encoder=encoder))
 
     def _about(self, job_id: str) -> dict[str, Any]:
         assign = self.jobs[job_id]
@@ -304,11 +323,12 @@ class Worker:
         *,
         failure_class: FailureClass | None = None,
         reason: str | None = None,
+        **measured: Any,
     ) -> None:
         report = Report(encoder="libx264", exit_code=1)
         if outcome is Outcome.ENCODED:
             media = MediaInfo(container="mp4", video=as_asked(self.jobs[job_id].encode))
-            report = Report(encoder="libx264", exit_code=0, media=media, output=f"/out/{job_id}.mp4")
+            report = Report(encoder="libx264", exit_code=0, media=media, output=f"/out/{job_id}.mp4", **measured)
         self.say(
             Result(**self._about(job_id), outcome=outcome, report=report, failure_class=failure_class, reason=reason)
         )

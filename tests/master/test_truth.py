@@ -28,6 +28,7 @@ from ffrtmpd.wire.messages.jobs import (
     Submitted,
     VideoStream,
 )
+from ffrtmpd.wire.messages.measures import Energy, Experience, Quality
 from ffrtmpd.wire.messages.session import Commit, Committed, ProgressReport, Result, ResultVerdict
 from ffrtmpd.wire.vocabulary import ErrorCode, FailureClass, JobState, Outcome, OutputMode
 from tests.master.house import House, Worker, as_asked
@@ -49,6 +50,32 @@ def tell(worker: Worker, job: str, **figures: Any) -> None:
 
 
 # ── figures ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("measured", "said"),
+    [
+        (
+            {
+                "quality": Quality(vmaf=93.12),
+                "experience": Experience(score=4.43),
+                "energy": Energy(joules=41_249.0, scoring_joules=9.0),
+            },
+            "VMAF 93.1, QoE 4.4, 41.2 kJ",
+        ),
+        ({"quality": Quality(note="it cannot be scored"), "energy": Energy(joules=0.0421)}, "0.0421 J"),
+        ({"quality": Quality(ssim=0.99), "experience": Experience(score=1.0)}, "QoE 1.0"),
+        ({}, None),
+    ],
+)
+def test_completion_says_what_was_measured(measured: dict[str, Any], said: str | None) -> None:
+    house = House()
+    worker, job = running(house)
+    worker.result(job, **measured)
+    worker.committed(job)
+    last = house.status(job).history[-1]
+    assert (last.event, last.why) == ("complete", said)
+    assert house.job(job).reason is None
 
 
 def test_percentage_of_an_attempt_never_goes_back() -> None:

@@ -64,6 +64,7 @@ class Script:
 class ScriptedRecipe:
     """One attempt's steps."""
 
+    fallback: str | None = None
     quality: Quality | None = None
     provenance: Provenance | None = None
 

@@ -61,6 +61,7 @@ def test_every_option_of_submit_reaches_the_master(shell: Shell, tmp_path: Path)
         "vmaf_floor": None,
         "psnr": False,
         "ssim": False,
+        "verify": "probe",
         "timeout_s": 3_600.0,
         "max_attempts": 5,
         "not_before": 4_000_000_000.0,
@@ -79,6 +80,15 @@ def test_scores_are_asked_for_of_files_alone(shell: Shell) -> None:
         "error: a push is not scored: nothing of it is kept that could be compared with its source",
     )
     assert shell("jobs", "submit", "720p30-h264", "--vmaf-floor", "101").code == 2
+
+
+def test_whole_decode_is_asked_for_of_files_alone(shell: Shell) -> None:
+    words = ("jobs", "submit", "720p30-h264", "--verify", "decode")
+    assert shell(*words).code == 0
+    assert shell("jobs", "status", "1", "-o", "json").json["spec"]["verify"] == "decode"
+    ended = shell(*words, "--output", "rtmp://h/live/k")
+    assert (ended.code, ended.err.splitlines()[0]) == (2, "error: a push is not decoded: nothing of it is kept")
+    assert shell("jobs", "submit", "720p30-h264", "--verify", "twice").code == 2
 
 
 def test_same_key_makes_one_job_and_other_content_under_it_is_a_conflict(shell: Shell) -> None:

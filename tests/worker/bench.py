@@ -60,6 +60,8 @@ def welcome(*, nonce: bytes = b"n" * 16, fence_s: float = 10.0, version: int = 1
 class ListedRecipe:
     """Steps named in advance; progress is the frame number in what was written, and ``@`` the media second."""
 
+    chosen = "libx264"
+    fallback: str | None = None
     quality: Quality | None = None
     provenance: Provenance | None = None
 
@@ -78,7 +80,7 @@ class ListedRecipe:
 
     @property
     def encoder(self) -> str | None:
-        return "libx264" if self._planned else None
+        return self.chosen if self._planned else None
 
     @property
     def engine(self) -> Engine:

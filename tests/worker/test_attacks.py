@@ -223,7 +223,7 @@ def test_percent_and_dashes_in_names_are_letters(scene: Scene) -> None:
         (scene.node.folder / "in" / name).write_bytes(scene.secret.read_bytes())
         ran = scene.node.attempt(input=f"./{name}", output=f"o-{name}")
         assert ran.failure is None
-        assert ran.output == scene.node.folder / "out" / f"o-{name}.job-000001.1.partial"
+        assert ran.output == scene.node.folder / "out" / f"o-{name}.job-000001.1.74747474.partial"
         assert ran.output.is_file()
 
 

@@ -1,3 +1,4 @@
+import fcntl
 import stat
 from pathlib import Path
 
@@ -8,8 +9,8 @@ from ffrtmp_worker.config import Home, read_settings
 from ffrtmp_worker.enrol import AlreadyJoined, NotAnInvitation, join, workers_endpoint
 from ffrtmp_worker.link import Refused, Unreachable
 from ffrtmp_worker.main import main
-from ffrtmpd.wire.curve import Invitation, new_key_pair, read_key_file, write_invitation
-from ffrtmpd.wire.messages.keys import Invite, Invited, KeyList, ListKeys
+from ffrtmpd.wire.curve import Invitation, fingerprint, new_key_pair, read_key_file, write_invitation
+from ffrtmpd.wire.messages.keys import Invite, Invited, KeyList, KeyReply, ListKeys, RevokeKey
 from ffrtmpd.wire.vocabulary import Role
 from tests.tui.masters import RealMaster
 
@@ -42,6 +43,40 @@ def test_worker_that_has_joined_is_not_enrolled_over(tmp_path: Path) -> None:
     with pytest.raises(AlreadyJoined, match="has joined a cluster"):
         join("ffrtmp1_x", home)
     assert home.settings_file.read_text() == "mine"
+
+
+def test_revoked_worker_joins_anew_and_keeps_what_it_had(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    home = Home(state=tmp_path / "state")
+    key = home.state / "worker.key"
+    with RealMaster({"root": Role.ADMIN}) as master:
+        used = invited(master)
+        join(used, home)
+        before, settings = read_key_file(key), home.settings_file.read_text()
+        # The invitation was used up: refused, and nothing has changed.
+        with pytest.raises(Refused):
+            join(used, home, replace=True, tries_s=(20.0,))
+        assert (read_key_file(key), home.settings_file.read_text()) == (before, settings)
+        with Link(master.endpoint, master.key.public, master.pairs["root"]) as link:
+            link.ask(RevokeKey(request_id="3", name="node-1"), KeyReply)
+        assert main(["join", "--replace", invited(master), "--state", str(home.state)]) == 0
+        with Link(master.endpoint, master.key.public, master.pairs["root"]) as link:
+            known = link.ask(ListKeys(request_id="4"), KeyList).keys
+    after = read_key_file(key)
+    assert after.public != before.public
+    assert fingerprint(after.public) in [entry.fingerprint for entry in known if entry.name == "node-1"]
+    assert read_key_file(home.state / "worker.key.old") == before
+    assert (home.state / "worker.toml.old").read_text() == settings
+    assert not (home.state / "worker.key.new").exists()
+    assert "This machine is node-1" in capsys.readouterr().out
+
+
+def test_worker_that_runs_is_not_enrolled_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    home = Home(state=tmp_path)
+    home.settings_file.write_text("")
+    with home.lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert main(["join", "--replace", "ffrtmp1_x", "--state", str(tmp_path)]) == 78
+    assert "another worker runs" in capsys.readouterr().err
 
 
 def test_used_invitation_is_refused_at_once(tmp_path: Path) -> None:

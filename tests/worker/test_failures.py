@@ -11,7 +11,7 @@ from tests.worker.media import assign, proven, run, succeed, task, tools
 
 BASE = ("-nostdin", "-hide_banner", "-y", "-loglevel", "repeat+level+info")
 TEST_PICTURE = ("-f", "lavfi", "-i", "testsrc2=size=128x72:rate=30:duration=0.2")
-PERMANENT, TRANSIENT = FailureClass.PERMANENT, FailureClass.TRANSIENT
+PERMANENT, TRANSIENT, BUSY = FailureClass.PERMANENT, FailureClass.TRANSIENT, FailureClass.BUSY
 
 
 def _fails(*options: str, live: bool = False) -> tuple[FailureClass, str]:
@@ -95,7 +95,10 @@ def test_real_format_off_the_list_is_permanent(tmp_path: Path) -> None:
         (145, "", True, TRANSIENT, "ECONNREFUSED"),
         (1, "", False, TRANSIENT, "exit code 1"),
         (1, "[error] something new", False, TRANSIENT, "something new"),
-        (1, "[h264_nvenc @ 0x1] [error] OpenEncodeSessionEx failed: out of memory (10): x", False, TRANSIENT, "Open"),
+        (1, "[h264_nvenc @ 0x1] [error] OpenEncodeSessionEx failed: out of memory (10): x", False, BUSY, "Open"),
+        (1, "[h264_nvenc @ 0x1] [error] OpenEncodeSessionEx failed: incompatible client key (21)", True, BUSY, "Open"),
+        (1, "[error] OpenEncodeSessionEx failed: unsupported device (2): (no details)", False, TRANSIENT, "device"),
+        (1, "[h264_vaapi @ 0x1] [error] Failed to sync to picture surface: 34 (HW busy now).", False, BUSY, "HW busy"),
         (1, "[rtmp @ 0x1] [error] Server error: Already publishing", True, TRANSIENT, "Already publishing"),
         (1, "[fatal] rtmp://h/wrong/x: Input/output error", True, TRANSIENT, "Input/output error"),
         (1, "[rtmp @ 0x1] [error] Server error: NetStream.Authenticate.Rejected", True, PERMANENT, "Authenticate"),

@@ -47,7 +47,7 @@ def test_what_was_asked_is_in_the_pipeline() -> None:
     assert (made["limit_frames"], made["limit_ns"]) == (12, 500_000_000)
     assert properties(made, "source") == {"location": "/in/a.mkv"}
     assert properties(made, "muxer") == {"faststart": True, "faststart-file": "/out"}
-    assert json.loads(json.dumps(made))["path"] == "/out/a.mp4.job-000001.2.partial"
+    assert json.loads(json.dumps(made))["path"] == "/out/a.mp4.job-000001.2.74747474.partial"
 
 
 def test_rate_of_the_source_is_kept_where_none_is_known() -> None:

@@ -107,13 +107,15 @@ def test_missing_ffmpeg_is_said_with_the_way_out(
 
 def test_worker_runs_in_the_foreground_and_leaves_at_sigterm(tmp_path: Path, master: ScriptedMaster) -> None:
     joined(tmp_path / "s", master)
+    with (tmp_path / "s" / "worker.toml").open("a") as settings:
+        settings.write("[worker]\nencoder_sessions = 2\n")
     argv = [sys.executable, "-m", "ffrtmp_worker.main", "run", "--state", str(tmp_path / "s"), "--slots", "3"]
     argv += ["--log-form", "json"]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True, env=env, cwd=Path(__file__).parents[2]) as worker:
         try:
             hello = master.expect(Hello)
-            assert hello.slots == 3
+            assert (hello.slots, hello.hardware.encoder_sessions) == (3, 2)
             assert "libx264" in hello.hardware.encoders
             master.welcome()
             worker.send_signal(signal.SIGTERM)

@@ -63,6 +63,7 @@ def test_log_says_the_way_out_once_for_all_that_was_under_way() -> None:
     assert refused.level == "error"
     assert refused.fields["stopped"] == 1
     assert "keys invite node-1 --role worker" in refused.fields["way_out"]
+    assert "join --replace LINE" in refused.fields["way_out"]
     assert some(bench.say(denied()), TerminateChild) == []
 
 

@@ -6,7 +6,13 @@ from ffrtmp_worker.staging import PartialNotes, partial_path, publish
 
 
 def test_partial_stands_beside_its_target() -> None:
-    assert partial_path(Path("/out/a.mp4"), "job-000001", 3) == Path("/out/a.mp4.job-000001.3.partial")
+    token = bytes.fromhex("00112233") + b"x" * 12
+    assert partial_path(Path("/out/a.mp4"), "job-000001", 3, token) == Path("/out/a.mp4.job-000001.3.00112233.partial")
+
+
+def test_two_attempts_of_one_number_never_write_to_one_file() -> None:
+    one, other = (partial_path(Path("/out/a.mp4"), "job-000001", 3, bytes([token]) * 16) for token in (1, 2))
+    assert one != other
 
 
 def test_publication_gives_the_name_and_replaces_what_had_it(tmp_path: Path) -> None:

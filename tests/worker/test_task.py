@@ -74,8 +74,8 @@ def test_unknown_suffix_is_refused_with_the_known_ones() -> None:
 
 def test_file_is_staged_beside_its_target_under_job_and_attempt() -> None:
     made = task(assign(), destination=Path("/out/a.mp4"))
-    assert made.partial == Path("/out/a.mp4.job-000001.2.partial")
-    assert made.target == "file:/out/a.mp4.job-000001.2.partial"
+    assert made.partial == Path("/out/a.mp4.job-000001.2.74747474.partial")
+    assert made.target == "file:/out/a.mp4.job-000001.2.74747474.partial"
     assert (made.final, made.output, made.live) == (Path("/out/a.mp4"), "/out/a.mp4", False)
 
 

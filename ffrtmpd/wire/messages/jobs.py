@@ -18,6 +18,7 @@ from ffrtmpd.wire.vocabulary import (
     Queue,
     Sla,
     SortKey,
+    VerifyMode,
     VmafMode,
     Why,
 )
@@ -53,6 +54,7 @@ class JobSpec:
     vmaf_floor: Annotated[float | None, "below this mean VMAF nothing is published", Range(0, 100)] = None
     psnr: Annotated[bool, "measure PSNR too"] = False
     ssim: Annotated[bool, "measure SSIM too"] = False
+    verify: Annotated[VerifyMode, "how a file is checked before it is published"] = VerifyMode.PROBE
     timeout_s: Annotated[float | None, "seconds an attempt may take", Range(1, WEEK_S)] = None
     max_attempts: Annotated[int, "attempts before a transient failure is final", Range(1, 100)] = 3
     not_before: Annotated[float | None, "Unix seconds before which it is not queued", Range(0, 1e11)] = None
@@ -155,6 +157,7 @@ class Report:
 
     encoder: Annotated[str | None, "encoder used"] = None
     engine: Annotated[Engine | None, "engine used"] = None
+    fallback: Annotated[str | None, "why software encodes it where hardware would have", Size(0, 512)] = None
     engine_version: Annotated[str | None, "build of the engine", Size(0, 256)] = None
     command: Annotated[tuple[str, ...], "exact command", Size(0, 512)] = ()
     output: Annotated[str | None, "path or URL of the output", Size(0, PATH_MAX)] = None

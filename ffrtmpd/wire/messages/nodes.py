@@ -28,6 +28,9 @@ class Hardware:
     ram_total_bytes: Annotated[int | None, "memory"] = None
     gpus: Annotated[tuple[Gpu, ...], "GPUs", Size(0, 64)] = ()
     encoders: Annotated[tuple[str, ...], "encoders proved by a test encode", Size(0, 256)] = ()
+    encoder_sessions: Annotated[
+        int | None, "hardware encodes that it runs at once; nothing: not counted", Range(1, 1_024)
+    ] = None
     scorers: Annotated[tuple[str, ...], "of vmaf, psnr and ssim, those proved to be measured", Size(0, 8)] = ()
     engines: Annotated[tuple[Engine, ...], "engines proved to run", Size(0, 8)] = ()
     ffmpeg_version: Annotated[str | None, "build of ffmpeg", Size(0, 256)] = None

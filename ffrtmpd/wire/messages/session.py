@@ -8,7 +8,18 @@ from ffrtmpd.wire.messages.jobs import LOG_MAX, PATH_MAX, Progress, Report
 from ffrtmpd.wire.messages.nodes import Hardware, Load
 from ffrtmpd.wire.record import record
 from ffrtmpd.wire.schema import Range, Size
-from ffrtmpd.wire.vocabulary import Codec, Engine, FailureClass, Outcome, OutputMode, Phase, Sla, Verdict, VmafMode
+from ffrtmpd.wire.vocabulary import (
+    Codec,
+    Engine,
+    FailureClass,
+    Outcome,
+    OutputMode,
+    Phase,
+    Sla,
+    Verdict,
+    VerifyMode,
+    VmafMode,
+)
 
 SLOTS_MAX = 1_024
 TOKEN_BYTES = 16
@@ -85,7 +96,7 @@ class Heartbeat(Message):
 
 @record
 class Started(About):
-    """The encoder has begun."""
+    """The encoder has begun. Said again when another encoder takes its place."""
 
     TYPE = "STARTED"
     encoder: Annotated[str, "encoder chosen", Size(1, 64)]
@@ -191,6 +202,7 @@ class Assign(About):
     vmaf_floor: Annotated[float | None, "below this mean VMAF the attempt has failed", Range(0, 100)] = None
     psnr: Annotated[bool, "measure PSNR too"] = False
     ssim: Annotated[bool, "measure SSIM too"] = False
+    verify: Annotated[VerifyMode, "how the output is checked"] = VerifyMode.PROBE
     fence_s: Annotated[
         float | None,
         "of an output with side effects: without an acknowledged beat for so long, stop it; nothing: as in WELCOME",
