@@ -184,7 +184,8 @@ def queue_lines(state: State, width: int) -> list[Line]:
     over = "1h" if hours >= 0.99 else f"{age(state.queues.window_s)}"
     ended = f"{f'DONE/{over}':>9} {f'FAIL/{over}':>9}"
     drawn = width >= 72
-    title = f" {'QUEUE':<9}{'DEPTH' if drawn else '':<{13 if drawn else 0}}{'WAIT':>6} {'RUN':>5} {'PAUSED':>6} {'OLDEST':>7} {ended}"
+    head = f" {'QUEUE':<9}{'DEPTH        ' if drawn else ''}"
+    title = f"{head}{'WAIT':>6} {'RUN':>5} {'PAUSED':>6} {'OLDEST':>7} {ended}"
     lines: list[Line] = [[("title", title)]]
     for view in state.queues.queues:
         since = view.waiting_since

@@ -132,7 +132,7 @@ def _strip(state: State, *, wide: bool) -> list[Line]:
         oldest = "" if view.waiting_since is None or not state.queues else age(state.queues.now - view.waiting_since)
         shown.append(f"{view.queue!s:<7} {drawn} {panes.waiting(view)}q {panes.running(view)}r  {oldest}")
     if wide:
-        return [[("", "   ".join((*shown, *facts)))]]
+        return [[("", "  ".join((*shown, *facts)))]]
     shown += [""] * (3 - len(shown))
     return [[("", pad(queue, 44)), ("dim", "| "), ("", fact)] for queue, fact in zip(shown, facts, strict=True)]
 
