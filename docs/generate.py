@@ -13,6 +13,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin
 
+from ffrtmp_tui.console.keymap import ANYWHERE, KEYS, WORDS, shown_key
+from ffrtmp_tui.console.palette import DARK
 from ffrtmp_worker.config import TITLE as WORKER_TITLE
 from ffrtmp_worker.config import Settings as WorkerSettings
 from ffrtmpd.base.settings import sample
@@ -151,7 +153,43 @@ def encoders() -> str:
     return "\n".join([*lines, ""])
 
 
+def console_keys() -> str:
+    """Return the keys of the console."""
+    lines = ["| key | where | what |", "| --- | --- | --- |"]
+    for key in KEYS:
+        names = " ".join(f"`{shown_key(name)}`" for name in key.keys)
+        where = "anywhere" if key.where == ANYWHERE else ", ".join(sorted(key.where))
+        lines.append(f"| {names} | {where} | {key.help} |")
+    return "\n".join([*lines, ""])
+
+
+def console_words() -> str:
+    """Return the commands of the console's `:` line."""
+    lines = ["| command | what |", "| --- | --- |"]
+    lines += [f"| `:{' '.join((word.name, word.takes)).strip()}` | {word.help} |" for word in WORDS]
+    return "\n".join([*lines, ""])
+
+
+def console_styles() -> str:
+    """Return the styles of the console and how the two themes show them."""
+    lines = ["| style | 16 colours | 256 and more | without |", "| --- | --- | --- | --- |"]
+    lines += [
+        f"| `{s.name}` | {s.fg} on {s.bg} | {s.fg_high or s.fg} on {s.bg_high or s.bg} | {s.mono} |" for s in DARK
+    ]
+    return "\n".join([*lines, ""])
+
+
+def console_screen() -> str:
+    """Return a screen as the tests keep it."""
+    text = (HERE.parent / "tests/console/screens/jobs-80x24.txt").read_text(encoding="utf-8")
+    return f"```\n{text}```\n"
+
+
 PARTS: dict[str, Callable[[], str]] = {
+    "console-keys": console_keys,
+    "console-words": console_words,
+    "console-styles": console_styles,
+    "console-screen": console_screen,
     "states": lambda: f"```mermaid\n{diagram().strip()}\n```\n",
     "client-requests": lambda: message_part(PERMISSIONS),
     "client-replies": lambda: message_part(CLIENT_REPLIES.values()),
@@ -176,7 +214,8 @@ def generated() -> dict[Path, str]:
         conf / "ffrtmpd.toml": sample_settings(),
         conf / "worker.toml": sample(WorkerSettings, WORKER_TITLE),
     }
-    files.update((path, filled(path.read_text())) for path in HERE.glob("*.md") if PART.search(path.read_text()))
+    documents = [*HERE.glob("*.md"), HERE.parent / "README.md"]
+    files.update((path, filled(path.read_text())) for path in documents if PART.search(path.read_text()))
     return files
 
 

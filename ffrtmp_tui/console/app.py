@@ -1,5 +1,6 @@
 """The shell in urwid: keys and answers go to the model, screens come from it."""
 
+import signal
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
@@ -17,6 +18,8 @@ from ffrtmp_tui.failures import Failure
 
 # A filter that rests and a selection that rests are asked about a moment later.
 SOON_S: Final = 0.1
+# A terminal whose window is closed, or that is told to stop, must not be left in the console's modes.
+_ENDS: Final = (signal.SIGTERM, signal.SIGHUP)
 _WHEEL: Final = {4: -3, 5: 3}
 
 
@@ -104,9 +107,12 @@ class App:
         self.view = View(console, now, self._stir)
         self._loop = urwid.MainLoop(self.view, screen=self._screen, handle_mouse=True)
         self._soon: Any = None
+        self._code = 0
 
-    def run(self) -> None:
-        """Run until it is left; the terminal is as before afterwards, also after a crash."""
+    def run(self) -> int:
+        """Run until it is left, and return the exit code; the terminal is as before afterwards, also after a crash."""
+        for number in _ENDS:
+            signal.signal(number, self._told_to_end)
         self._loop.watch_file(self._client.fileno(), self._answers)
         self._paint()
         self._stir()
@@ -118,9 +124,15 @@ class App:
                 # A prompt is left by it, as by Esc; without one it leaves the console.
                 self._console.key("ctrl c", self._now())
                 if self._console.state.leaving:
-                    return
+                    return self._code
             else:
-                return
+                return self._code
+
+    def _told_to_end(self, number: int, frame: Any) -> None:
+        # As a shell reports it of a program that did not catch it.
+        self._code = 128 + number
+        self._console.state.leaving = True
+        raise urwid.ExitMainLoop
 
     def _beat(self, loop: Any, data: Any) -> None:
         self._stir()

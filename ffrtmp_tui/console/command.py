@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Final
 
 from ffrtmp_tui.command import Argument, Noun, Verb
-from ffrtmp_tui.failures import Exit, usage
+from ffrtmp_tui.failures import usage
 from ffrtmp_tui.run import Run
 
 
@@ -36,10 +36,9 @@ def console(run: Run) -> int:
     client = ThreadClient(lambda tries_s: Link(context.master, context.server_key, own, tries_s=tries_s))
     try:
         depth = depth_for(run.environ, no_colour=args.no_color)
-        App(Console(state, new_id), client, themes=themes, depth=depth).run()
+        return App(Console(state, new_id), client, themes=themes, depth=depth).run()
     finally:
         client.close()
-    return Exit.OK
 
 
 NOUN: Final = Noun(
