@@ -40,6 +40,8 @@ NODES_EVERY_S: Final = 2.0
 QUEUES_EVERY_S: Final = 2.0
 STATUS_EVERY_S: Final = 1.0
 LOG_EVERY_S: Final = 1.0
+# A log that cannot be had now, its node being away or the encoder not begun, is asked for again this much later.
+LOG_AGAIN_S: Final = 5.0
 # The first piece of a log: a screen or two of it.
 LOG_TAIL: Final = 8_192
 # The master fetches a log's piece from the node before it answers.
@@ -231,6 +233,7 @@ class Feed:
             state.say(clean(failure.message), "bad")
         elif ask.tag == "log" and state.detail.job_id == ask.about:
             state.detail.log_note = clean(failure.message)
+            state.detail.log_s = now.mono_s + LOG_AGAIN_S - LOG_EVERY_S
 
     def _start_anew(self, now: Now) -> None:
         """Read everything anew: the master was away, and may be another run of it."""

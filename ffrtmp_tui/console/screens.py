@@ -120,8 +120,11 @@ def _strip(state: State, *, wide: bool) -> list[Line]:
     failed = sum(view.failed for view in queues)
     slots = sum(node.slots for node in nodes)
     used = slots - sum(node.free_slots for node in nodes)
+    seen = f"nodes {up}up {counts[NodeStatus.OFFLINE]}off {counts[NodeStatus.DRAINING]}drain"
+    # A part of the nodes must not be taken for all of them.
+    part = state.node_query.text or len(nodes) < state.nodes.total
     facts = (
-        f"nodes {up}up {counts[NodeStatus.OFFLINE]}off {counts[NodeStatus.DRAINING]}drain",
+        f"{seen}{' of those listed' if part else ''}",
         f"slots {used}/{slots}  power {'-' if watts is None else f'{watts:.0f}W'}",
         f"done {done}  fail {failed}{'' if state.queues is None else f' in {age(state.queues.window_s)}'}",
     )

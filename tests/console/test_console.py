@@ -1,7 +1,7 @@
 """What keys do, in front of the real broker: marks, confirmations, filters, absence of the master."""
 
 from ffrtmp_tui.console.state import State
-from ffrtmpd.wire.messages.jobs import Cancel, JobSpec, ListJobs, Submit
+from ffrtmpd.wire.messages.jobs import Cancel, JobSpec, ListJobs, Logs, Submit
 from ffrtmpd.wire.vocabulary import JobState
 from tests.console.desk import Desk
 from tests.master.house import House
@@ -267,3 +267,10 @@ def test_keys_that_mean_nothing_change_nothing(desk: Desk) -> None:
 def test_quit_leaves(desk: Desk) -> None:
     desk.press("q")
     assert desk.state.leaving
+
+
+def test_a_log_that_cannot_be_had_is_not_asked_for_at_every_beat(desk: Desk) -> None:
+    desk.press("end")
+    desk.wait(20.0)
+    asked = sum(isinstance(request, Logs) and request.job == "job-000001" for request in desk.asked)
+    assert 1 <= asked <= 5

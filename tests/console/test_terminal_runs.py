@@ -80,6 +80,21 @@ def test_a_job_is_canceled_by_keys(environ: dict[str, str]) -> None:
         assert terminal.ends() == 0
 
 
+def test_ctrl_c_leaves_what_is_typed_and_then_the_console(environ: dict[str, str]) -> None:
+    with Terminal("console", environ=environ) as terminal:
+        terminal.shows(">job-000040")
+        terminal.type("c")
+        terminal.shows("! cancel job-000040 on")
+        # As the terminal driver does at Ctrl-C for the program that it controls.
+        terminal.process.send_signal(signal.SIGINT)
+        terminal.until(lambda: "! cancel" not in terminal.text())
+        terminal.type("j")
+        terminal.shows(">job-000039")
+        terminal.process.send_signal(signal.SIGINT)
+        assert terminal.ends() == 0
+        assert unsaid(terminal) == []
+
+
 def test_a_storm_of_sizes_ends_in_a_whole_screen(environ: dict[str, str]) -> None:
     with Terminal("console", environ=environ) as terminal:
         terminal.shows(">job-000040")
