@@ -18,7 +18,13 @@ setup(
     python_requires=">=3.11",
     packages=find_packages(include=["ffrtmpd*", "ffrtmp_worker*", "ffrtmp_tui*"]),
     package_data={"ffrtmpd": ["py.typed"], "ffrtmp_worker": ["py.typed"], "ffrtmp_tui": ["py.typed"]},
-    data_files=[("share/ffrtmp/conf", ["conf/scenarios.toml", "conf/ffrtmpd.toml", "conf/worker.toml"])],
+    data_files=[
+        ("share/ffrtmp/conf", ["conf/scenarios.toml", "conf/ffrtmpd.toml", "conf/worker.toml"]),
+        ("share/man/man1", sorted(str(path.relative_to(HERE)) for path in HERE.glob("docs/man/*.1"))),
+        ("share/bash-completion/completions", ["conf/completion/ffrtmp"]),
+        ("share/zsh/site-functions", ["conf/completion/_ffrtmp"]),
+        ("share/fish/vendor_completions.d", ["conf/completion/ffrtmp.fish"]),
+    ],
     # The lower bounds are Debian 12's versions; docs/dependencies.md says what each is for.
     install_requires=[
         "pyzmq>=24.0.1",

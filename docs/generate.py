@@ -13,6 +13,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin
 
+from ffrtmp_tui import manual
+from ffrtmp_tui.completion import SCRIPTS
 from ffrtmp_tui.console.keymap import ANYWHERE, KEYS, WORDS, shown_key
 from ffrtmp_tui.console.palette import DARK
 from ffrtmp_worker.config import TITLE as WORKER_TITLE
@@ -27,6 +29,8 @@ from ffrtmpd.wire.media import ENCODERS
 from ffrtmpd.wire.schema import FieldInfo, fields_of
 
 HERE = Path(__file__).parent
+# By the names under which the shells look for them.
+COMPLETIONS = {"bash": "ffrtmp", "zsh": "_ffrtmp", "fish": "ffrtmp.fish"}
 PART = re.compile(r"(<!-- generated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -199,6 +203,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "limits": limits,
     "error-codes": error_codes,
     "encoders": encoders,
+    "commands": manual.markdown,
 }
 
 
@@ -214,6 +219,8 @@ def generated() -> dict[Path, str]:
         conf / "ffrtmpd.toml": sample_settings(),
         conf / "worker.toml": sample(WorkerSettings, WORKER_TITLE),
     }
+    files.update((HERE / "man" / name, text) for name, text in manual.pages().items())
+    files.update((conf / "completion" / COMPLETIONS[shell], text) for shell, text in SCRIPTS.items())
     documents = [*HERE.glob("*.md"), HERE.parent / "README.md"]
     files.update((path, filled(path.read_text())) for path in documents if PART.search(path.read_text()))
     return files
@@ -221,12 +228,13 @@ def generated() -> dict[Path, str]:
 
 def main() -> int:
     """Write what is out of date, or with ``--check`` name it."""
-    stale = {path: text for path, text in generated().items() if path.read_text() != text}
+    stale = {path: text for path, text in generated().items() if not path.exists() or path.read_text() != text}
     check = "--check" in sys.argv[1:]
     for path, text in stale.items():
         if check:
             print(f"{path.name} is out of date: run make docs")
         else:
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
             print(f"wrote {path.name}")
     return 1 if stale and check else 0

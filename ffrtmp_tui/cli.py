@@ -17,14 +17,21 @@ from ffrtmp_tui.terminal import Terminal, clean, real_terminal, silence_output
 NOUNS: Final[dict[str, tuple[str, str]]] = {
     "jobs": ("ffrtmp_tui.jobs", "submit, list, watch, cancel, pause, resume and retry jobs; read their logs"),
     "nodes": ("ffrtmp_tui.nodes", "list and describe the nodes that encode"),
+    "queues": ("ffrtmp_tui.queues", "show how the queues stand"),
+    "events": ("ffrtmp_tui.happenings", "show what happened to jobs, nodes and keys, and go on as it happens"),
     "keys": ("ffrtmp_tui.keys", "invite machines and people, list and revoke their keys"),
-    "scenarios": ("ffrtmp_tui.scenarios", "list what can be encoded by name"),
+    "scenarios": ("ffrtmp_tui.scenarios", "list what can be encoded by name, and what a name means"),
+    "context": ("ffrtmp_tui.context", "list the clusters known here, and choose one"),
     "config": ("ffrtmp_tui.config", "propose settings for this host"),
     "ping": ("ffrtmp_tui.ping", "ask the master who it is and who you are"),
     "console": ("ffrtmp_tui.console.command", "watch and steer the cluster on the full screen"),
     "join": ("ffrtmp_tui.join", "use an invitation: make a key of your own and enrol it"),
+    "backup": ("ffrtmp_tui.backup", "tell how the master's database is copied"),
+    "completion": ("ffrtmp_tui.completion", "print what completes commands in bash, zsh or fish"),
     "demo": ("ffrtmp_tui.demo", "run a whole cluster on this machine for a few seconds"),
 }
+# What the shells ask; see `completion`.
+COMPLETE: Final = "__complete"
 _VALUED: Final = frozenset(name for argument in GLOBAL if not argument.flag for name in argument.names)
 _HELP: Final = ("-h", "--help")
 # Objects that a one-shot command makes, nearly all of them classes and functions that it keeps, are fewer.
@@ -68,6 +75,12 @@ def run_command(
         BrokenPipeError: nobody reads the output any more.
     """
     run: Run | None = None
+    if words and words[0] == COMPLETE:
+        from ffrtmp_tui.complete import complete
+
+        for line in complete(words[1:], environ, system_file):
+            terminal.write(line)
+        return Exit.OK
     try:
         if not words and terminal.out_shows and stdin.isatty() and _knows_a_master(environ, system_file):
             words = ["console"]

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from ffrtmp_tui.run import Run
 
 FORMS: Final = ("table", "wide", "json", "jsonl", "csv", "name")
+CUSTOM: Final = "custom-columns="
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +21,10 @@ class Argument:
 
     ``names`` is ``("--flag", "-f")`` or ``("job",)`` for a positional one. ``many`` collects a list, ``flag`` takes no
     value, ``optional`` lets a positional be left out. ``convert`` raises ValueError on bad text. ``dest`` is the
-    attribute that holds the value, where the name itself will not do.
+    attribute that holds the value, where the name itself will not do. ``open_choice`` begins texts that are taken
+    beside the ``choices``. ``kind`` says what completes it: a ``job``, ``node``, ``scenario``, ``context`` or ``file``,
+    ``states`` or ``queues`` with commas, or the keys of a ``job filter``, ``job order``, ``node filter`` or
+    ``node order``.
     """
 
     names: tuple[str, ...]
@@ -33,6 +37,8 @@ class Argument:
     many: bool = False
     optional: bool = False
     dest: str | None = None
+    open_choice: str | None = None
+    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,10 +62,17 @@ class Noun:
 
 
 GLOBAL: Final = (
-    Argument(names=("-o", "--output", "--format"), help="form of the output", choices=FORMS, dest="form"),
+    Argument(
+        names=("-o", "--output", "--format"),
+        help=f"form of the output: {', '.join(FORMS)}, or {CUSTOM}[TITLE:]FIELD,... [FFRTMP_OUTPUT]",
+        metavar="FORM",
+        choices=FORMS,
+        open_choice=CUSTOM,
+        dest="form",
+    ),
     Argument(names=("-q", "--quiet"), help="ids only; the same as -o name", flag=True),
     Argument(names=("--master",), metavar="ADDRESS", help="address of the master [FFRTMP_MASTER]"),
-    Argument(names=("--context",), metavar="NAME", help="context to use [FFRTMP_CONTEXT]"),
+    Argument(names=("--context",), metavar="NAME", help="context to use [FFRTMP_CONTEXT]", kind="context"),
     Argument(names=("--no-color",), help="no colours [NO_COLOR]", flag=True),
 )
 
@@ -159,7 +172,8 @@ def _add(parser: Any, argument: Argument, names: tuple[str, ...] | None = None) 
 
 def _converter(argument: Argument) -> Callable[[str], Any]:
     def convert(text: str) -> Any:
-        if argument.choices and text not in argument.choices:
+        is_open = argument.open_choice is not None and text.startswith(argument.open_choice)
+        if argument.choices and text not in argument.choices and not is_open:
             raise argparse.ArgumentTypeError(
                 f"{text!r} is not one of {', '.join(argument.choices)}{did_you_mean(text, argument.choices)}"
             )

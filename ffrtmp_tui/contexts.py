@@ -5,6 +5,7 @@ and ``key``) and the key files that it names.
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -41,6 +42,44 @@ class Context:
             raise Failure(Exit.FAILED, str(error), code="key_file") from None
 
 
+Document = tuple[Path, dict[str, Any]]
+# Compiled only where they are used.
+_CURRENT: Final = r"(?m)^[ \t]*(?:current|\"current\"|'current')[ \t]*=.*$"
+_TABLE: Final = r"(?m)^[ \t]*\["
+
+
+def documents(environ: Mapping[str, str], system: Path = SYSTEM_FILE) -> list[Document]:
+    """Return the user's file of contexts and the host's, each with its path; what is not there is empty.
+
+    Raises:
+        Failure: one cannot be read.
+    """
+    return [_read(config_folder(environ) / FILE_NAME), _read(system)]
+
+
+def use(folder: Path, name: str) -> None:
+    """Make ``name`` the current context of ``folder``; the rest of its file stays as it is.
+
+    Raises:
+        Failure: the file is damaged, or cannot be written.
+    """
+    path = folder / FILE_NAME
+    _read(path)
+    make_private_folder(folder)
+    old = path.read_text(encoding="utf-8") if path.exists() else ""
+    line = f"current = {_quoted(name)}"
+    first_table = re.search(_TABLE, old)
+    end = first_table.start() if first_table else len(old)
+    said = re.compile(_CURRENT).search(old, 0, end)
+    text = (
+        old[: said.start()] + line + old[said.end() :] if said else f"{line}\n\n{old}" if old.strip() else f"{line}\n"
+    )
+    try:
+        _replace(path, text)
+    except OSError as error:
+        raise Failure(Exit.FAILED, f"cannot write {path}: {error.strerror}", code="settings") from None
+
+
 def config_folder(environ: Mapping[str, str]) -> Path:
     """Return the user's folder of contexts."""
     if folder := environ.get("FFRTMP_CONFIG_DIR"):
@@ -60,11 +99,11 @@ def resolve(
     Raises:
         Failure: there is none, or it is incomplete.
     """
-    documents = [_read(config_folder(environ) / FILE_NAME), _read(system)]
-    name = context or environ.get("FFRTMP_CONTEXT") or _current(documents)
+    found_in = documents(environ, system)
+    name = context or environ.get("FFRTMP_CONTEXT") or current(found_in)
     if name is None:
         raise Failure(Exit.USAGE, "no master is known here", code="no_context", hint=HOW_TO_JOIN)
-    for path, document in documents:
+    for path, document in found_in:
         table = document.get("contexts", {}).get(name)
         if isinstance(table, dict):
             found = _context(name, table, path)
@@ -72,7 +111,7 @@ def resolve(
             if not address:
                 return found
             return Context(name=name, master=endpoint(address), server_key=found.server_key, key=found.key)
-    known = sorted({name for _, document in documents for name in document.get("contexts", {})})
+    known = sorted({name for _, document in found_in for name in document.get("contexts", {})})
     raise usage(f"there is no context {name!r}", f"known: {', '.join(known)}" if known else HOW_TO_JOIN)
 
 
@@ -152,7 +191,8 @@ def _read(path: Path) -> tuple[Path, dict[str, Any]]:
     return path, document
 
 
-def _current(documents: list[tuple[Path, dict[str, Any]]]) -> str | None:
+def current(documents: list[Document]) -> str | None:
+    """Return the name of the context to use where none is named, None if nothing says so."""
     for _, document in documents:
         name = document.get("current")
         if isinstance(name, str) and name:

@@ -1,7 +1,7 @@
 """What `ffrtmp jobs` does: read, wait, act."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ffrtmp_tui.failures import Exit, Failure, exit_for, usage
 from ffrtmp_tui.run import Run
@@ -11,44 +11,60 @@ if TYPE_CHECKING:
     from ffrtmpd.wire.messages.common import Request
     from ffrtmpd.wire.messages.jobs import JobView
 
+_LIVE: Final = (JobState.PENDING, JobState.QUEUED, JobState.ASSIGNED, JobState.PROCESSING, JobState.PAUSED)
+
 
 # ── reading ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def list_jobs(run: Run) -> int:
     """Show a window of the jobs."""
+    from ffrtmp_tui.filters import job_filter, merged
     from ffrtmp_tui.job_view import JOB_COLUMNS
     from ffrtmp_tui.link import new_id
     from ffrtmpd.wire.messages.jobs import PAGE_MAX, JobList, ListJobs
 
     args = run.args
-    states = tuple(dict.fromkeys(state for part in args.state or () for state in part))
-    queues = tuple(dict.fromkeys(queue for part in args.queue or () for queue in part))
+    flags: dict[str, Any] = {}
+    if args.state:
+        flags["states"] = tuple(dict.fromkeys(state for part in args.state for state in part))
+    if args.queue:
+        flags["queues"] = tuple(dict.fromkeys(queue for part in args.queue for queue in part))
+    if args.node:
+        flags["node_id"] = args.node
+    order = dict(args.sort or {})
+    if args.oldest:
+        order = merged(order, {"oldest_first": True})
+    fields = merged(flags, job_filter(args.filter or (), run.wall()))
     left = None if args.all else args.limit
     found: list[JobView] = []
     cursor: str | None = None
+    total, partial = 0, False
     while True:
-        reply = run.ask(
-            ListJobs(
-                request_id=new_id(),
-                states=states,
-                queues=queues,
-                node_id=args.node,
-                limit=PAGE_MAX if left is None else min(PAGE_MAX, left - len(found)),
-                cursor=cursor,
-                oldest_first=args.oldest,
-            ),
-            JobList,
-        )
+        limit = PAGE_MAX if left is None else min(PAGE_MAX, left - len(found))
+        request = ListJobs(request_id=new_id(), limit=limit, cursor=cursor, **order, **fields)
+        reply = run.ask(request, JobList)
         found += reply.jobs
         cursor = reply.next
-        if cursor is None or not reply.jobs or (left is not None and len(found) >= left):
+        # A window of a filter tells only how many it found itself.
+        partial = reply.partial
+        total = max(len(found), reply.total)
+        if cursor is None or (left is not None and len(found) >= left):
             break
+    if cursor is None and "sort" not in order:
+        partial = False
     run.show_list(
-        "jobs", found, JOB_COLUMNS, name_of=lambda job: job.job_id, extra={"total": reply.total, "next": cursor}
+        "jobs",
+        found,
+        JOB_COLUMNS,
+        name_of=lambda job: job.job_id,
+        extra={"total": total, "partial": partial, "next": cursor},
     )
-    if cursor is not None and run.form in ("table", "wide"):
-        run.terminal.say(f"{len(found)} of {reply.total} jobs; --all shows every one")
+    if run.form in ("table", "wide"):
+        if cursor is not None:
+            run.terminal.say(f"{len(found)} of {total}{' or more' if partial else ''} jobs; --all shows every one")
+        elif partial:
+            run.terminal.say("sorted are the newest 10,000 that fit; narrow the filter to see all in order")
     return Exit.OK
 
 
@@ -90,11 +106,11 @@ def wait(run: Run) -> int:
     from ffrtmp_tui import follow
     from ffrtmp_tui.board import Board
     from ffrtmp_tui.job_view import JOB_COLUMNS
-    from ffrtmp_tui.selection import select
+    from ffrtmp_tui.selection import chosen
     from ffrtmpd.wire.vocabulary import TERMINAL_STATES
 
     wanted = JobState(run.args.until) if run.args.until else None
-    jobs = [follow.status(run, job).job for job in select(run, run.args.job).jobs]
+    jobs = [follow.status(run, job).job for job in chosen(run, _LIVE).jobs]
     last = {job.job_id: job for job in jobs}
     waiting = set(last)
     reached: set[str] = set()
@@ -149,28 +165,28 @@ def cancel(run: Run) -> int:
     """Cancel jobs."""
     from ffrtmpd.wire.messages.jobs import Cancel
 
-    return _act(run, Cancel, "canceled")
+    return _act(run, Cancel, "canceled", _LIVE)
 
 
 def pause(run: Run) -> int:
     """Pause jobs."""
     from ffrtmpd.wire.messages.jobs import Pause
 
-    return _act(run, Pause, "paused")
+    return _act(run, Pause, "paused", (JobState.PENDING, JobState.QUEUED, JobState.PROCESSING))
 
 
 def resume(run: Run) -> int:
     """Resume jobs."""
     from ffrtmpd.wire.messages.jobs import Resume
 
-    return _act(run, Resume, "resumed")
+    return _act(run, Resume, "resumed", (JobState.PAUSED,))
 
 
 def retry(run: Run) -> int:
     """Queue jobs anew."""
     from ffrtmpd.wire.messages.jobs import Retry
 
-    return _act(run, Retry, "queued again")
+    return _act(run, Retry, "queued again", (JobState.FAILED, JobState.CANCELED))
 
 
 def _done(job: "JobView", done: str) -> str:
@@ -179,15 +195,16 @@ def _done(job: "JobView", done: str) -> str:
     return job.reason or "resumes later" if waits else f"{done} successfully"
 
 
-def _act(run: Run, request: "Callable[..., Request]", done: str) -> int:
+def _act(run: Run, request: "Callable[..., Request]", done: str, states: "tuple[JobState, ...]") -> int:
     from ffrtmp_tui.job_view import JOB_COLUMNS
     from ffrtmp_tui.link import Refused, new_id
-    from ffrtmp_tui.selection import select
+    from ffrtmp_tui.selection import chosen
     from ffrtmpd.wire.messages.jobs import Acted
 
-    selection = select(run, run.args.job)
-    if selection.by_range and len(selection.jobs) > 1 and not run.args.yes:
-        _confirm(run, f"{run.args.verb_word} {len(selection.jobs)} jobs")
+    selection = chosen(run, states)
+    count = len(selection.jobs)
+    if not run.args.yes and ((selection.by_range and count > 1) or run.args.filter):
+        _confirm(run, f"{run.args.verb_word} {count} job{'' if count == 1 else 's'} of {run.context_name}")
     changed: list[JobView] = []
     problems: list[Refused] = []
     for job in selection.jobs:

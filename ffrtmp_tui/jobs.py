@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from ffrtmp_tui import job_verbs, units
 from ffrtmp_tui.command import Argument, Noun, Verb, did_you_mean
-from ffrtmpd.wire.vocabulary import Codec, Engine, JobState, OutputMode, Priority, Queue, VmafMode
+from ffrtmpd.wire.vocabulary import Codec, Engine, JobState, OutputMode, Priority, Queue, SortKey, VmafMode
 
 STATES: Final = tuple(str(state) for state in JobState)
 QUEUES: Final = tuple(str(queue) for queue in Queue)
@@ -24,19 +24,44 @@ def _words(known: tuple[str, ...], kind: Callable[[str], Any]) -> Callable[[str]
     return convert
 
 
+def _sort(text: str) -> dict[str, Any]:
+    from ffrtmp_tui.filters import job_order
+
+    return job_order(text)
+
+
 def _count(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise ValueError(f"{text!r} is no whole number from 1 on")
     return int(text)
 
 
-_ONE: Final = Argument(names=("job",), metavar="ID", help="job id, sequence number or `last`")
-_MANY: Final = Argument(names=("job",), metavar="ID", help="job ids, sequence numbers, `1,3,5-8`, or `last`", many=True)
-_YES: Final = Argument(names=("--yes", "-y"), help="do not ask before acting on a range", flag=True)
+_ONE: Final = Argument(names=("job",), metavar="ID", help="job id, sequence number or `last`", kind="job")
+_MANY: Final = Argument(
+    names=("job",),
+    metavar="ID",
+    help="job ids, sequence numbers, `1,3,5-8`, or `last`",
+    many=True,
+    optional=True,
+    kind="job",
+)
+_YES: Final = Argument(names=("--yes", "-y"), help="do not ask before acting on a range or a filter", flag=True)
+_FILTER: Final = Argument(
+    names=("--filter",),
+    metavar="FILTER",
+    many=True,
+    kind="job filter",
+    help="all that fit, in place of ids: 'state:queued queue:batch label:show=a age:>1d h264'",
+)
 _FOLLOW: Final = Argument(names=("--follow",), help="show progress until it is done", flag=True)
 
 SPEC_ARGUMENTS: Final = (
-    Argument(names=("--input", "-i"), metavar="PATH", help="path or URL on the node; without it, a generated source"),
+    Argument(
+        names=("--input", "-i"),
+        metavar="PATH",
+        help="path or URL on the node; without it, a generated source",
+        kind="file",
+    ),
     Argument(names=("--output",), metavar="PATH", help="path or URL; without it, <job id>.mp4 in the node's folder"),
     Argument(
         names=("--output-mode",),
@@ -77,12 +102,20 @@ NOUN: Final = Noun(
                     names=("scenario",),
                     help="<resolution>[<fps>]-<codec> or a name from `ffrtmp scenarios list`",
                     optional=True,
+                    kind="scenario",
                 ),
-                Argument(names=("--scenario",), metavar="SCENARIO", help="the same as a flag", dest="scenario_flag"),
+                Argument(
+                    names=("--scenario",),
+                    metavar="SCENARIO",
+                    help="the same as a flag",
+                    dest="scenario_flag",
+                    kind="scenario",
+                ),
                 *SPEC_ARGUMENTS,
                 Argument(
                     names=("-f", "--file"),
                     metavar="FILE",
+                    kind="file",
                     help="manifest of jobs, or - for standard input: JSON, JSON lines, CSV or TOML; "
                     "the other arguments are what its jobs leave out",
                 ),
@@ -129,6 +162,7 @@ NOUN: Final = Noun(
                     metavar="STATE[,STATE]",
                     convert=_words(STATES, JobState),
                     many=True,
+                    kind="states",
                     help="only these: " + ", ".join(STATES),
                 ),
                 Argument(
@@ -136,9 +170,25 @@ NOUN: Final = Noun(
                     metavar="QUEUE[,QUEUE]",
                     convert=_words(QUEUES, Queue),
                     many=True,
+                    kind="queues",
                     help="only these: " + ", ".join(QUEUES),
                 ),
-                Argument(names=("--node",), metavar="NODE", help="only jobs of this node"),
+                Argument(names=("--node",), metavar="NODE", help="only jobs of this node", kind="node"),
+                Argument(
+                    names=("--filter",),
+                    metavar="FILTER",
+                    many=True,
+                    kind="job filter",
+                    help="only what fits all terms: state:, queue:, priority:, node:, engine:, label:NAME=VALUE, "
+                    "age:<1h or age:>1d, and a bare word for a part of the scenario",
+                ),
+                Argument(
+                    names=("--sort",),
+                    metavar="KEY[:desc]",
+                    convert=_sort,
+                    kind="job order",
+                    help="by " + ", ".join(SortKey),
+                ),
                 Argument(
                     names=("--limit",),
                     metavar="N",
@@ -151,6 +201,9 @@ NOUN: Final = Noun(
             ),
             examples=(
                 ("ffrtmp jobs list --state processing,paused -o wide", "what runs, with figures"),
+                ("ffrtmp jobs list --filter state:failed --filter age:<1h", "what failed within the hour"),
+                ("ffrtmp jobs list --state completed --sort vmaf", "the poorest results first"),
+                ("ffrtmp jobs list -o custom-columns=ID:job_id,progress.percent", "columns of your own"),
                 ("ffrtmp jobs list --all --queue batch -o csv", "the whole batch queue, for a spreadsheet"),
             ),
         ),
@@ -170,6 +223,7 @@ NOUN: Final = Noun(
             run=job_verbs.wait,
             arguments=(
                 _MANY,
+                _FILTER,
                 Argument(names=("--for",), metavar="STATE", choices=STATES, help="state to wait for", dest="until"),
                 Argument(
                     names=("--timeout",), metavar="TIME", convert=units.duration, help="give up after it (exit code 7)"
@@ -178,34 +232,38 @@ NOUN: Final = Noun(
             examples=(
                 ("ffrtmp jobs wait 12,15-18 --timeout 10m", "until all of them are done"),
                 ("ffrtmp jobs wait last --for processing", "until it runs"),
+                ("ffrtmp jobs wait --filter label:show=a", "until all jobs of a show are done"),
             ),
         ),
         Verb(
             name="cancel",
             help="cancel jobs; running ones are stopped and their partial output removed",
             run=job_verbs.cancel,
-            arguments=(_MANY, _YES),
-            examples=(("ffrtmp jobs cancel job-000123", "one job"), ("ffrtmp jobs cancel 5-80 --yes", "a range")),
+            arguments=(_MANY, _FILTER, _YES),
+            examples=(
+                ("ffrtmp jobs cancel job-000123", "one job"),
+                ("ffrtmp jobs cancel --filter queue:batch", "the batch queue"),
+            ),
         ),
         Verb(
             name="pause",
             help="freeze running jobs, hold waiting ones",
             run=job_verbs.pause,
-            arguments=(_MANY, _YES),
+            arguments=(_MANY, _FILTER, _YES),
             examples=(("ffrtmp jobs pause last", "the newest job"),),
         ),
         Verb(
             name="resume",
             help="let paused jobs go on",
             run=job_verbs.resume,
-            arguments=(_MANY, _YES),
+            arguments=(_MANY, _FILTER, _YES),
             examples=(("ffrtmp jobs resume last", "the newest job"),),
         ),
         Verb(
             name="retry",
             help="queue failed or canceled jobs anew",
             run=job_verbs.retry,
-            arguments=(_MANY, _YES),
+            arguments=(_MANY, _FILTER, _YES),
             examples=(("ffrtmp jobs retry 12,14", "two jobs"),),
         ),
         Verb(

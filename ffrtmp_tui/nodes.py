@@ -1,10 +1,10 @@
 """`ffrtmp nodes`: what encodes, and how busy it is."""
 
-from typing import Final
+from typing import Any, Final
 
 from ffrtmp_tui import units
 from ffrtmp_tui.command import Argument, Noun, Verb
-from ffrtmp_tui.failures import Exit
+from ffrtmp_tui.failures import Exit, usage
 from ffrtmp_tui.fit import Column
 from ffrtmp_tui.link import new_id
 from ffrtmp_tui.render import sheet
@@ -21,6 +21,7 @@ from ffrtmpd.wire.messages.nodes import (
     RemoveNode,
     UndrainNode,
 )
+from ffrtmpd.wire.vocabulary import NodeSortKey
 
 
 def gpus(node: NodeView) -> str | None:
@@ -135,22 +136,46 @@ NODE_COLUMNS: Final = (
 
 
 def list_nodes(run: Run) -> int:
-    """Show every node."""
+    """Show the nodes that fit."""
+    from ffrtmp_tui.filters import node_filter
+
+    args = run.args
     nodes: list[NodeView] = []
     cursor: str | None = None
+    fields = {**node_filter(args.filter or ()), **(args.sort or {})}
     while True:
-        reply = run.ask(ListNodes(request_id=new_id(), cursor=cursor), NodeList)
+        limit = None if args.limit is None else args.limit - len(nodes)
+        reply = run.ask(ListNodes(request_id=new_id(), cursor=cursor, limit=limit, **fields), NodeList)
         nodes += reply.nodes
         cursor = reply.next
-        if cursor is None:
+        if cursor is None or not reply.nodes or (args.limit is not None and len(nodes) >= args.limit):
             break
-    run.show_list("nodes", nodes, NODE_COLUMNS, name_of=lambda node: node.node_id)
+    run.show_list("nodes", nodes, NODE_COLUMNS, name_of=lambda node: node.node_id, extra={"total": reply.total})
+    if cursor is not None and run.form in ("table", "wide"):
+        run.terminal.say(f"{len(nodes)} of {reply.total} nodes")
     return Exit.OK
+
+
+def named(run: Run) -> str:
+    """Return the node that the command names: in full, or by a beginning that only one has.
+
+    Raises:
+        Failure: several begin so.
+    """
+    word = str(run.args.node)
+    begun = run.ask(ListNodes(request_id=new_id(), text=word), NodeList)
+    names = [node.node_id for node in begun.nodes if node.node_id.lower().startswith(word.lower())]
+    if word in names or not names or begun.next is not None:
+        # What nobody is called the master refuses in its own words.
+        return word
+    if len(names) > 1:
+        raise usage(f"{word!r} begins the names of several nodes", f"say which: {', '.join(names[:8])}")
+    return names[0]
 
 
 def describe(run: Run) -> int:
     """Show everything about one node."""
-    node = run.ask(DescribeNode(request_id=new_id(), node_id=run.args.node), NodeReply).node
+    node = run.ask(DescribeNode(request_id=new_id(), node_id=named(run)), NodeReply).node
     run.show_one(
         {"node": node},
         name=node.node_id,
@@ -163,7 +188,7 @@ def describe(run: Run) -> int:
 
 def drain(run: Run) -> int:
     """Give a node no more jobs."""
-    node = run.ask(DrainNode(request_id=new_id(), node_id=run.args.node, deadline_s=run.args.deadline), NodeReply).node
+    node = run.ask(DrainNode(request_id=new_id(), node_id=named(run), deadline_s=run.args.deadline), NodeReply).node
     until = "" if node.drain_until is None else f"; what it still runs at {units.time_text(node.drain_until)} moves on"
     count = len(node.active_jobs)
     return _acted(run, node, f"is draining with {count} active job{'' if count == 1 else 's'}{until}")
@@ -171,7 +196,7 @@ def drain(run: Run) -> int:
 
 def undrain(run: Run) -> int:
     """Let a node take jobs again."""
-    node = run.ask(UndrainNode(request_id=new_id(), node_id=run.args.node), NodeReply).node
+    node = run.ask(UndrainNode(request_id=new_id(), node_id=named(run)), NodeReply).node
     return _acted(run, node, "takes jobs again")
 
 
@@ -220,7 +245,21 @@ def _memory(size_bytes: int | None) -> str | None:
     return None if size_bytes is None else units.memory_text(size_bytes)
 
 
-_NODE: Final = Argument(names=("node",), metavar="NODE", help="node id")
+_NODE: Final = Argument(names=("node",), metavar="NODE", help="node id, or a beginning that no other has", kind="node")
+_WHOLE: Final = Argument(names=("node",), metavar="NODE", help="node id, in full", kind="node")
+
+
+def _sort(text: str) -> dict[str, Any]:
+    from ffrtmp_tui.filters import node_order
+
+    return node_order(text)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 10_000:
+        raise ValueError(f"{text!r} is no whole number from 1 to 10000")
+    return int(text)
+
 
 NOUN: Final = Noun(
     name="nodes",
@@ -228,9 +267,29 @@ NOUN: Final = Noun(
     verbs=(
         Verb(
             name="list",
-            help="list every enrolled node",
+            help="list the enrolled nodes",
             run=list_nodes,
+            arguments=(
+                Argument(
+                    names=("--filter",),
+                    metavar="FILTER",
+                    many=True,
+                    kind="node filter",
+                    help="only what fits all terms: status:, encoder:, engine:, gpu:yes, and a bare word for a part of "
+                    "name or address",
+                ),
+                Argument(
+                    names=("--sort",),
+                    metavar="KEY[:desc]",
+                    convert=_sort,
+                    kind="node order",
+                    help="by " + ", ".join(NodeSortKey),
+                ),
+                Argument(names=("--limit",), metavar="N", convert=_count, help="nodes at most"),
+            ),
             examples=(
+                ("ffrtmp nodes list --filter status:offline", "who is missing"),
+                ("ffrtmp nodes list --sort load:desc --limit 5", "the busiest"),
                 ("ffrtmp nodes list -o wide", "with slots and encoders"),
                 ("ffrtmp nodes list -o csv", "for a spreadsheet"),
             ),
@@ -271,7 +330,7 @@ NOUN: Final = Noun(
             name="remove",
             help="forget a node that is offline, refuse its key, and give what it holds to others",
             run=remove,
-            arguments=(_NODE,),
+            arguments=(_WHOLE,),
             examples=(("ffrtmp nodes remove worker-1", "a machine that is gone for good"),),
         ),
     ),

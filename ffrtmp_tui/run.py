@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
-from ffrtmp_tui.command import FORMS, did_you_mean
+from ffrtmp_tui.command import CUSTOM, FORMS, did_you_mean
 from ffrtmp_tui.failures import usage
 from ffrtmp_tui.terminal import Terminal
 from ffrtmpd.wire.messages.common import Reply, Request
@@ -49,7 +49,7 @@ class Run:
         if self.args.quiet:
             return "name"
         form = self.environ.get("FFRTMP_OUTPUT") or "table"
-        if form not in FORMS:
+        if form not in FORMS and not form.startswith(CUSTOM):
             raise usage(f"FFRTMP_OUTPUT: {form!r} is not one of {', '.join(FORMS)}{did_you_mean(form, FORMS)}")
         return form
 
@@ -70,6 +70,18 @@ class Run:
             )
             self._own_link = Link(context.master, context.server_key, context.key_pair())
         return self._own_link
+
+    @property
+    def context_name(self) -> str:
+        """The name of the context in use, for questions to a person."""
+        from ffrtmp_tui import contexts
+
+        return contexts.resolve(
+            self.environ,
+            context=self.args.context,
+            master=self.args.master,
+            system=self.system_file or contexts.SYSTEM_FILE,
+        ).name
 
     def ask(self, request: Request, *expected: type[R], wait_s: float = 0.0, patient: bool = False) -> R:
         """Ask the master; see `Link.ask`."""
@@ -97,6 +109,8 @@ class Run:
             terminal.write(render.json_text({kind: [render.plain(row) for row in rows], **(extra or {})}))
         elif form == "csv":
             terminal.write(render.csv_text(columns, rows))
+        elif form.startswith(CUSTOM):
+            terminal.write(self._custom(columns, rows))
         elif form in ("jsonl", "name"):
             text = render.jsonl_text(rows) if form == "jsonl" else names(map(name_of, rows))
             if text:
@@ -106,7 +120,18 @@ class Run:
             wide = form == "wide"
             room = None if wide else terminal.room
             text = render.table(columns, rows, wide=wide, room=room, unicode=terminal.unicode, paint=terminal.paint)
-            terminal.write(text)
+            terminal.show(text)
+
+    def listed(self, rows: Sequence[Any], columns: "Sequence[Column]") -> str:
+        """Return rows as CSV or in the user's own columns, titles in the first line."""
+        from ffrtmp_tui import render
+
+        return render.csv_text(columns, rows) if self.form == "csv" else self._custom(columns, rows)
+
+    def _custom(self, columns: "Sequence[Column]", rows: Sequence[Any]) -> str:
+        from ffrtmp_tui import custom, render
+
+        return render.table(custom.chosen(self.form.removeprefix(CUSTOM), columns, rows), rows, wide=True)
 
     def show_one(
         self,
@@ -127,6 +152,8 @@ class Run:
             terminal.write(render.jsonl_text([{key: render.plain(value) for key, value in payload.items()}]))
         elif form == "csv":
             terminal.write(render.csv_text(columns, [row]))
+        elif form.startswith(CUSTOM):
+            terminal.write(self._custom(columns, [row]))
         elif form == "name":
             terminal.write(names([name]))
         else:

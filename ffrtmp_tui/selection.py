@@ -1,4 +1,4 @@
-"""Which jobs are meant: ids, sequence numbers, ``1,3,5-8``, ``last``."""
+"""Which jobs are meant: ids, sequence numbers, ``1,3,5-8``, ``last``, or all that fit a filter."""
 
 import re
 from collections.abc import Sequence
@@ -8,7 +8,8 @@ from typing import Final
 from ffrtmp_tui.failures import Exit, Failure, usage
 from ffrtmp_tui.link import new_id
 from ffrtmp_tui.run import Run
-from ffrtmpd.wire.messages.jobs import JobList, ListJobs
+from ffrtmpd.wire.messages.jobs import PAGE_MAX, JobList, ListJobs
+from ffrtmpd.wire.vocabulary import JobState
 
 LAST: Final = "last"
 MOST: Final = 10_000
@@ -17,7 +18,7 @@ _RANGE: Final = re.compile(r"(\d+)-(\d+)\Z")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """Jobs by id or number, each once, in the order given; ``by_range`` when a range named some of them."""
+    """Jobs by id or number, each once, in the order given; ``by_range`` when a range or a filter named some of them."""
 
     jobs: tuple[str, ...]
     by_range: bool
@@ -64,6 +65,48 @@ def select(run: Run, words: Sequence[str]) -> Selection:
         raise Failure(Exit.NOT_FOUND, "there is no job yet", code="not_found", hint="see `ffrtmp jobs submit --help`")
     jobs = dict.fromkeys(newest[0].job_id if job == LAST else job for job in selection.jobs)
     return Selection(jobs=tuple(jobs), by_range=selection.by_range)
+
+
+def matching(run: Run, filters: Sequence[str], states: Sequence[JobState]) -> Selection:
+    """Return every job that fits ``filters``, oldest first; ``states`` are meant where they name none.
+
+    Raises:
+        Failure: a filter makes no sense, or no job fits, or too many do.
+    """
+    from ffrtmp_tui.filters import job_filter
+
+    fields = {"states": tuple(states), **job_filter(filters, run.wall())}
+    found: list[str] = []
+    cursor: str | None = None
+    while True:
+        request = ListJobs(request_id=new_id(), limit=PAGE_MAX, cursor=cursor, oldest_first=True, **fields)
+        reply = run.ask(request, JobList)
+        found += [job.job_id for job in reply.jobs]
+        cursor = reply.next
+        if len(found) > MOST:
+            raise usage(f"more than {MOST} jobs fit {' '.join(filters)!r}", "narrow the filter, such as with age:<1h")
+        if cursor is None:
+            break
+    if not found:
+        raise Failure(
+            Exit.NOT_FOUND, f"no job fits {' '.join(filters)!r}", code="not_found", hint="see `ffrtmp jobs list`"
+        )
+    return Selection(jobs=tuple(found), by_range=True)
+
+
+def chosen(run: Run, states: Sequence[JobState]) -> Selection:
+    """Return what the command's ids or its filter select; ``states`` as in `matching`.
+
+    Raises:
+        Failure: as `select` and `matching`, or neither or both are given.
+    """
+    if run.args.filter and run.args.job:
+        raise usage("ids and --filter are given", "say either")
+    if run.args.filter:
+        return matching(run, run.args.filter, states)
+    if not run.args.job:
+        raise usage("no job is named: required: ID or --filter", "`last` is the newest one")
+    return select(run, run.args.job)
 
 
 def select_one(run: Run, word: str) -> str:

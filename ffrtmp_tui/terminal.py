@@ -26,6 +26,7 @@ class Terminal:
     """Two streams and what they can show.
 
     ``out_shows`` and ``err_shows`` tell whether a person looks at them; ``unicode`` whether box lines can be written.
+    ``pager`` is the command that shows what is longer than the screen, None to write it all.
     """
 
     out: TextIO
@@ -34,6 +35,7 @@ class Terminal:
     err_shows: bool = False
     colour: bool = False
     unicode: bool = True
+    pager: str | None = None
 
     @property
     def tick(self) -> str:
@@ -48,6 +50,16 @@ class Terminal:
     def write(self, text: str) -> None:
         """Write data."""
         self.out.write(text if text.endswith("\n") else text + "\n")
+
+    def show(self, text: str) -> None:
+        """Write data that may be long: through the pager if a person looks and it is longer than the screen."""
+        if self.pager and self.out_shows and text.count("\n") >= self.size()[1]:
+            from ffrtmp_tui.pager import page
+
+            self.out.flush()
+            if page(self.pager, text):
+                return
+        self.write(text)
 
     def say(self, text: str) -> None:
         """Write what is not data: notes, progress, errors."""
@@ -80,7 +92,16 @@ def real_terminal(environ: Mapping[str, str], *, no_colour: bool = False) -> Ter
         err_shows=sys.stderr.isatty() and environ.get("TERM") != "dumb",
         colour=out_shows and not no_colour and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb",
         unicode=encoding in ("utf8", "utf16", "utf32"),
+        pager=pager_of(environ) if out_shows and sys.stdin.isatty() else None,
     )
+
+
+def pager_of(environ: Mapping[str, str]) -> str | None:
+    """Return the pager that the user wants: `FFRTMP_PAGER`, then `PAGER`, then less; None if it is empty or `cat`."""
+    if environ.get("TERM") == "dumb":
+        return None
+    wanted = environ.get("FFRTMP_PAGER", environ.get("PAGER", "less")).strip()
+    return None if wanted in ("", "cat") else wanted
 
 
 def columns() -> int:

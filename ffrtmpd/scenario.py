@@ -190,6 +190,14 @@ class Scenarios:
         """Return every scenario known by name, in the order of the files."""
         return [scenario.view() for scenario in self._known.values()]
 
+    def meaning(self, name: str) -> ScenarioView:
+        """Return what a name means, known or of the grammar.
+
+        Raises:
+            UnknownScenario: neither.
+        """
+        return self._find(name).view()
+
     def resolve(self, spec: JobSpec) -> Encode:
         """Return what to encode for ``spec``.
 

@@ -11,6 +11,7 @@ from ffrtmpd.events import Peer
 from ffrtmpd.lifecycle import IllegalTransition, JobEvent
 from ffrtmpd.principals import Principal
 from ffrtmpd.roster import Hold, Node
+from ffrtmpd.scenario import UnknownScenario
 from ffrtmpd.store import JobChanges, JobRow, parse_job_ref
 from ffrtmpd.wire.codec import Message
 from ffrtmpd.wire.messages.jobs import (
@@ -78,6 +79,12 @@ def shown(cluster: Cluster, row: JobRow, role: Role) -> JobView:
 
 def list_scenarios(cluster: Cluster, request: ListScenarios, by: Principal, peer: Peer) -> Message:
     """Answer LIST_SCENARIOS."""
+    if request.name is not None:
+        try:
+            one = cluster.scenarios.meaning(request.name)
+        except UnknownScenario as error:
+            raise Refusal(error.code, error.message, hint=error.hint) from None
+        return ScenarioList(request_id=request.request_id, scenarios=(one,))
     return ScenarioList(request_id=request.request_id, scenarios=tuple(cluster.scenarios.names()))
 
 

@@ -9,6 +9,7 @@ from ffrtmp_tui import contexts
 from ffrtmp_tui.contexts import Context
 from ffrtmp_tui.failures import Exit, Failure
 from ffrtmpd.wire.curve import new_key_pair, write_key_file
+from tests.tui.commands import Shell
 
 KEY = new_key_pair().public
 
@@ -139,3 +140,43 @@ def test_added_context_becomes_current_once_and_comments_live_on(tmp_path: Path)
         contexts.add_context(folder, first)
     assert raised.value.exit_code == Exit.CONFLICT
     assert contexts.context_names(folder) == ["one", "t.wo"]
+
+
+# ── choosing one ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('# mine\ncurrent = "a" # old\n\n[contexts.a]\nx = 1\n', '# mine\ncurrent = "b"\n\n[contexts.a]\nx = 1\n'),
+        ('[contexts.a]\ncurrent = "no"\n', 'current = "b"\n\n[contexts.a]\ncurrent = "no"\n'),
+        ("", 'current = "b"\n'),
+    ],
+)
+def test_current_context_is_changed_and_the_rest_stays(tmp_path: Path, text: str, expected: str) -> None:
+    (tmp_path / "config.toml").write_text(text)
+    contexts.use(tmp_path, "b")
+    assert (tmp_path / "config.toml").read_text() == expected
+
+
+def test_contexts_are_listed_and_chosen(shell: Shell, environ: dict[str, str]) -> None:
+    shell.environ = environ
+    told = shell("context", "list", "-o", "json").json["contexts"]
+    assert [(known["name"], known["current"], known["master"]) for known in told] == [
+        ("a", True, "tcp://a:1"),
+        ("b", False, "tcp://b:2"),
+    ]
+    assert shell("context", "use", "b").out == "✓ Context b is the current one\n"
+    assert contexts.resolve(environ).name == "b"
+    assert shell("context", "list").out.splitlines()[2].split()[:2] == ["*", "b"]
+    environ["FFRTMP_CONTEXT"] = "b"
+    assert "FFRTMP_CONTEXT is b and goes before it" in shell("context", "use", "a").err
+    ended = shell("context", "use", "bb")
+    assert (ended.code, ended.out) == (3, "")
+    assert "did you mean 'b'" in ended.err
+
+
+def test_no_context_is_no_error_of_the_list(shell: Shell) -> None:
+    ended = shell("context", "list")
+    assert ended.code == 0
+    assert "none yet" in ended.err

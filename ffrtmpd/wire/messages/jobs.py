@@ -405,9 +405,10 @@ class ScenarioView:
 
 @record
 class ListScenarios(Request):
-    """Ask for the scenarios known by name."""
+    """Ask for the scenarios known by name, or what one name means."""
 
     TYPE = "LIST_SCENARIOS"
+    name: Annotated[str | None, "only this one, known or of the grammar", Size(1, 128)] = None
 
 
 @record
