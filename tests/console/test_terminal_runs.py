@@ -75,7 +75,8 @@ def test_a_job_is_canceled_by_keys(environ: dict[str, str]) -> None:
         terminal.shows("cancel job-000039: 1 done")
         terminal.type("/state:canceled\r")
         terminal.shows("1/1")
-        assert "job-000038" not in terminal.text()
+        # A screen arrives in pieces, from its top.
+        terminal.until(lambda: "job-000038" not in terminal.text())
         terminal.type("q")
         assert terminal.ends() == 0
 
