@@ -17,6 +17,8 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from ffrtmp_tui import manual
 from ffrtmp_tui.completion import SCRIPTS
+from ffrtmp_tui.console.keymap import ANYWHERE, KEYS, WORDS, shown_key
+from ffrtmp_tui.console.palette import DARK
 from ffrtmp_worker.config import TITLE as WORKER_TITLE
 from ffrtmp_worker.config import Settings as WorkerSettings
 from ffrtmp_worker.metrics import WorkerMetrics, WorkerSnapshot
@@ -234,7 +236,43 @@ def grafana(board: dict[str, Any]) -> str:
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
 
+def console_keys() -> str:
+    """Return the keys of the console."""
+    lines = ["| key | where | what |", "| --- | --- | --- |"]
+    for key in KEYS:
+        names = " ".join(f"`{shown_key(name)}`" for name in key.keys)
+        where = "anywhere" if key.where == ANYWHERE else ", ".join(sorted(key.where))
+        lines.append(f"| {names} | {where} | {key.help} |")
+    return "\n".join([*lines, ""])
+
+
+def console_words() -> str:
+    """Return the commands of the console's `:` line."""
+    lines = ["| command | what |", "| --- | --- |"]
+    lines += [f"| `:{' '.join((word.name, word.takes)).strip()}` | {word.help} |" for word in WORDS]
+    return "\n".join([*lines, ""])
+
+
+def console_styles() -> str:
+    """Return the styles of the console and how the two themes show them."""
+    lines = ["| style | 16 colours | 256 and more | without |", "| --- | --- | --- | --- |"]
+    lines += [
+        f"| `{s.name}` | {s.fg} on {s.bg} | {s.fg_high or s.fg} on {s.bg_high or s.bg} | {s.mono} |" for s in DARK
+    ]
+    return "\n".join([*lines, ""])
+
+
+def console_screen() -> str:
+    """Return a screen as the tests keep it."""
+    text = (HERE.parent / "tests/console/screens/jobs-80x24.txt").read_text(encoding="utf-8")
+    return f"```\n{text}```\n"
+
+
 PARTS: dict[str, Callable[[], str]] = {
+    "console-keys": console_keys,
+    "console-words": console_words,
+    "console-styles": console_styles,
+    "console-screen": console_screen,
     "states": lambda: f"```mermaid\n{diagram().strip()}\n```\n",
     "client-requests": lambda: message_part(PERMISSIONS),
     "client-replies": lambda: message_part(CLIENT_REPLIES.values()),
@@ -266,7 +304,8 @@ def generated() -> dict[Path, str]:
         files[CONF / "grafana" / "dashboards" / f"{board['name']}.json"] = grafana(board)
     files.update((HERE / "man" / name, text) for name, text in manual.pages().items())
     files.update((CONF / "completion" / COMPLETIONS[shell], text) for shell, text in SCRIPTS.items())
-    files.update((path, filled(path.read_text())) for path in HERE.glob("*.md") if PART.search(path.read_text()))
+    documents = [*HERE.glob("*.md"), HERE.parent / "README.md"]
+    files.update((path, filled(path.read_text())) for path in documents if PART.search(path.read_text()))
     return files
 
 

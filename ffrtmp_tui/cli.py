@@ -24,6 +24,7 @@ NOUNS: Final[dict[str, tuple[str, str]]] = {
     "context": ("ffrtmp_tui.context", "list the clusters known here, and choose one"),
     "config": ("ffrtmp_tui.config", "propose settings for this host"),
     "ping": ("ffrtmp_tui.ping", "ask the master who it is and who you are"),
+    "console": ("ffrtmp_tui.console.command", "watch and steer the cluster on the full screen"),
     "join": ("ffrtmp_tui.join", "use an invitation: make a key of your own and enrol it"),
     "backup": ("ffrtmp_tui.backup", "tell how the master's database is copied"),
     "completion": ("ffrtmp_tui.completion", "print what completes commands in bash, zsh or fish"),
@@ -81,6 +82,8 @@ def run_command(
             terminal.write(line)
         return Exit.OK
     try:
+        if not words and terminal.out_shows and stdin.isatty() and _knows_a_master(environ, system_file):
+            words = ["console"]
         found = find(words, terminal)
         if found is None:
             return Exit.OK
@@ -191,6 +194,17 @@ def report(failure: Failure, terminal: Terminal, *, as_json: bool) -> None:
     terminal.say(f"error: {clean(failure.message)}")
     if failure.hint:
         terminal.say(f"hint: {clean(failure.hint)}")
+
+
+def _knows_a_master(environ: Mapping[str, str], system_file: Path | None) -> bool:
+    """Tell whether there is a master to show; who has none yet is shown the help."""
+    from ffrtmp_tui import contexts
+
+    try:
+        contexts.resolve(environ, system=system_file or contexts.SYSTEM_FILE)
+    except Failure:
+        return False
+    return True
 
 
 def _command_places(words: Sequence[str]) -> list[int]:

@@ -1,0 +1,131 @@
+"""A job as one line: the columns as a table, for narrow and for wide screens. Pure."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from ffrtmp_tui import units
+from ffrtmp_tui.console.palette import STATE_STYLES
+from ffrtmp_tui.console.text import Line, age, bar, pad
+from ffrtmp_tui.terminal import clean
+from ffrtmpd.wire.messages.jobs import JobView
+from ffrtmpd.wire.vocabulary import JobState
+
+_SHORT_QUEUE: Final = {"default": "def", "batch": "bat", "live": "live"}
+_SHORT_PRIORITY: Final = {"medium": "med", "high": "high", "low": "low"}
+_ABSENT: Final = "-"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobColumn:
+    """One column: its title, its cells, and what stands in it at a moment (Unix seconds)."""
+
+    title: str
+    room: int
+    get: Callable[[JobView, float], str]
+    grows: int = 0
+    right: bool = False
+
+
+def joules(value: float) -> str:
+    """Return ``41.2kJ``."""
+    return units.joules_text(value).replace(" ", "")
+
+
+def progress(job: JobView, now_s: float) -> str:
+    """Return how far a job is, or why it does not go on."""
+    done = job.progress.percent if job.progress else None
+    if job.state is JobState.COMPLETED:
+        return "####### 100%"
+    if job.state in (JobState.PROCESSING, JobState.PAUSED) and done is not None:
+        return f"{bar(done, 7, brackets=False)} {done:3.0f}%"
+    if job.state is JobState.PENDING and job.due_at is not None and job.due_at > now_s:
+        return f"due in {age(job.due_at - now_s)}"
+    return clean(job.reason) if job.reason else _ABSENT
+
+
+def eta(job: JobView, now_s: float) -> str:
+    """Return the time to go of a job that runs, and the time that one took which is done."""
+    if job.state is JobState.PROCESSING and job.progress and job.progress.eta_s is not None:
+        return units.clock_text(job.progress.eta_s)
+    if job.state is JobState.COMPLETED and job.processed_s:
+        return units.clock_text(job.processed_s)
+    return _ABSENT
+
+
+def _fps(job: JobView, now_s: float) -> str:
+    fps = job.progress.fps if job.progress and job.state is JobState.PROCESSING else None
+    return _ABSENT if fps is None else f"{fps:.0f}"
+
+
+def _vmaf(job: JobView, now_s: float) -> str:
+    return _ABSENT if job.vmaf is None else f"{job.vmaf:.1f}"
+
+
+def _node(job: JobView, now_s: float) -> str:
+    return _ABSENT if job.node_id is None else clean(job.node_id)
+
+
+_ID: Final = JobColumn(title="ID", room=11, get=lambda job, now_s: job.job_id)
+_STATE: Final = JobColumn(title="STATE", room=11, get=lambda job, now_s: str(job.state))
+_ETA: Final = JobColumn(title="ETA", room=7, get=eta)
+_NODE: Final = JobColumn(title="NODE", room=7, get=_node, grows=1)
+_VMAF: Final = JobColumn(title="VMAF", room=5, get=_vmaf)
+
+NARROW: Final = (
+    _ID,
+    JobColumn(title="SCENARIO", room=13, get=lambda job, now_s: clean(job.scenario), grows=2),
+    JobColumn(title="Q", room=5, get=lambda job, now_s: _SHORT_QUEUE[job.queue]),
+    JobColumn(title="PRI", room=5, get=lambda job, now_s: _SHORT_PRIORITY[job.priority]),
+    _STATE,
+    JobColumn(title="PROGRESS", room=13, get=progress, grows=2),
+    _ETA,
+    _NODE,
+    _VMAF,
+)
+WIDE: Final = (
+    _ID,
+    JobColumn(title="SCENARIO", room=13, get=lambda job, now_s: clean(job.scenario), grows=2),
+    JobColumn(title="Q", room=5, get=lambda job, now_s: _SHORT_QUEUE[job.queue]),
+    JobColumn(title="PRI", room=5, get=lambda job, now_s: _SHORT_PRIORITY[job.priority]),
+    _STATE,
+    JobColumn(title="PROGRESS", room=13, get=progress, grows=2),
+    JobColumn(title="FPS", room=5, get=_fps),
+    _ETA,
+    _NODE,
+    JobColumn(title="ENERGY", room=7, get=lambda job, now_s: _ABSENT if job.energy_j is None else joules(job.energy_j)),
+    _VMAF,
+    JobColumn(title="AGE", room=4, get=lambda job, now_s: age(now_s - job.created_at)),
+)
+
+
+def rooms(columns: tuple[JobColumn, ...], width: int) -> list[int]:
+    """Return the cells of each column on a line of ``width``; what is over goes to those that grow."""
+    over = max(0, width - 1 - sum(column.room for column in columns))
+    shares = sum(column.grows for column in columns)
+    return [column.room + (over * column.grows // shares if column.grows else 0) for column in columns]
+
+
+def title_line(columns: tuple[JobColumn, ...], width: int) -> Line:
+    """Return the line of titles."""
+    cells = zip(columns, rooms(columns, width), strict=True)
+    return [("title", " " + "".join(pad(column.title, room) for column, room in cells))]
+
+
+def job_line(
+    job: JobView, columns: tuple[JobColumn, ...], width: int, now_s: float, *, selected: bool, marked: bool
+) -> Line:
+    """Return a job's line: ``>`` selected, ``*`` marked, ``+`` both."""
+    sign = "+" if selected and marked else ">" if selected else "*" if marked else " "
+    cells = [
+        pad(column.get(job, now_s), room - 1) + " " for column, room in zip(columns, rooms(columns, width), strict=True)
+    ]
+    if selected:
+        return [("selected", pad(sign + "".join(cells), width))]
+    at = next(number for number, column in enumerate(columns) if column is _STATE)
+    style = "marked" if marked else ""
+    return [
+        (style, sign + "".join(cells[:at])),
+        (STATE_STYLES.get(job.state, ""), cells[at]),
+        (style, "".join(cells[at + 1 :])),
+    ]

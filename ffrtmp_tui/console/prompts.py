@@ -1,0 +1,109 @@
+"""What is typed at the bottom of the screen, and what is meant to happen when it is confirmed. Pure."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+
+from ffrtmp_tui.console.keymap import WORDS
+
+
+class Asks(StrEnum):
+    """What the prompt is for."""
+
+    FILTER = "filter"
+    COMMAND = "command"
+    SEARCH = "search"
+    CONFIRM = "confirm"
+
+
+MARKS: Final[dict[Asks, str]] = {Asks.FILTER: "/", Asks.COMMAND: ":", Asks.SEARCH: "find ", Asks.CONFIRM: "type "}
+
+
+@dataclass(slots=True)
+class Prompt:
+    """A line that is being typed; the cursor stands at its end. ``before`` is what Esc goes back to."""
+
+    asks: Asks
+    text: str = ""
+    before: str = ""
+    problem: str = ""
+
+    def key(self, name: str) -> bool:
+        """Take a key that edits; tell whether it was one."""
+        if len(name) == 1 and name.isprintable():
+            self.text += name
+        elif name == "backspace":
+            self.text = self.text[:-1]
+        elif name == "ctrl u":
+            self.text = ""
+        elif name == "ctrl w":
+            self.text = self.text.rstrip().rpartition(" ")[0]
+        else:
+            return False
+        self.problem = ""
+        return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """An action that waits for its confirmation: which verb, on what, on which cluster.
+
+    ``request`` makes a request of a request id and a target; ``command`` is the one-shot command that does the same.
+    """
+
+    verb: str
+    noun: str
+    targets: tuple[str, ...]
+    cluster: str
+    request: Callable[[str, str], Any]
+    command: str
+
+    @property
+    def count(self) -> str:
+        """What has to be typed."""
+        return str(len(self.targets))
+
+    @property
+    def what(self) -> str:
+        """Such as ``cancel 2 jobs``."""
+        if len(self.targets) == 1:
+            return f"{self.verb} {self.targets[0]}"
+        return f"{self.verb} {len(self.targets)} {self.noun}s"
+
+    @property
+    def question(self) -> str:
+        """What stands beside the prompt."""
+        return f"! {self.what} on {self.cluster}; type {self.count} to confirm, Esc aborts"
+
+
+def numbers(ids: Sequence[str]) -> str:
+    """Return job ids as the commands take them, short: ``123,125-131``; one id stays as it is."""
+    if len(ids) == 1:
+        return ids[0]
+    found = sorted(int(job_id.rpartition("-")[2]) for job_id in ids)
+    parts: list[str] = []
+    first = last = found[0]
+    for number in [*found[1:], -1]:
+        if number == last + 1:
+            last = number
+            continue
+        parts.append(str(first) if first == last else f"{first}-{last}")
+        first = last = number
+    return ",".join(parts)
+
+
+def complete(text: str, arguments: dict[str, Sequence[str]]) -> str:
+    """Return ``text`` with its last word completed as far as that is certain."""
+    head, space, word = text.rpartition(" ")
+    known = arguments.get(head.strip(), ()) if space else tuple(word.name for word in WORDS)
+    near = [name for name in known if name.startswith(word)]
+    if not near:
+        return text
+    common = near[0]
+    for name in near[1:]:
+        while not name.startswith(common):
+            common = common[:-1]
+    whole = f"{head}{space}{common}"
+    takes = next((entry.takes for entry in WORDS if entry.name == common), "")
+    return whole + " " if len(near) == 1 and not space and takes else whole

@@ -1,0 +1,100 @@
+"""`ffrtmp console` in a terminal of its own, whose screen can be read."""
+
+import contextlib
+import fcntl
+import os
+import select
+import signal
+import struct
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+
+import pyte
+
+PATIENCE_S = 20.0
+ROOT = Path(__file__).parents[2]
+
+
+class Terminal:
+    """A program in a pseudo terminal, and what it shows."""
+
+    def __init__(
+        self, *words: str, environ: Mapping[str, str], size: tuple[int, int] = (80, 24), program: str = "-mffrtmp_tui"
+    ) -> None:
+        self.screen = pyte.Screen(*size)
+        self._stream = pyte.ByteStream(self.screen)
+        self.raw = b""
+        self.master, slave = os.openpty()
+        self._resize(size)
+        self.before = termios.tcgetattr(slave)
+        self.slave = slave
+        env = {**os.environ, "TERM": "xterm-256color", "PYTHONPATH": str(ROOT), "TZ": "UTC", **environ}
+        for name in ("NO_COLOR", "COLORTERM", "COLUMNS", "LINES"):
+            if name not in environ:
+                env.pop(name, None)
+        self.process = subprocess.Popen(
+            [sys.executable, program, *words], stdin=slave, stdout=slave, stderr=slave, env=env, start_new_session=True
+        )
+
+    def __enter__(self) -> "Terminal":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(PATIENCE_S)
+        os.close(self.slave)
+        os.close(self.master)
+
+    def _resize(self, size: tuple[int, int]) -> None:
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Make the terminal another size, as its window does."""
+        self.screen.resize(rows, columns)
+        self._resize((columns, rows))
+        self.process.send_signal(signal.SIGWINCH)
+
+    def type(self, text: str) -> None:
+        """Type keys, as bytes of the terminal."""
+        os.write(self.master, text.encode())
+
+    def text(self) -> str:
+        """Return what is on the screen."""
+        return "\n".join(self.screen.display)
+
+    def read(self, limit_s: float) -> None:
+        """Take in what the program writes within ``limit_s``."""
+        if select.select([self.master], [], [], limit_s)[0]:
+            with contextlib.suppress(OSError):
+                data = os.read(self.master, 65_536)
+                self.raw += data
+                self._stream.feed(data)
+
+    def until(self, holds: Callable[[], bool]) -> None:
+        """Read until something holds.
+
+        Raises:
+            AssertionError: it did not in time; the screen is in the message.
+        """
+        deadline = time.monotonic() + PATIENCE_S
+        while not holds():
+            assert time.monotonic() < deadline, f"waited in vain\n{self.text()}"
+            self.read(0.1)
+
+    def shows(self, text: str) -> None:
+        """Wait until the screen shows a text."""
+        self.until(lambda: text in self.text())
+
+    def ends(self) -> int:
+        """Wait until the program has ended; return its exit code."""
+        self.until(lambda: self.process.poll() is not None)
+        self.read(0.2)
+        return self.process.wait()

@@ -1,0 +1,276 @@
+"""What keys do, in front of the real broker: marks, confirmations, filters, absence of the master."""
+
+from ffrtmp_tui.console.state import State
+from ffrtmpd.wire.messages.jobs import Cancel, JobSpec, ListJobs, Logs, Submit
+from ffrtmpd.wire.vocabulary import JobState
+from tests.console.desk import Desk
+from tests.master.house import House
+
+
+def ids(state: State) -> list[str]:
+    return [job.job_id for job in state.jobs.rows]
+
+
+def test_the_newest_job_is_on_top_and_selected(desk: Desk) -> None:
+    assert ids(desk.state) == [f"job-{number:06d}" for number in (6, 5, 4, 3, 2, 1)]
+    assert desk.state.jobs.selected == "job-000006"
+
+
+def test_a_new_job_appears_and_the_selection_stays_where_it_was(desk: Desk) -> None:
+    desk.press("down")
+    desk.house.submit(JobSpec(scenario="720p30-h264"))
+    desk.wait(3.0)
+    assert ids(desk.state)[0] == "job-000007"
+    assert desk.state.jobs.selected == "job-000005"
+
+
+def test_a_bulk_action_happens_only_after_its_count_was_typed(desk: Desk) -> None:
+    desk.press(" ", " ", "c")
+    assert "cancel 2 jobs on prod; type 2 to confirm" in desk.text()
+    assert "= ffrtmp jobs cancel 5-6 --yes" in desk.text()
+    desk.type("3")
+    desk.press("enter")
+    assert desk.house.job("job-000006").state is JobState.QUEUED
+    assert "type 2, or Esc" in desk.text()
+    desk.press("backspace", "2", "enter")
+    assert desk.house.job("job-000006").state is JobState.CANCELED
+    assert desk.house.job("job-000005").state is JobState.CANCELED
+    assert desk.house.job("job-000004").state is JobState.QUEUED
+    assert "cancel 2 jobs: 2 done" in desk.text()
+    assert not desk.state.jobs.marks
+
+
+def test_esc_aborts_an_action(desk: Desk) -> None:
+    desk.press("c", "1", "esc", "enter")
+    assert not any(isinstance(request, Cancel) for request in desk.asked)
+    assert desk.state.plan is None
+
+
+def test_the_selected_job_is_held_resumed_and_retried(desk: Desk) -> None:
+    desk.press("p", "1", "enter")
+    assert desk.house.job("job-000006").state is JobState.PAUSED
+    desk.press("r", "1", "enter")
+    assert desk.house.job("job-000006").state is JobState.QUEUED
+    desk.press("c", "1", "enter", "t", "1", "enter")
+    assert desk.house.job("job-000006").state is JobState.QUEUED
+
+
+def test_what_the_master_refuses_is_told_with_its_reason(desk: Desk) -> None:
+    desk.press("end", "c", "1", "enter")
+    assert "0 done, 1 refused" in desk.text(160, 45)
+    assert desk.house.job("job-000001").state is JobState.COMPLETED
+
+
+def test_a_range_marks_what_lies_between(desk: Desk) -> None:
+    desk.press("V", "down", "down", "V")
+    assert desk.state.jobs.marks == {"job-000006", "job-000005", "job-000004"}
+    desk.press("esc")
+    assert not desk.state.jobs.marks
+
+
+def test_all_that_match_the_filter_are_marked_also_those_out_of_sight(house: House) -> None:
+    for _ in range(3):
+        house.submit(*[JobSpec(scenario="720p30-h264")] * 1)
+    for _ in range(12):
+        house.submit(*[JobSpec(scenario="1080p30-h264") for _ in range(100)])
+    desk = Desk(house)
+    desk.wait(1.0)
+    assert len(desk.state.jobs) < 1_203 == desk.state.jobs.total
+    desk.press("*")
+    assert len(desk.state.jobs.marks) == 1_203
+    desk.press("esc", "/")
+    desk.type("720p")
+    desk.press("enter")
+    desk.press("*")
+    assert len(desk.state.jobs.marks) == 3
+
+
+def test_rows_are_fetched_as_the_selection_goes_down(house: House) -> None:
+    for _ in range(5):
+        house.submit(*[JobSpec(scenario="720p30-h264") for _ in range(100)])
+    desk = Desk(house)
+    desk.wait(1.0)
+    assert len(desk.state.jobs) == 200
+    desk.press("end", "end", "end")
+    assert desk.state.jobs.selected == "job-000001"
+    assert len(desk.state.jobs) == 500
+
+
+def test_a_filter_is_asked_once_the_fingers_rest(desk: Desk) -> None:
+    before = sum(isinstance(request, ListJobs) for request in desk.asked)
+    desk.press("/")
+    desk.type("state:failed")
+    assert sum(isinstance(request, ListJobs) for request in desk.asked) == before
+    desk.wait(0.5)
+    assert sum(isinstance(request, ListJobs) for request in desk.asked) == before + 1
+    assert ids(desk.state) == ["job-000002"]
+    desk.press("esc")
+    assert len(desk.state.jobs) == 6
+
+
+def test_a_wrong_filter_is_told_and_changes_nothing(desk: Desk) -> None:
+    desk.press("/")
+    desk.type("state:faild")
+    desk.press("enter")
+    assert "did you mean 'failed'?" in desk.text(160, 45)
+    assert len(desk.state.jobs) == 6
+
+
+def test_commands_do_what_keys_do_and_wrong_ones_are_told(desk: Desk) -> None:
+    desk.press(":")
+    desk.type("nod")
+    desk.press("tab", "enter")
+    assert desk.text().count("<2>Nodes") == 1
+    desk.press(":")
+    desk.type("job 2")
+    desk.press("enter")
+    assert "<1>Jobs" in desk.text()
+    assert desk.state.jobs.selected == "job-000002"
+    desk.press(":")
+    desk.type("cancle")
+    desk.press("enter")
+    assert "did you mean 'cancel'?" in desk.text()
+
+
+def test_sorting_is_the_master_s(desk: Desk) -> None:
+    desk.press(":")
+    desk.type("sort scenario")
+    desk.press("enter")
+    assert ids(desk.state)[0] == "job-000002"
+    desk.press("S")
+    assert ids(desk.state)[0] == "job-000006"
+
+
+def test_explain_tells_place_and_each_node_s_answer(desk: Desk) -> None:
+    desk.press("e")
+    text = desk.text()
+    assert "Place in the order of work: 3" in text
+    assert "has no free slot" in text
+    desk.press("esc")
+    assert desk.state.overlay is None
+
+
+def test_without_the_master_rows_stay_with_their_age_and_actions_are_off(desk: Desk) -> None:
+    before = ids(desk.state)
+    desk.away = True
+    desk.wait(12.0)
+    text = desk.text()
+    assert "OFFLINE 12s old" in text
+    assert ids(desk.state) == before
+    desk.press("c")
+    assert desk.state.plan is None
+    assert "actions are off" in desk.text()
+    desk.away = False
+    desk.wait(6.0)
+    assert "ONLINE" in desk.text()
+    desk.press("c", "1", "enter")
+    assert desk.house.job("job-000006").state is JobState.CANCELED
+
+
+def test_an_action_that_loses_the_master_says_what_was_done(desk: Desk) -> None:
+    desk.press(" ", " ", "c")
+    desk.type("2")
+    desk.away = True
+    desk.press("enter")
+    assert "0 done, no answer for job-000005, 1 not sent" in desk.text()
+    assert desk.state.bulk is None
+    assert desk.house.job("job-000005").state is JobState.QUEUED
+
+
+def test_a_restarted_master_is_read_anew(desk: Desk) -> None:
+    desk.away = True
+    desk.wait(1.0)
+    desk.house.start()
+    desk.house.submit(JobSpec(scenario="720p30-h264"))
+    desk.away = False
+    desk.wait(6.0)
+    assert ids(desk.state)[0] == "job-000007"
+
+
+def test_who_may_only_look_changes_nothing(busy: House) -> None:
+    viewer = Desk(busy, by="eyes")
+    viewer.wait(1.0)
+    viewer.press("c")
+    assert "a viewer may not change anything" in viewer.text()
+    assert " RO " in viewer.text()
+    careful = Desk(busy, read_only=True)
+    careful.wait(1.0)
+    careful.press("c")
+    assert "read-only" in careful.text()
+    careful.press("R", "c")
+    assert "cancel job-000006 on prod" in careful.text()
+
+
+def test_freeze_holds_the_rows_still(desk: Desk) -> None:
+    desk.press("z")
+    desk.house.submit(JobSpec(scenario="720p30-h264"))
+    desk.wait(5.0)
+    assert len(desk.state.jobs) == 6
+    assert "FROZEN" in desk.text()
+    desk.press("z")
+    desk.wait(3.0)
+    assert len(desk.state.jobs) == 7
+
+
+def test_a_node_is_drained_and_its_jobs_are_shown(desk: Desk) -> None:
+    desk.press("2", "D", "1", "enter")
+    desk.wait(2.5)
+    assert "draining" in desk.text()
+    desk.press("U", "1", "enter", "enter")
+    desk.wait(0.5)
+    assert desk.state.job_query.text == "node:w-07"
+    assert ids(desk.state) == ["job-000003", "job-000002", "job-000001"]
+
+
+def test_the_form_completes_validates_and_submits_once(desk: Desk) -> None:
+    desk.press("n", "enter")
+    assert "scenario: missing" in desk.text()
+    desk.type("720p30-h")
+    desk.press("tab")
+    assert desk.state.form is not None
+    assert desk.state.form.values["scenario"].startswith("720p30-h")
+    desk.press("down", "down", "down", "right", "down", "down")
+    desk.type("soon")
+    desk.press("enter")
+    assert "'soon' is no duration" in desk.text()
+    desk.press("ctrl u")
+    desk.type("10")
+    assert "--duration 10" in desk.text()
+    desk.away = True
+    desk.press("enter")
+    assert "makes it once only" in desk.text()
+    desk.away = False
+    desk.wait(3.0)
+    desk.press("enter")
+    assert "submitted job-000007" in desk.text()
+    assert "submit a job" not in desk.text()
+    keys = {request.jobs[0].key for request in desk.asked if isinstance(request, Submit)}
+    assert len(keys) == 1
+
+
+def test_what_a_log_says_is_shown_and_searched(desk: Desk) -> None:
+    desk.state.detail.log = ["frame=1", "\x1b[2J error: x"[4:], "frame=2"]
+    desk.press("f")
+    desk.type("ERROR")
+    assert "error: x" in desk.text()
+    assert "frame=2" not in desk.text()
+    desk.press("esc")
+    assert "frame=2" in desk.text()
+
+
+def test_keys_that_mean_nothing_change_nothing(desk: Desk) -> None:
+    before = desk.text()
+    desk.press("F12", "ctrl x", "meta z", "é", "<0>")
+    assert desk.text() == before
+
+
+def test_quit_leaves(desk: Desk) -> None:
+    desk.press("q")
+    assert desk.state.leaving
+
+
+def test_a_log_that_cannot_be_had_is_not_asked_for_at_every_beat(desk: Desk) -> None:
+    desk.press("end")
+    desk.wait(20.0)
+    asked = sum(isinstance(request, Logs) and request.job == "job-000001" for request in desk.asked)
+    assert 1 <= asked <= 5

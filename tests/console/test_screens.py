@@ -1,0 +1,40 @@
+"""Whole screens, as they are to look. ``python -m tests.console.golden`` writes them anew."""
+
+import pytest
+
+from tests.console import golden
+from tests.console.desk import Desk
+from tests.master.house import House
+
+
+@pytest.mark.parametrize("name", golden.SCENES)
+def test_screen_is_as_kept(busy: House, name: str) -> None:
+    desk = golden.scene(busy, name)
+    columns, rows = golden.SCENES[name][0]
+    assert golden.shown(desk, columns, rows) == golden.path(name).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("size", [(1, 1), (20, 3), (79, 24), (80, 23), (80, 24), (139, 50), (140, 35), (300, 100)])
+@pytest.mark.parametrize("keys", [(), ("?",), ("n",), ("2",), ("3",), ("4",), ("l",), (" ", "c"), (":", "x")])
+def test_screen_fills_any_size_exactly(desk: Desk, size: tuple[int, int], keys: tuple[str, ...]) -> None:
+    desk.press(*keys)
+    lines = desk.text(*size).split("\n")
+    assert len(lines) == size[1]
+    assert {len(line) for line in lines} == {size[0]}
+
+
+def test_places_of_rows_and_pages_are_known(desk: Desk) -> None:
+    drawn = desk.draw(160, 45)
+    row = next(at for at, key in drawn.rows.items() if key == "job-000004")
+    assert drawn.key_at(3, row) == "job-000004"
+    assert drawn.key_at(150, row) is None
+    page = drawn.tabs[1]
+    assert drawn.page_at(page[1], page[0]) == "nodes"
+
+
+def test_what_a_node_or_a_job_calls_itself_cannot_move_the_cursor(desk: Desk) -> None:
+    desk.state.detail.log = []
+    desk.state.connection.problem = "bad \x1b[2Jthing"
+    desk.away = True
+    desk.state.connection.missed("bad \x1b[2Jthing", desk.now.mono_s)
+    assert "\x1b" not in desk.text()
