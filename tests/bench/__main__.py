@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from tests.bench import claim, crowd, overhead, sampling, startup, submit
+from tests.bench import claim, crowd, overhead, sampling, scrape, startup, submit
 from tests.bench.measure import Row, table
 
 BENCHMARKS: dict[str, Callable[[Path], Iterator[Row]]] = {
@@ -16,6 +16,7 @@ BENCHMARKS: dict[str, Callable[[Path], Iterator[Row]]] = {
     "submit": submit.run,
     "claim": claim.run,
     "crowd": crowd.run,
+    "scrape": scrape.run,
 }
 
 
