@@ -1,5 +1,6 @@
 """What a scrape of a master costs: a thousand nodes, counts of years."""
 
+import statistics
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -10,9 +11,10 @@ from ffrtmpd.base.exporter import Exporter
 from ffrtmpd.base.figures import LONG, SHORT, SUM, Exemplar
 from ffrtmpd.base.metrics_settings import MetricsSection
 from ffrtmpd.metrics import MasterMetrics, Snapshot
-from ffrtmpd.recorder import KNOWN
+from ffrtmpd.recorder import KNOWN, PUBLISH_EVERY_S, Recorder
 from ffrtmpd.wire.vocabulary import ErrorCode, JobState, NodeStatus, Priority, Queue
 from tests.bench.measure import Row
+from tests.master.house import House
 
 ROUNDS: Final = 21
 NODES: Final = 1_000
@@ -21,9 +23,10 @@ FORMS: Final = {"text": "text/plain", "OpenMetrics": "application/openmetrics-te
 
 
 def run(folder: Path) -> Iterator[Row]:
-    """Scrape over HTTP, in both forms."""
+    """Scrape over HTTP, in both forms, and publish what is scraped, which a turn does twice a second at most."""
     folder.mkdir()
     metrics = MasterMetrics(version="1", sqlite="3")
+    yield Row(what=f"publish, {NODES:,} nodes", unit="ms", values=[_publish_ms(metrics) for _ in range(3)])
     metrics.snapshot = full()
     exporter = Exporter(MetricsSection(port=0), usual_port=0, collector=metrics, unready=list)
     try:
@@ -32,6 +35,24 @@ def run(folder: Path) -> Iterator[Row]:
             yield Row(what=f"scrape, {form}, {found[0][1]:,} bytes", unit="ms", values=[took for took, _ in found])
     finally:
         exporter.close()
+
+
+def _publish_ms(metrics: MasterMetrics) -> float:
+    """Return the milliseconds of a turn's end in a house of many nodes, the median of several."""
+    house = House()
+    for number in range(NODES):
+        house.worker(f"node-{number}")
+    recorder = Recorder(house.broker, metrics)
+    found = []
+    for _ in range(ROUNDS):
+        house.now_s += PUBLISH_EVERY_S
+        before = metrics.snapshot
+        begun_s = time.perf_counter()
+        recorder.turned(house.now, house.now, idle=False)
+        found.append((time.perf_counter() - begun_s) * 1e3)
+        if metrics.snapshot is before:
+            raise RuntimeError("nothing was published")
+    return statistics.median(found)
 
 
 def full() -> Snapshot:
