@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from tests.bench import claim, console, crowd, overhead, sampling, startup, submit
+from tests.bench import claim, console, crowd, overhead, sampling, scrape, startup, submit
 from tests.bench.measure import Row, table
 
 BENCHMARKS: dict[str, Callable[[Path], Iterator[Row]]] = {
@@ -17,6 +17,7 @@ BENCHMARKS: dict[str, Callable[[Path], Iterator[Row]]] = {
     "claim": claim.run,
     "crowd": crowd.run,
     "console": console.run,
+    "scrape": scrape.run,
 }
 
 

@@ -7,14 +7,14 @@ import threading
 import time
 import tomllib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from prometheus_client import Metric
-from prometheus_client.openmetrics.parser import text_string_to_metric_families
+from prometheus_client.core import Metric
+from prometheus_client.openmetrics import parser
 
 from ffrtmpd.wire.vocabulary import Engine, JobState, Priority, Queue
 from tests.e2e.cluster import QUICK, Cluster, cluster, wait_until
@@ -31,6 +31,7 @@ OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 # Rules of hardware that this host may lack; panels say so themselves, in `needs`.
 NEEDS_GPU = {"FfrtmpGpuHot"}
 WATTS = 50.0
+openmetrics: Callable[[str], Iterator[Metric]] = parser.text_string_to_metric_families
 
 
 @contextmanager
@@ -158,27 +159,26 @@ def test_configuration_and_rules_are_valid_and_alerts_fire_when_they_should() ->
     assert "SUCCESS" in promtool("test", "rules", str(folder / "tests.yml"))
 
 
-def openmetrics(url: str) -> dict[str, Metric]:
-    # Untyped in the library.
-    parse: Callable[[str], Iterable[Metric]] = text_string_to_metric_families
-    return {family.name: family for family in parse(page(f"{url}/metrics", accept=OPENMETRICS)[1])}
-
-
 def test_pages_are_clean_in_both_forms(watched: Watched) -> None:
     for url in watched.urls:
         status, text = page(f"{url}/metrics")
         assert status == 200
         assert promtool("check", "metrics", stdin=text) == ""
-        families = openmetrics(url)
+        families = _families(url)
         assert len(families) > 20
         assert all(family.documentation for family in families.values())
         assert page(f"{url}/healthz") == (200, "ok\n")
         assert page(f"{url}/readyz") == (200, "ok\n")
-    families = openmetrics(watched.urls[0])
+    families = _families(watched.urls[0])
     exemplars = [sample.exemplar for sample in families["ffrtmp_job_duration_seconds"].samples if sample.exemplar]
     assert exemplars
     job_id = exemplars[0].labels["job_id"]
     assert watched.house.job(job_id)["state"] in ("completed", "failed")
+
+
+def _families(url: str) -> dict[str, Metric]:
+    text = page(f"{url}/metrics", accept=OPENMETRICS)[1]
+    return {family.name: family for family in openmetrics(text)}
 
 
 def test_every_rule_and_every_panel_has_data(watched: Watched) -> None:
