@@ -23,6 +23,7 @@ from ffrtmpd.wire.messages.session import (
 )
 from ffrtmpd.wire.vocabulary import (
     TERMINAL_STATES,
+    Engine,
     FailureClass,
     JobState,
     Outcome,
@@ -48,11 +49,12 @@ def started(cluster: Cluster, message: Started, node: Node) -> None:
     if held is not None:
         held.started = True
     if row.state is JobState.ASSIGNED:
-        cluster.figures.count("engine", message.engine)
-        _begin(cluster, row, message.encoder)
+        _begin(cluster, row, message.encoder, message.engine)
 
 
-def _begin(cluster: Cluster, row: JobRow, encoder: str | None) -> JobRow:
+def _begin(cluster: Cluster, row: JobRow, encoder: str | None, engine: Engine | None) -> JobRow:
+    if engine is not None:
+        cluster.figures.count("engine", engine)
     moved = cluster.move(row, JobEvent.START, why=encoder, phase=Phase.ENCODING)
     cluster.live[row.seq] = Live()
     return moved
@@ -65,7 +67,7 @@ def progress(cluster: Cluster, message: ProgressReport, node: Node) -> None:
         _tell_stale(cluster, message, node)
         return
     if row.state is JobState.ASSIGNED:
-        row = _begin(cluster, row, None)
+        row = _begin(cluster, row, None, None)
     _keep_progress(cluster, message, row)
 
 
@@ -106,7 +108,7 @@ def result(cluster: Cluster, message: Result, node: Node) -> None:
 def _encoded(cluster: Cluster, message: Result, node: Node, row: JobRow) -> None:
     if row.phase is not Phase.PUBLISHING:
         if row.state is JobState.ASSIGNED:
-            row = _begin(cluster, row, message.report.encoder)
+            row = _begin(cluster, row, message.report.encoder, message.report.engine)
         elif row.state is JobState.PAUSED:
             row = cluster.move(row, JobEvent.RESUME, why="it finished before it could be stopped")
         if row.spec.output_mode is not OutputMode.FILE:
