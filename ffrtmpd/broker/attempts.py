@@ -24,6 +24,7 @@ from ffrtmpd.wire.messages.session import (
 )
 from ffrtmpd.wire.vocabulary import (
     TERMINAL_STATES,
+    Engine,
     FailureClass,
     JobState,
     Outcome,
@@ -53,11 +54,12 @@ def started(cluster: Cluster, message: Started, node: Node) -> None:
         held.hardware = encoder is not None and encoder.hardware is not None
         cluster.roster.changed(node)
     if row.state is JobState.ASSIGNED:
-        cluster.figures.count("engine", message.engine)
-        _begin(cluster, row, message.encoder)
+        _begin(cluster, row, message.encoder, message.engine)
 
 
-def _begin(cluster: Cluster, row: JobRow, encoder: str | None) -> JobRow:
+def _begin(cluster: Cluster, row: JobRow, encoder: str | None, engine: Engine | None) -> JobRow:
+    if engine is not None:
+        cluster.figures.count("engine", engine)
     moved = cluster.move(row, JobEvent.START, why=encoder, phase=Phase.ENCODING)
     cluster.live[row.seq] = Live()
     return moved
@@ -70,7 +72,7 @@ def progress(cluster: Cluster, message: ProgressReport, node: Node) -> None:
         _tell_stale(cluster, message, node)
         return
     if row.state is JobState.ASSIGNED:
-        row = _begin(cluster, row, None)
+        row = _begin(cluster, row, None, None)
     _keep_progress(cluster, message, row)
 
 
@@ -111,7 +113,7 @@ def result(cluster: Cluster, message: Result, node: Node) -> None:
 def _encoded(cluster: Cluster, message: Result, node: Node, row: JobRow) -> None:
     if row.phase is not Phase.PUBLISHING:
         if row.state is JobState.ASSIGNED:
-            row = _begin(cluster, row, message.report.encoder)
+            row = _begin(cluster, row, message.report.encoder, message.report.engine)
         elif row.state is JobState.PAUSED:
             row = cluster.move(row, JobEvent.RESUME, why="it finished before it could be stopped")
         if row.spec.output_mode is not OutputMode.FILE:

@@ -11,9 +11,10 @@ from ffrtmpd.recorder import PUBLISH_EVERY_S, Recorder
 from ffrtmpd.wire.codec import ProtocolError
 from ffrtmpd.wire.curve import new_key_pair
 from ffrtmpd.wire.messages.common import Error, Problem
-from ffrtmpd.wire.messages.jobs import JobSpec, ListJobs
-from ffrtmpd.wire.vocabulary import ErrorCode, FailureClass, JobState, Priority, Queue
-from tests.master.house import House
+from ffrtmpd.wire.messages.jobs import JobSpec, ListJobs, MediaInfo, Report
+from ffrtmpd.wire.messages.session import Result
+from ffrtmpd.wire.vocabulary import Engine, ErrorCode, FailureClass, JobState, Outcome, Priority, Queue
+from tests.master.house import House, as_asked
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 SPEC = JobSpec(scenario="720p30-h264", duration_s=1)
@@ -112,6 +113,20 @@ def test_counts_go_on_after_a_restart_and_those_of_the_process_begin_anew(scrape
     }
     assert again.value("ffrtmp_turn_seconds_count") == 1
     assert again.value("ffrtmp_commit_seconds_bucket", le="0.001") == 1
+
+
+def test_engine_is_counted_when_the_start_was_not_heard(scraped: Scraped) -> None:
+    worker = scraped.house.worker("w1")
+    (job,) = scraped.house.submit(SPEC)
+    worker.hear()
+    video = as_asked(worker.jobs[job].encode)
+    report = Report(encoder="libx264", engine=Engine.FFMPEG, media=MediaInfo(container="mp4", video=video), output="/o")
+    assign = worker.jobs[job]
+    worker.say(Result(job_id=job, attempt=1, token=assign.token, outcome=Outcome.ENCODED, report=report))
+    worker.committed(job)
+    scraped.publish()
+    assert scraped.value("ffrtmp_jobs_by_engine", engine="ffmpeg") == 1
+    assert scraped.value("ffrtmp_jobs_completed_by_engine", engine="ffmpeg") == 1
 
 
 def test_poison_is_counted_apart_from_other_failures() -> None:
