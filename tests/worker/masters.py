@@ -80,7 +80,7 @@ class ScriptedMaster:
         """Return the next message of a kind; others are kept in ``heard``."""
         deadline = time.monotonic() + patience_s
         while True:
-            message = self._next(deadline, f"no {kind.TYPE}; heard {[heard.TYPE for heard in self.heard]}")
+            message = self._next(deadline, f"no {kind.__name__}; heard {[heard.TYPE for heard in self.heard]}")
             self.heard.append(message)
             if isinstance(message, kind) and such(message):
                 return message

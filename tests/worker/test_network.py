@@ -49,6 +49,8 @@ class _Taken(BaseHTTPRequestHandler):
 @contextlib.contextmanager
 def _serve(handler: Any) -> Iterator[ThreadingHTTPServer]:
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        # ffmpeg does not wait for an answer: the end of this block does, for all that was sent.
+        server.daemon_threads = False
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
@@ -109,7 +111,7 @@ def test_stream_is_put_to_an_http_server(tmp_path: Path) -> None:
             encoders=proven(),
         )
         encode(made)
-        (tmp_path / "taken.ts").write_bytes(server.taken)  # type: ignore[attr-defined]
+    (tmp_path / "taken.ts").write_bytes(server.taken)  # type: ignore[attr-defined]
     assert (tmp_path / "taken.ts").read_bytes()[:1] == b"\x47"
     assert (tmp_path / "taken.ts").stat().st_size % 188 == 0
 
