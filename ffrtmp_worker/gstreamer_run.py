@@ -209,7 +209,7 @@ class Run:
         name = self._awaited.pop(kind, None)
         if name is not None:
             pad.link(self._elements[name].get_static_pad("sink"))
-            if self._plan["loop"] or self._plan["skip_ns"]:
+            if self._plan["skip_ns"]:
                 # Nothing may reach an encoder before the seek that throws away what came first.
                 held = pad.add_probe(Gst.PadProbeType.BLOCK_DOWNSTREAM, lambda *_: Gst.PadProbeReturn.OK)
                 self._held.append((pad, held))
@@ -218,15 +218,14 @@ class Run:
         if self._awaited:
             lacking = " and ".join(self._awaited)
             GLib.idle_add(self._fail, EXIT_DATA, f"the input has no {lacking} that can be decoded")
-        elif self._plan["loop"] or self._plan["skip_ns"]:
-            again = Gst.SeekFlags.SEGMENT if self._plan["loop"] else Gst.SeekFlags.NONE
-            GLib.idle_add(self._play, again | Gst.SeekFlags.FLUSH | Gst.SeekFlags.ACCURATE, self._plan["skip_ns"])
+        elif self._plan["skip_ns"]:
+            GLib.idle_add(self._skip, self._plan["skip_ns"])
 
-    def _play(self, flags: Any, from_ns: int) -> bool:
-        """Play the source to its end, after which one that is played again says so instead of ending the streams."""
+    def _skip(self, from_ns: int) -> bool:
+        """Play the source from there on."""
         decoder, start, end = self._elements["decoder"], Gst.SeekType.SET, Gst.SeekType.NONE
-        done = all(cut.done for cut in self._cuts)
-        if not done and not decoder.seek(1.0, Gst.Format.TIME, flags, start, from_ns, end, -1):
+        flags = Gst.SeekFlags.FLUSH | Gst.SeekFlags.ACCURATE
+        if not decoder.seek(1.0, Gst.Format.TIME, flags, start, from_ns, end, -1):
             return self._fail(EXIT_DATA, f"the input cannot be played from {from_ns / 1e9:g} s")
         for pad, held in self._held:
             pad.remove_probe(held)
@@ -238,7 +237,6 @@ class Run:
         bus = self._pipeline.get_bus()
         bus.add_signal_watch()
         bus.connect("message::eos", self._ended)
-        bus.connect("message::segment-done", lambda *_: self._play(Gst.SeekFlags.SEGMENT, 0))
         bus.connect("message::error", self._error)
         bus.connect("message::warning", self._warning)
         # Whatever a state change finds wrong comes as a message too.

@@ -57,9 +57,7 @@ def test_rate_of_the_source_is_kept_where_none_is_known() -> None:
 
 
 def test_link_and_count_name_elements_that_are_there() -> None:
-    looped = replace(task(), loop=True)
     for made in (
-        pipeline(looped, ELEMENTS),
         pipeline(task(), ELEMENTS),
         pipeline(push(), ELEMENTS),
         pipeline(task("/out/a.ts"), ELEMENTS),
@@ -127,6 +125,7 @@ def test_name_is_a_value_and_nothing_else(name: str) -> None:
     ("made", "says"),
     [
         (replace(task(), source="http://host/a.mp4"), "no URLs"),
+        (replace(task(), loop=True), "plays no source again"),
         (push("http://host/put", mode=OutputMode.STREAM), "pushes to rtmp, rtmps, srt"),
         (replace(task(), encoder=ENCODERS["libx264"]), "libx264"),
         (push("srt://host:9?mode=listener", mode=OutputMode.SRT), "a mode but caller"),

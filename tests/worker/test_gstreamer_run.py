@@ -113,41 +113,6 @@ def test_limit_cuts_picture_and_sound(source: Path, tmp_path: Path) -> None:
     assert found.duration_s == pytest.approx(0.6, abs=0.05)
 
 
-@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
-def test_short_source_is_played_again_until_the_limit(source: Path, tmp_path: Path, suffix: str) -> None:
-    short = tmp_path / f"short{suffix}"
-    media.succeed(("ffmpeg", "-v", "error", "-i", str(source), "-c:v", "copy", "-c:a", "aac", str(short)))
-    made = replace(
-        task(source, tmp_path / "a.mp4", duration_s=7.0),
-        source=f"file:{short}",
-        loop=True,
-        expected_frames=175,
-        expected_duration_s=7.0,
-    )
-    ran = run(made)
-    assert ran.exit_code == 0, ran.stderr.decode()
-    found = media.probe(made.target)
-    assert verify(made, found) == []
-    assert found.video is not None
-    assert found.video.frames == 175
-    moments = media.succeed(
-        (
-            "ffprobe",
-            "-v",
-            "error",
-            "-select_streams",
-            "v",
-            "-show_entries",
-            "frame=pts_time",
-            "-of",
-            "json",
-            made.target,
-        )
-    )
-    times = [float(frame["pts_time"]) for frame in json.loads(moments.stdout)["frames"]]
-    assert times == pytest.approx([number / 25 for number in range(175)], abs=0.001)
-
-
 def test_picture_keeps_its_shape_and_rate_goes_up(source: Path, tmp_path: Path) -> None:
     # 16:9 into a square: bars above and below.
     made = task(source, tmp_path / "a.mkv", width=144, height=144, fps=60.0)
@@ -413,21 +378,19 @@ def test_file_is_pushed_at_its_own_pace(source: Path, tmp_path: Path) -> None:
     assert len(blocks(ran.stdout)) >= 4
 
 
-@pytest.mark.parametrize("loop", [False, True])
-def test_rest_of_a_file_begins_where_the_push_was_lost(long_source: Path, tmp_path: Path, loop: bool) -> None:
+def test_rest_of_a_file_begins_where_the_push_was_lost(long_source: Path, tmp_path: Path) -> None:
     whole, rest = (task(long_source, tmp_path / f"{name}.mkv", duration_s=2.0) for name in ("whole", "rest"))
     whole = replace(whole, limit_s=7.0)
-    # Of 20 s: three are left, and where it is played again two more follow.
-    rest = replace(rest, skip_s=17.0 if loop else 5.0, limit_s=5.0 if loop else 2.0, loop=loop)
+    rest = replace(rest, skip_s=5.0)
     for made in (whole, rest):
-        assert run(made).exit_code == 0
+        ran = run(made)
+        assert ran.exit_code == 0, ran.stderr.decode()
     seen, again = gray(whole.target), gray(rest.target)
-    assert (len(seen), len(again)) == (175, 125 if loop else 50)
-    begins, at = (75, 0) if loop else (0, 125)
+    assert (len(seen), len(again)) == (175, 50)
     # Noise moves in the source, so that no two pictures are alike.
-    near = [difference(again[begins], picture) for picture in seen]
+    near = [difference(again[0], picture) for picture in seen]
     # From 30 a second to 25: which of two neighbours is taken is a matter of rounding.
-    assert abs(near.index(min(near)) - at) <= 1
+    assert abs(near.index(min(near)) - 125) <= 1
 
 
 def gray(target: str) -> list[bytes]:
