@@ -35,7 +35,7 @@ class Experience:
     """What an audience would notice."""
 
     score: Annotated[float | None, "mean opinion score, 1 to 5", Range(1, 5)] = None
-    method: Annotated[str | None, "how the score was found: est-v1 or p1203-mode0", Size(0, NAME_MAX)] = None
+    method: Annotated[str | None, "how the score was found: est-v1", Size(0, NAME_MAX)] = None
     stall_s: Annotated[float | None, "seconds a push was behind real time or away", Range(0, FIGURE_MAX)] = None
     stall_ratio: Annotated[float | None, "of the media seconds, 0 to 1", Range(0, 1)] = None
     reconnects: Annotated[int | None, "times a push had to connect again", Range(0, FIGURE_MAX)] = None
