@@ -1,64 +1,45 @@
-"""The command ``ffrtmp-worker``: wiring, and what it says when it cannot start."""
+"""The command ``ffrtmp-worker``: its words, and what it says when it cannot start."""
 
 import argparse
-import fcntl
-import hashlib
 import json
 import os
-import random
-import secrets
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any, Final
 
-from ffrtmp_worker.agent import Agent
-from ffrtmp_worker.cgroup_search import find
 from ffrtmp_worker.config import Home, Settings, read_settings
-from ffrtmp_worker.daemon import Daemon
-from ffrtmp_worker.egress import Egress
-from ffrtmp_worker.encoder_sessions import EncoderSessions
-from ffrtmp_worker.encoders import prove, render_node
 from ffrtmp_worker.enrol import AlreadyJoined, NotAnInvitation, join
-from ffrtmp_worker.ffmpeg import environment
-from ffrtmp_worker.gstreamer_engine import GstreamerEngine, find_gstreamer
-from ffrtmp_worker.hardware import LoadMeter, read_gpus, read_hardware, usable_cpus
-from ffrtmp_worker.limits import Limiter
+from ffrtmp_worker.hardware import LoadMeter
 from ffrtmp_worker.link import EnrolError, Unreachable
-from ffrtmp_worker.logbook import Logbook
-from ffrtmp_worker.meters import Meters, find_meters
-from ffrtmp_worker.metrics import PORT
-from ffrtmp_worker.places import FILE_PREFIX, Places
+from ffrtmp_worker.node import (
+    PROGRAM,
+    AlreadyRunning,
+    identity,
+    lacking,
+    look,
+    make_limiter,
+    meters_of,
+    one_worker,
+    places_of,
+)
+from ffrtmp_worker.places import FILE_PREFIX
 from ffrtmp_worker.probe import ProbeError, parse_probe, probe_command
-from ffrtmp_worker.process import Child, ToolTimeout, kill_marked, run_tool
+from ffrtmp_worker.process import ToolTimeout, run_tool
 from ffrtmp_worker.quality import NotComparable, ScoringFailed
-from ffrtmp_worker.reach import Hosts, bad_entries
 from ffrtmp_worker.recommend import advise, as_plain, as_toml, measure
-from ffrtmp_worker.recorder import Recorder
-from ffrtmp_worker.room import Room
-from ffrtmp_worker.sampler import Sampler
 from ffrtmp_worker.score_command import add_parser, compare, shown
-from ffrtmp_worker.scorer import Scorer
-from ffrtmp_worker.scorers import find_scorer
-from ffrtmp_worker.sources import SourceCache
-from ffrtmp_worker.spool import Spool
-from ffrtmp_worker.staging import PartialNotes
-from ffrtmp_worker.steps import Workshop
-from ffrtmp_worker.tools import ToolError, Tools, find_tools
+from ffrtmp_worker.tools import ToolError, find_tools
+from ffrtmp_worker.wiring import build
 from ffrtmpd import __version__
-from ffrtmpd.base.exporter import ExporterError, serve
+from ffrtmpd.base.exporter import ExporterError
 from ffrtmpd.base.logs import Logger
 from ffrtmpd.base.service import Bell, CrashReport
 from ffrtmpd.base.settings import SettingsError
-from ffrtmpd.wire.curve import KeyFileError, KeyPair, fingerprint, is_key, make_private_folder, read_key_file
-from ffrtmpd.wire.media import ENCODERS
-from ffrtmpd.wire.messages.nodes import Hardware
+from ffrtmpd.wire.curve import KeyFileError, fingerprint
 from ffrtmpd.wire.schema import to_full
-from ffrtmpd.wire.vocabulary import Engine
 
-PROGRAM: Final = "ffrtmp-worker"
 # Counting the packets of a long film reads all of it.
 PROBE_S: Final = 600.0
 EXAMPLES: Final = """\
@@ -76,10 +57,6 @@ exit codes: 0 stopped as asked, 2 wrong usage, 69 the master cannot be reached, 
 65 the file is no media or the two cannot be compared, 75 looking at it took too long,
 77 the master refuses the invitation, 78 settings, key or tools cannot be used
 """
-
-
-class AlreadyRunning(Exception):
-    """Another worker uses the same state folder."""
 
 
 EXIT_CODES: Final[dict[type[Exception], int]] = {
@@ -174,7 +151,7 @@ def _load(options: dict[str, Any]) -> tuple[Settings, Home]:
 def _join(options: dict[str, Any]) -> int:
     _, home = _load(options)
     # Its files must not change under a worker that runs.
-    with _one_worker(home) if options["replace"] else nullcontext():
+    with one_worker(home) if options["replace"] else nullcontext():
         enrolled = join(options["line"], home, replace=options["replace"])
     print(f"This machine is {enrolled.name} of the cluster {enrolled.cluster}. Its settings are in {home.state}.")
     print(f"Now run: {PROGRAM} run --state {home.state}")
@@ -189,13 +166,13 @@ def _check(options: dict[str, Any]) -> int:
     rows: list[tuple[str, str]] = [("state", str(home.state)), ("slots", str(settings.slots))]
     fatal: Exception | None = None
     try:
-        own, _ = _identity(settings, home)
+        own, _ = identity(settings, home)
         rows += [("master", settings.master.endpoint), ("key", fingerprint(own.public))]
     except (SettingsError, KeyFileError) as error:
         fatal = error
         rows.append(("key", f"cannot be used: {error}"))
     try:
-        found = _look(settings, home)
+        found = look(settings, home)
         tools, gstreamer, scorer, hardware = found.tools, found.gstreamer, found.scorer, found.hardware
         rows += [
             ("ffmpeg", f"{tools.ffmpeg} ({tools.ffmpeg_version})"),
@@ -208,14 +185,14 @@ def _check(options: dict[str, Any]) -> int:
     except ToolError as error:
         fatal = error
         rows.append(("ffmpeg", f"cannot be used: {error}"))
-    meters = _meters(settings)
+    meters = meters_of(settings)
     rows.append(("energy", meters.note))
     rows += [("unmetered", problem) for problem in meters.problems]
-    limiter, _ = _limiter(settings, f"check-{os.getpid()}")
+    limiter, _ = make_limiter(settings, f"check-{os.getpid()}")
     rows.append(("limits", limiter.note))
     if limiter.problems:
-        rows.append(("no cgroup", _lacking(limiter)))
-    places = _places(settings, home)
+        rows.append(("no cgroup", lacking(limiter)))
+    places = places_of(settings, home)
     rows += [("input", _folder(root, os.R_OK)) for root in places.input_roots]
     rows += [("output", _folder(root, os.W_OK)) for root in places.output_roots]
     for name, value in rows:
@@ -246,9 +223,9 @@ def _probe(options: dict[str, Any]) -> int:
 
 def _recommend(options: dict[str, Any]) -> int:
     settings, home = _load(options)
-    found = _look(settings, home)
+    found = look(settings, home)
     hardware = found.hardware
-    trial = measure(found.tools, hardware, LoadMeter(_places(settings, home).output_roots[0]).read)
+    trial = measure(found.tools, hardware, LoadMeter(places_of(settings, home).output_roots[0]).read)
     advice = advise(trial, cpu_count=hardware.cpu_count or 1, ram_bytes=hardware.ram_total_bytes or 0)
     if options["output"] == "json":
         print(json.dumps(as_plain(advice, trial, hardware), indent=2))
@@ -273,222 +250,17 @@ def _score(options: dict[str, Any]) -> int:
 def _run(options: dict[str, Any]) -> int:
     settings, home = _load(options)
     log = Logger(form=settings.log.form, level=settings.log.level)
-    own, server_public = _identity(settings, home)
+    own, server_public = identity(settings, home)
     with ExitStack() as stack:
-        stack.enter_context(_one_worker(home))
+        stack.enter_context(one_worker(home))
         bell = Bell()
         stack.callback(bell.close)
         stack.enter_context(bell.on_signals())
-        daemon = _daemon(settings, home, own, server_public, log=log, bell=bell, closing=stack)
+        daemon = build(settings, home, own, server_public, log=log, bell=bell, closing=stack)
         with CrashReport(log):
             daemon.run()
     log.info("stopped")
     return os.EX_OK
-
-
-def _daemon(
-    settings: Settings,
-    home: Home,
-    own: KeyPair,
-    server_public: str,
-    *,
-    log: Logger,
-    bell: Bell,
-    closing: ExitStack,
-) -> Daemon:
-    # The same folder and key are the same worker; two workers of one machine must not kill each other's children.
-    mark = hashlib.sha256(f"{own.public}:{home.state.resolve()}".encode()).hexdigest()[:16]
-    orphans = kill_marked(mark)
-    limiter, groups = _limiter(settings, mark)
-    found = _look(settings, home)
-    tools, gstreamer, hardware = found.tools, found.gstreamer, found.hardware
-    spool = Spool(home.spool)
-    notes = PartialNotes(home.partials)
-    logbook = Logbook(home.logs, kept_bytes=settings.limits.logs_bytes)
-    home.work.mkdir(parents=True, exist_ok=True)
-    entries = [(entry, entry.fate()) for entry in spool.load()]
-    leftovers = notes.remove_leftovers(keep=[Path(entry.partial) for entry, _ in entries if entry.partial is not None])
-    logbook.trim()
-    places = _places(settings, home)
-    egress = Egress(Hosts(places.hosts), upstream=os.environ)
-    closing.callback(egress.close)
-    shop = Workshop(
-        tools=tools,
-        encoders=tuple(name for name in hardware.encoders if ENCODERS[name].engine is Engine.FFMPEG),
-        places=places,
-        sources=SourceCache(home.sources, settings.media.source_cache_bytes),
-        render_node=render_node(),
-        environment={**environment(os.environ), **egress.environment},
-        room=Room(settings.limits.min_free_disk_bytes),
-        more_engines=() if gstreamer is None else (gstreamer,),
-        scorer=found.scorer,
-        # Comparisons of all slots share the processors.
-        scoring_threads=max(1, usable_cpus() // max(1, settings.slots)),
-        hashes=settings.provenance.hash,
-        sessions=EncoderSessions(settings.worker.encoder_sessions),
-    )
-    meters = _meters(settings)
-    energy = Sampler(
-        meters,
-        idle_w=settings.energy.idle_watts,
-        sample_s=settings.energy.sample_s,
-        memory=home.idle_power,
-        log=log,
-    )
-    agent = Agent(
-        boot_id=secrets.token_hex(16),
-        slots=settings.slots,
-        hardware=hardware,
-        recipes=shop.recipe,
-        load=LoadMeter(places.output_roots[0], energy.power_watts).read,
-        # Spreads workers that all lost the same master; nothing secret.
-        random=random.random,
-        limits=settings.attempt_limits,
-        spooled=entries,
-        price_per_kwh=settings.energy.price_per_kwh,
-    )
-    log.info(
-        "started",
-        version=__version__,
-        master=settings.master.endpoint,
-        key=fingerprint(own.public),
-        slots=settings.slots,
-        encoders=",".join(hardware.encoders),
-        scores=",".join(hardware.scorers) or None,
-        ffmpeg=tools.ffmpeg_version,
-        energy=meters.note,
-        gstreamer=None if gstreamer is None else gstreamer.version,
-        limits=limiter.note,
-        no_cgroup=_lacking(limiter) or None,
-        unanswered=len(entries) or None,
-        orphans_killed=orphans or None,
-        groups_removed=groups or None,
-        leftovers_removed=len(leftovers) or None,
-    )
-    for problem in meters.problems:
-        log.warning("energy_not_metered", reason=problem)
-    recorder = Recorder(
-        agent,
-        hardware=hardware,
-        slots=settings.slots,
-        energy=energy,
-        min_free_disk_bytes=settings.limits.min_free_disk_bytes,
-    )
-    exporter = serve(settings.metrics, usual_port=PORT, collector=recorder.metrics, unready=recorder.unready, log=log)
-    if exporter is not None:
-        closing.callback(exporter.close)
-    return Daemon(
-        agent,
-        endpoint=settings.master.endpoint,
-        own=own,
-        server_public=server_public,
-        spool=spool,
-        notes=notes,
-        logbook=logbook,
-        work=home.work,
-        mark=mark,
-        log=log,
-        bell=bell,
-        limiter=limiter,
-        energy=energy,
-        recorder=recorder,
-    )
-
-
-def _meters(settings: Settings) -> Meters:
-    return find_meters(Path(settings.energy.powercap))
-
-
-def _limiter(settings: Settings, mark: str) -> tuple[Limiter, int]:
-    """Return what puts children under limits, and how many groups of an earlier life were removed."""
-    tried = Child(("sleep", "60"), env=environment(os.environ), cwd="/", mark=mark)
-    try:
-        found = find(prefix=f"ffrtmp-{mark}.", pid=tried.pid, bounds=settings.bounds)
-    finally:
-        tried.close()
-    limiter = Limiter(bounds=settings.bounds, nice=settings.limits.nice, cgroups=found.cgroups, problems=found.problems)
-    return limiter, 0 if found.cgroups is None else found.cgroups.sweep()
-
-
-def _lacking(limiter: Limiter) -> str:
-    return "; ".join(f"{controller}: {why}" for controller, why in limiter.problems.items())
-
-
-def _identity(settings: Settings, home: Home) -> tuple[KeyPair, str]:
-    """Return this worker's key pair and the master's public key."""
-    master = settings.master
-    if not master.endpoint or not master.server_key:
-        raise SettingsError(
-            f"this worker has not joined a cluster: on the master run `ffrtmp keys invite NAME --role worker`, "
-            f"here `{PROGRAM} join LINE --state {home.state}`"
-        )
-    if not is_key(master.server_key):
-        raise SettingsError("master.server_key is not a key of 40 characters")
-    if not master.endpoint.startswith("tcp://"):
-        raise SettingsError(f"master.endpoint: {master.endpoint!r} must look like tcp://host:5570")
-    return read_key_file(home.state / master.key), master.server_key
-
-
-def _places(settings: Settings, home: Home) -> Places:
-    media = settings.media
-    wrong = bad_entries(media.url_hosts)
-    if wrong:
-        raise SettingsError(f"media.url_hosts: {wrong[0]!r} is no network; one looks like 10.0.0.0/8")
-    return Places(
-        input_roots=tuple(Path(root) for root in media.input_roots),
-        output_roots=(home.output if media.output_root is None else Path(media.output_root),),
-        schemes=media.url_schemes,
-        hosts=media.url_hosts,
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """What this node has to work with."""
-
-    tools: Tools
-    gstreamer: GstreamerEngine | None
-    scorer: Scorer | None
-    hardware: Hardware
-
-
-def _look(settings: Settings, home: Home) -> Found:
-    """Look for the programs and try what they can do. Blocks, for some seconds at the first time."""
-    tools = find_tools(settings.media.ffmpeg, settings.media.ffprobe)
-    gpus = read_gpus()
-    make_private_folder(home.state)
-    encoders = prove(tools, cache=home.proofs, driver=gpus.driver, node=render_node())
-    gstreamer = find_gstreamer(
-        settings.media.gstreamer_python,
-        environment=environment(os.environ),
-        registry=home.gstreamer_registry,
-        cache=home.gstreamer_proofs,
-    )
-    more = () if gstreamer is None else gstreamer.encoders
-    scorer = find_scorer(tools, settings.media.scorer)
-    hardware = read_hardware(
-        tools,
-        encoders=(*encoders, *more),
-        gpus=gpus,
-        program_version=__version__,
-        engines=(Engine.FFMPEG,) if gstreamer is None else (Engine.FFMPEG, Engine.GSTREAMER),
-        scorers=() if scorer is None else scorer.measures,
-        encoder_sessions=settings.worker.encoder_sessions,
-    )
-    return Found(tools=tools, gstreamer=gstreamer, scorer=scorer, hardware=hardware)
-
-
-@contextmanager
-def _one_worker(home: Home) -> Iterator[None]:
-    make_private_folder(home.state)
-    with home.lock.open("w", encoding="ascii") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise AlreadyRunning(
-                f"another worker runs in {home.state}: stop it, or give this one a folder of its own with --state"
-            ) from None
-        yield
 
 
 _COMMANDS: Final = {
