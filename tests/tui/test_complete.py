@@ -1,7 +1,6 @@
 """Completion: what can stand where the cursor is, in the tables and in real shells."""
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 from ffrtmp_tui.cli import NOUNS
 from ffrtmp_tui.complete import FILES, complete
 from ffrtmp_tui.completion import SCRIPTS
+from tests.needs import program
 from tests.tui.commands import Shell
 from tests.tui.masters import RealMaster
 from tests.tui.nodes import Node
@@ -109,15 +109,17 @@ def test_bash_puts_back_what_it_took_apart(line: str, expected: str, tmp_path: P
     assert (done.stdout, done.stderr) == (f"{expected}\n", "")
 
 
-@pytest.mark.skipif(shutil.which("fish") is None, reason="fish is not here: apt install fish")
 def test_fish_completes(tmp_path: Path) -> None:
     script = f'{SCRIPTS["fish"]}\ncomplete -C "ffrtmp jobs list --filter state:fa"'
     done = subprocess.run(
-        ["fish", "--no-config", "-c", script], env=with_ffrtmp(tmp_path), capture_output=True, text=True, check=True
+        [program("fish"), "--no-config", "-c", script],
+        env=with_ffrtmp(tmp_path),
+        capture_output=True,
+        text=True,
+        check=True,
     )
     assert done.stdout == "state:failed\n"
 
 
-@pytest.mark.skipif(shutil.which("zsh") is None, reason="zsh is not here: apt install zsh")
 def test_zsh_can_read_the_script(tmp_path: Path) -> None:
-    subprocess.run(["zsh", "-n", ROOT / "conf/completion/_ffrtmp"], check=True)
+    subprocess.run([program("zsh"), "-n", ROOT / "conf/completion/_ffrtmp"], check=True)

@@ -24,7 +24,7 @@ from ffrtmp_worker.cgroups import (
 from ffrtmp_worker.limits import Limiter
 from ffrtmp_worker.process import Child, kill_marked
 from tests.needs import need
-from tests.worker.test_process import ENV, Start, ended, gone, line, python, start, until
+from tests.worker.test_process import ENV, MARKED, Start, ended, gone, line, python, start, until
 
 __all__ = ["start"]
 PREFIX = f"ffrtmp-test{os.getpid()}."
@@ -57,7 +57,7 @@ def names(cgroups: Cgroups) -> set[str]:
     return {folder.name for folder in folders if folder.name.startswith(PREFIX)}
 
 
-def confined(cgroups: Cgroups, code: str, bounds: Bounds | None = None, *, mark: str = "test") -> Child:
+def confined(cgroups: Cgroups, code: str, bounds: Bounds | None = None, *, mark: str = MARKED) -> Child:
     return Child(
         python(code), env=ENV, cwd="/", mark=mark, limiter=Limiter(bounds=bounds or Bounds(), nice=5, cgroups=cgroups)
     )
@@ -256,7 +256,7 @@ def test_v2_group_is_killed_as_a_whole(start: Start) -> None:
         until(lambda: gone(fugitive))
         until(group.remove)
     finally:
-        kill_marked("test")
+        kill_marked(MARKED)
         if folder.exists():
             folder.rmdir()
 

@@ -15,6 +15,8 @@ from ffrtmp_worker.process import Child, Ended, ToolTimeout, kill_marked, marked
 from tests.needs import need
 
 ENV = {"PATH": os.environ.get("PATH", os.defpath), "PYTHONPATH": os.pathsep.join(sys.path)}
+# Tests in other processes end what is theirs by its mark.
+MARKED = f"test-{os.getpid()}"
 Start = Callable[..., Child]
 
 
@@ -23,7 +25,7 @@ def start() -> Iterator[Start]:
     started: list[Child] = []
 
     def begin(*argv: str) -> Child:
-        child = Child(argv, env=ENV, cwd="/", mark="test")
+        child = Child(argv, env=ENV, cwd="/", mark=MARKED)
         started.append(child)
         return child
 
@@ -267,8 +269,8 @@ def test_leftovers_of_an_earlier_life_are_found_by_their_mark(start: Start) -> N
     child = start("sleep", "600")
     other = Child(("sleep", "600"), env=ENV, cwd="/", mark="other-worker")
     try:
-        until(lambda: child.pid in set(marked("test")))
-        assert kill_marked("test") >= 1
+        until(lambda: child.pid in set(marked(MARKED)))
+        assert kill_marked(MARKED) >= 1
         assert ended(child).exit_code == -signal.SIGKILL
         assert other.reap() is None
     finally:
