@@ -175,7 +175,8 @@ class Master:
                 raised.append(error)
                 raise
 
-        thread = threading.Thread(target=work)
+        # Left behind by a test that fails before its end, it must not keep the run from ending.
+        thread = threading.Thread(target=work, daemon=True)
         thread.start()
 
         def stop() -> None:

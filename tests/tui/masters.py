@@ -51,7 +51,8 @@ class _InThread:
         self.key = new_key_pair()
         self._ready = threading.Event()
         self._problem: BaseException | None = None
-        self._thread = threading.Thread(target=self._guarded)
+        # A test that fails before its end leaves it behind, and must not keep the run from ending.
+        self._thread = threading.Thread(target=self._guarded, daemon=True)
 
     def _guarded(self) -> None:
         try:
