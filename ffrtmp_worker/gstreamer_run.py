@@ -16,6 +16,7 @@ import signal
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -61,20 +62,25 @@ class Cut:
     Everything after is dropped; the end goes on downstream, so that encoder and muxer finish what they have.
     """
 
-    def __init__(self, pad: Any, frames: int | None, limit_ns: int | None) -> None:
+    def __init__(self, pad: Any, frames: int | None, limit_ns: int | None, ended: Callable[[], None]) -> None:
         self._pad = pad
+        self._ended = ended
         self._left = frames
         self._limit_ns = limit_ns
         self.done = False
         self.asked = False
-        pad.add_probe(Gst.PadProbeType.BUFFER, self._look)
+        pad.add_probe(Gst.PadProbeType.BUFFER | Gst.PadProbeType.EVENT_DOWNSTREAM, self._look)
 
     def _look(self, pad: Any, info: Any) -> Any:
         if self.done:
             return Gst.PadProbeReturn.DROP
+        if info.type & Gst.PadProbeType.EVENT_DOWNSTREAM:
+            return Gst.PadProbeReturn.OK
         if self.asked or self._left == 0 or self._is_beyond(info.get_buffer()):
             self.done = True
-            pad.push_event(Gst.Event.new_eos())
+            self._ended()
+            # Not through this pad, which would refuse all later events, and the decoder take that for an error.
+            pad.get_peer().send_event(Gst.Event.new_eos())
             return Gst.PadProbeReturn.DROP
         if self._left is not None:
             self._left -= 1
@@ -138,6 +144,8 @@ class Run:
         self._scratch: Any = None
         self._signaled = False
         self._accepted = False
+        self._rated: tuple[int | str, int | str] = ("N/A", "N/A")
+        self._largest = 0
         self._code: int | None = None
         self._awaited: dict[str, str] = {}
         self._held: list[tuple[Any, int]] = []
@@ -190,7 +198,14 @@ class Run:
 
     def _cut(self, kind: str, name: str) -> Cut:
         frames = self._plan["limit_frames"] if kind == "video" else None
-        return Cut(self._elements[name].get_static_pad("src"), frames, self._plan["limit_ns"])
+        ended = self._note_rate if kind == "video" else lambda: None
+        return Cut(self._elements[name].get_static_pad("src"), frames, self._plan["limit_ns"], ended)
+
+    def _note_rate(self) -> None:
+        """Keep what was duplicated and dropped for the frames that are wanted: more are decoded until all stands."""
+        rate = self._elements.get(self._plan["rate"])
+        if rate is not None:
+            self._rated = (rate.get_property("duplicate"), rate.get_property("drop"))
 
     def _counter(self, name: str) -> Counter:
         # The muxer's own pad would tell the same later, when it has put the streams in order.
@@ -305,15 +320,17 @@ class Run:
         # Sound may be far ahead of the picture.
         out_us = video.end_ns // 1_000 if taken and video.end_ns is not None else None
         size = self._size(end=end) if taken else None
-        rate = self._elements.get(self._plan["rate"])
+        if not any(cut.done for cut in self._cuts):
+            self._note_rate()
+        duplicated, dropped = self._rated
         fields = {
             "frame": frames,
             "fps": f"{frames / elapsed_s:.2f}",
             "bitrate": "N/A" if not size or not out_us else f"{size * 8_000 / out_us:.1f}kbits/s",
             "total_size": "N/A" if size is None else size,
             "out_time_us": "N/A" if out_us is None else out_us,
-            "dup_frames": "N/A" if rate is None else rate.get_property("duplicate"),
-            "drop_frames": "N/A" if rate is None else rate.get_property("drop"),
+            "dup_frames": duplicated,
+            "drop_frames": dropped,
             "speed": "N/A" if out_us is None else f"{out_us / 1e6 / elapsed_s:.3f}x",
             "progress": "end" if end else "continue",
         }
@@ -337,7 +354,9 @@ class Run:
         with contextlib.suppress(OSError):
             if end or self._scratch is None:
                 return Path(path).stat().st_size
-            return os.fstat(self._scratch.fileno()).st_size
+            # Empty again while it is copied behind its index.
+            self._largest = max(self._largest, os.fstat(self._scratch.fileno()).st_size)
+            return self._largest
         return None
 
 
