@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tests.ports import free_port
+
 T = TypeVar("T")
 
 BIN = Path(sys.executable).parent
@@ -93,6 +95,7 @@ class Cluster:
         }
         self.master: Program | None = None
         self.workers: dict[str, Program] = {}
+        self._ports: dict[str, int] = {}
         made = self.run("ffrtmpd", "init", "--home", str(self.home), "--admin", "root", "--name", "test")
         assert made.returncode == 0, made.stderr
 
@@ -114,7 +117,7 @@ class Cluster:
         (self.home / "ffrtmpd.toml").write_text(settings)
 
     def start_master(self, *arguments: str, fault: str = "") -> Program:
-        """Start the master on ports of the system's choice, the same again after a restart.
+        """Start the master on ports of its own, the same again after a restart.
 
         ``fault`` names the point at which it dies, as ``ffrtmpd.base.faults`` tells.
         """
@@ -141,7 +144,7 @@ class Cluster:
     _said: dict[str, Any] | None = None
 
     def port(self, side: str) -> int:
-        return 0 if self._said is None else int(self._said[side].rpartition(":")[2])
+        return self._ports.setdefault(side, free_port())
 
     def endpoint(self, side: str) -> str:
         assert self._said is not None

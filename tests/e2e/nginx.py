@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.e2e.cluster import wait_until
-from tests.e2e.witness import free_port, listens
+from tests.e2e.witness import listens
 from tests.needs import need, program
+from tests.ports import free_port
 
 MODULE = Path("/usr/lib/nginx/modules/ngx_rtmp_module.so")
 BAD_KEY = "wrong"

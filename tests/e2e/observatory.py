@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e.cluster import Program, wait_until
-from tests.e2e.witness import free_port
 from tests.needs import program
+from tests.ports import free_port
 
 CONF = Path(__file__).parents[2] / "conf"
 RULES = (CONF / "prometheus" / "rules.yml", CONF / "prometheus" / "alerts.yml")

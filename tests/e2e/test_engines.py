@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.cluster import Cluster, cluster, wait_until
-from tests.e2e.witness import done_once, encoder_of, frames_of, free_port, listens, probe
+from tests.e2e.witness import done_once, encoder_of, frames_of, listens, probe
+from tests.ports import free_port
 from tests.worker import gst
 
 pytestmark = pytest.mark.e2e

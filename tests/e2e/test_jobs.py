@@ -11,7 +11,8 @@ import pytest
 
 from ffrtmp_worker.tools import find_tools
 from tests.e2e.cluster import Cluster, wait_until
-from tests.e2e.witness import encoder_of, free_port, listens, probe, running_job
+from tests.e2e.witness import encoder_of, listens, probe, running_job
+from tests.ports import free_port
 
 pytestmark = pytest.mark.e2e
 

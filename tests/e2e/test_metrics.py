@@ -19,8 +19,8 @@ from prometheus_client.openmetrics import parser
 from ffrtmpd.wire.vocabulary import Engine, JobState, Priority, Queue
 from tests.e2e.cluster import QUICK, Cluster, cluster, wait_until
 from tests.e2e.observatory import CONF, Observatory, observatory, page
-from tests.e2e.witness import free_port
 from tests.needs import libvmaf, program
+from tests.ports import free_port
 from tests.worker import gst
 from tests.worker.powercap import Powercap
 

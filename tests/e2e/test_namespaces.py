@@ -10,7 +10,8 @@ from tests.e2e.cluster import QUICK, Cluster, cluster, wait_until
 from tests.e2e.ingest import ingest
 from tests.e2e.namespaces import Cable, cable, established
 from tests.e2e.relay import Way
-from tests.e2e.witness import done_once, encoder_of, frames_of, free_port, history, processes_with
+from tests.e2e.witness import done_once, encoder_of, frames_of, history, processes_with
+from tests.ports import free_port
 
 pytestmark = pytest.mark.e2e
 

@@ -15,10 +15,10 @@ from tests.e2e.witness import (
     done_once,
     encoder_of,
     frames_of,
-    free_port,
     history,
     processes_with,
 )
+from tests.ports import free_port
 
 pytestmark = pytest.mark.e2e
 

@@ -12,8 +12,9 @@ import pytest
 
 from tests.e2e.cluster import QUICK, Cluster, cluster, wait_until
 from tests.e2e.ingest import ingest
-from tests.e2e.witness import done_once, encoder_of, frames_of, free_port, history, probe
+from tests.e2e.witness import done_once, encoder_of, frames_of, history, probe
 from tests.needs import need
+from tests.ports import free_port
 
 pytestmark = pytest.mark.e2e
 

@@ -1,6 +1,5 @@
 """What an onlooker sees of a job, without asking the worker: its file, its processes, and its trail."""
 
-import socket
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -82,12 +81,6 @@ def done_once(house: Cluster, job_id: str, output: Path, *, frames: int, attempt
 
     wait_until(alone, dump=house.dump)
     wait_until(lambda: not processes_with(f"{job_id}."), dump=house.dump)
-
-
-def free_port() -> int:
-    with socket.socket() as probe_socket:
-        probe_socket.bind(("127.0.0.1", 0))
-        return int(probe_socket.getsockname()[1])
 
 
 def listens(port: int, pid: int) -> bool:

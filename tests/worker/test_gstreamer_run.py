@@ -21,7 +21,8 @@ from ffrtmp_worker.verify import verify
 from ffrtmpd.wire.media import ENCODERS
 from ffrtmpd.wire.messages.jobs import MediaInfo
 from ffrtmpd.wire.vocabulary import FailureClass, OutputMode
-from tests.e2e.witness import free_port, listens
+from tests.e2e.witness import listens
+from tests.ports import free_port
 from tests.worker import gst, media
 from tests.worker.gst import Running, running
 from tests.worker.media import assign

@@ -2,7 +2,6 @@
 
 import contextlib
 import re
-import socket
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from ffrtmp_worker.failures import classify
 from ffrtmp_worker.ffmpeg import encode_command
 from ffrtmp_worker.verify import verify
 from ffrtmpd.wire.vocabulary import OutputMode
+from tests.ports import free_port
 from tests.worker.media import assign, encode, make_source, probe, proven, run, succeed, task, tools
 
 BIND_TRIES = 1_000
@@ -58,12 +58,6 @@ def _serve(handler: Any) -> Iterator[ThreadingHTTPServer]:
         finally:
             server.shutdown()
             thread.join()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe_socket:
-        probe_socket.bind(("127.0.0.1", 0))
-        return int(probe_socket.getsockname()[1])
 
 
 def _wait_until_bound(port: int, server: subprocess.Popen[bytes]) -> None:
@@ -120,7 +114,7 @@ def test_stream_is_put_to_an_http_server(tmp_path: Path) -> None:
 @pytest.mark.parametrize("mode", [OutputMode.RTMP, OutputMode.SRT])
 def test_push_reaches_a_real_ingest(tmp_path: Path, mode: OutputMode) -> None:
     source = f"file:{make_source(tmp_path, seconds=1.0)}"
-    port = _free_port()
+    port = free_port()
     url = f"{mode}://127.0.0.1:{port}" + ("/live/x" if mode is OutputMode.RTMP else "")
     if mode is OutputMode.RTMP:
         ingest: tuple[str, ...] = ("-listen", "1", "-f", "flv", "-i", url)
