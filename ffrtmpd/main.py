@@ -250,6 +250,8 @@ def _run(options: dict[str, Any]) -> int:
         _allow_connections()
         store = Store.open(where.database)
         stack.callback(store.close)
+        if store.upgrade is not None:
+            log.info("schema_changed", was=store.upgrade.was, now=store.upgrade.now, copy=str(store.upgrade.copy))
         principals = Principals(store.principals())
 
         context: zmq.Context[Any] = zmq.Context()

@@ -29,6 +29,7 @@ from ffrtmpd.store.records import (
 from ffrtmpd.store.registry import PrincipalChanges
 from ffrtmpd.store.search import Found, Search
 from ffrtmpd.store.turn import Row, Turn
+from ffrtmpd.store.upgrade import Upgrade
 from ffrtmpd.wire.messages.jobs import AuditEntry
 from ffrtmpd.wire.messages.overview import Event
 from ffrtmpd.wire.vocabulary import JobState, Priority, Queue, Role, SortKey
@@ -75,6 +76,11 @@ class Store:
         if not self._database.peewee.is_closed():
             self._turn.rollback()
         self._database.close()
+
+    @property
+    def upgrade(self) -> Upgrade | None:
+        """How the schema changed when it was opened, None if it did not."""
+        return self._database.upgrade
 
     # ── the turn ──────────────────────────────────────────────────────────────────────────────────────────────────
 
