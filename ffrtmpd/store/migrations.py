@@ -73,6 +73,8 @@ MIGRATIONS: Final = (
             # A window of any states and queues is a merge of runs of this index. Priority rides along for the figures.
             "CREATE INDEX jobs_state ON jobs (state, queue, seq, priority)",
             "CREATE INDEX jobs_node ON jobs (node_id, state, queue, seq) WHERE node_id IS NOT NULL",
+            # Which finished jobs have been kept long enough.
+            "CREATE INDEX jobs_finished ON jobs (state, finished_at) WHERE finished_at IS NOT NULL",
             """
             CREATE TABLE audit (
                 id INTEGER PRIMARY KEY,
