@@ -13,7 +13,8 @@ from ffrtmpd.store.errors import (
     StoreReadOnly,
 )
 from ffrtmpd.store.files import SQLITE
-from ffrtmpd.store.records import Head, JobChanges, JobRow, JobUpdate, NewJob, NodeRow, job_id, parse_job_ref
+from ffrtmpd.store.old_project import NotOurs, open_old
+from ffrtmpd.store.records import Head, JobChanges, JobRow, JobUpdate, NewJob, NodeRow, Past, job_id, parse_job_ref
 from ffrtmpd.store.search import LOOK_MAX, Search
 from ffrtmpd.store.store import Store
 
@@ -31,6 +32,8 @@ __all__ = [
     "NoSuchJob",
     "NoSuchPrincipal",
     "NodeRow",
+    "NotOurs",
+    "Past",
     "PublicKeyTaken",
     "Search",
     "StaleAttempt",
@@ -39,5 +42,6 @@ __all__ = [
     "StoreReadOnly",
     "backup",
     "job_id",
+    "open_old",
     "parse_job_ref",
 ]

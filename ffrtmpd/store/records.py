@@ -192,6 +192,23 @@ class NewJob:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """What became of a job before it came here. Times are Unix seconds, durations seconds."""
+
+    state: JobState
+    started_at: float | None = None
+    finished_at: float
+    attempt: int = 0
+    failures: int = 0
+    failure_class: FailureClass | None = None
+    reason: str | None = None
+    output: str | None = None
+    waited_s: float = 0.0
+    processed_s: float = 0.0
+    report: Report | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NodeRow:
     """A node as last seen. ``hardware`` and the times are None before its first session."""
 

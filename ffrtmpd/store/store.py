@@ -21,6 +21,7 @@ from ffrtmpd.store.records import (
     JobUpdate,
     NewJob,
     NodeRow,
+    Past,
     audit_entry,
     dump,
     job_id,
@@ -172,6 +173,36 @@ class Store:
         row = job_row(added[0])
         self._audit(row, None, "submit", at=at, who=job.who, why=job.reason)
         return row, True
+
+    def bring_in(self, job: NewJob, past: Past | None, *, created_at: float, at: float) -> JobRow | None:
+        """Add a job that another program has kept until ``at``, and return it; None if its key is known here.
+
+        Args:
+            job: what it is.
+            past: what became of it; None: it is to be done here, and waits from now on.
+            created_at: when it was submitted, Unix seconds. Lists by age take the numbers of jobs for their order, so
+                this must not be before the newest here.
+            at: now, Unix seconds.
+        """
+        try:
+            row, is_new = self.add(job, created_at)
+        except KeyConflict:
+            return None
+        if not is_new:
+            return None
+        if past is None:
+            return self._write(row, {"state_at": at})
+        columns = columns_of({"report": past.report}) | {
+            field.name: getattr(past, field.name) for field in dataclasses.fields(past) if field.name != "report"
+        }
+        after = self._write(row, {**columns, "state_at": past.finished_at})
+        self._audit(after, row.state, "import", at=past.finished_at, who=job.who, why=past.reason)
+        return after
+
+    def newest_created_at(self) -> float:
+        """Return when the newest job was submitted (Unix seconds), 0 if there is none."""
+        newest = self.jobs(limit=1)
+        return newest[0].created_at if newest else 0.0
 
     def job(self, seq: int) -> JobRow | None:
         """Return a job, None if there is none with that number."""
