@@ -74,9 +74,11 @@ def _lines(parser: argparse.ArgumentParser, about: str, files: tuple[tuple[str, 
 
 def _spelled(action: argparse.Action) -> str:
     names = ", ".join(action.option_strings)
-    takes_nothing = action.nargs == 0
-    value = action.metavar or ("{" + ",".join(map(str, action.choices)) + "}" if action.choices else action.dest.upper())
-    return names if takes_nothing else f"{names} {value}".strip()
+    if action.nargs == 0:
+        return names
+    one_of = "{" + ",".join(map(str, action.choices or ())) + "}"
+    value = action.metavar or (one_of if action.choices else action.dest.upper())
+    return f"{names} {value}".strip()
 
 
 def _item(head: str, text: str) -> Iterator[str]:
