@@ -280,6 +280,7 @@ def _backup(options: dict[str, Any]) -> int:
 def _import_db(options: dict[str, Any]) -> int:
     settings = {key: value for key, value in options.items() if key in ("home", "config")}
     _, where = _load(settings)
+    _refuse_root_elsewhere(where.home, "import-db")
     scenarios = load_scenarios(scenario_files(where.scenario_files))
     dry_run = bool(options.get("dry_run"))
     report = import_command.run(where.database, scenarios, options["file"], dry_run=dry_run)
