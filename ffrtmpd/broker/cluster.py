@@ -294,6 +294,8 @@ class Cluster:
             vmaf=row.vmaf,
             qoe=row.qoe,
             energy_j=row.energy_j,
+            joules_per_minute=row.joules_per_minute,
+            exit_code=row.exit_code if row.state is JobState.FAILED else None,
             sla=self.sla(row),
             revision=self.journal.of(row.seq),
         )

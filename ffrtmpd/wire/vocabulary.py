@@ -73,6 +73,8 @@ class SortKey(StrEnum):
     VMAF = "vmaf"
     QOE = "qoe"
     ENERGY = "energy"
+    JOULES_PER_MINUTE = "joules_per_minute"
+    DURATION = "duration"
     PROGRESS = "progress"
     FPS = "fps"
     ETA = "eta"

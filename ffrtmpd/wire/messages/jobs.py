@@ -207,6 +207,8 @@ class JobView:
     vmaf: Annotated[float | None, "mean VMAF of the output"] = None
     qoe: Annotated[float | None, "quality of experience, 1 to 5"] = None
     energy_j: Annotated[float | None, "marginal joules, scoring left out"] = None
+    joules_per_minute: Annotated[float | None, "joules per minute of output"] = None
+    exit_code: Annotated[int | None, "of the encoder of a failed job; minus the signal when killed"] = None
     sla: Annotated[Sla | None, "whether it was served as promised; absent: not finished, or not counted"] = None
     revision: Annotated[int, "grows with every change of any job"] = 0
 
@@ -250,7 +252,8 @@ class ListJobs(Request):
     """Ask for a window of the jobs, filtered and sorted by the master.
 
     In the order of submit a window may hold fewer jobs than `limit`, even none: where a filter fits few, the master
-    looks at ten thousand at a time, and `next` goes on. Another order is that of the newest ten thousand that fit.
+    looks at ten thousand at a time, and `next` goes on. The same holds for `finished` where only terminal states are
+    asked for. Another order is that of the newest ten thousand that fit.
     """
 
     TYPE = "LIST_JOBS"
