@@ -8,7 +8,7 @@ import pytest
 
 from ffrtmpd.lifecycle import JobEvent
 from ffrtmpd.store import LOOK_MAX, Search, Store, ended, search
-from ffrtmpd.wire.messages.jobs import Cancel, JobList, JobSpec, ListJobs, Progress
+from ffrtmpd.wire.messages.jobs import IDS_MAX, Cancel, JobList, JobSpec, ListJobs, Progress
 from ffrtmpd.wire.messages.nodes import ListNodes, Load, NodeList
 from ffrtmpd.wire.messages.session import ProgressReport
 from ffrtmpd.wire.schema import INT_MAX
@@ -113,6 +113,19 @@ def test_windows_of_one_job_add_up_to_the_whole_list(house: House, fields: dict[
         if cursor is None:
             break
     assert found == whole
+
+
+def test_ids_alone_come_in_windows_of_thousands() -> None:
+    house = House()
+    for _ in range(5):
+        house.submit(*[SPEC] * 900)
+    house.submit(dataclasses.replace(SPEC, scenario="1080p30-hevc"))
+    first = listed(house, ids_only=True, limit=1, sort=SortKey.SCENARIO)
+    assert (len(first.ids), first.jobs, first.total) == (IDS_MAX, (), 4_501)
+    rest = listed(house, ids_only=True, cursor=first.next)
+    assert (len(rest.ids), rest.next) == (501, None)
+    assert [*first.ids, *rest.ids] == [f"job-{number:06d}" for number in range(4_501, 0, -1)]
+    assert listed(house, ids_only=True, text="1080").ids == ("job-004501",)
 
 
 @pytest.mark.parametrize("cursor", ["x", "-1", "99999999", "²"])
