@@ -1,6 +1,7 @@
 """The only place that knows SQL: jobs, their history, keys and nodes."""
 
 from ffrtmpd.store.backup import backup
+from ffrtmpd.store.ended import Edge
 from ffrtmpd.store.errors import (
     BackupTargetError,
     KeyConflict,
@@ -22,6 +23,7 @@ __all__ = [
     "LOOK_MAX",
     "SQLITE",
     "BackupTargetError",
+    "Edge",
     "Head",
     "JobChanges",
     "JobRow",

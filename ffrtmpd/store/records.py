@@ -71,8 +71,8 @@ class JobRow:
     ``lost_node`` and ``lost_token``: who had the attempt when it was taken for lost, until the next one is assigned.
     ``node_id`` is the node that holds the job or, in a terminal state, held it last.
     ``state_at``: when it came into its state. ``waited_s`` and ``processed_s``: seconds in queued and assigned, and in
-    processing, before that, since the submit or the last retry. ``vmaf``, ``qoe`` and ``energy_j`` stand in the report
-    too; here lists find them.
+    processing, before that, since the submit or the last retry. ``vmaf``, ``qoe``, ``energy_j`` and
+    ``joules_per_minute`` stand in the report too; here lists find them.
     """
 
     seq: int
@@ -112,6 +112,7 @@ class JobRow:
     vmaf: float | None
     qoe: float | None
     energy_j: float | None
+    joules_per_minute: float | None
 
     @property
     def job_id(self) -> str:

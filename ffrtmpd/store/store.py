@@ -10,8 +10,9 @@ from typing import Any, Final, Self, Unpack
 
 from ffrtmpd.lifecycle import INITIAL, JobEvent, next_state
 from ffrtmpd.principals import Principal
-from ffrtmpd.store import happened, hot, queries, registry, search, windows
+from ffrtmpd.store import ended, happened, hot, queries, registry, search, windows
 from ffrtmpd.store.effects import columns_of, consequences
+from ffrtmpd.store.ended import Edge, Ended
 from ffrtmpd.store.errors import KeyConflict, NoSuchJob, StaleAttempt, StoreError
 from ffrtmpd.store.files import Database, open_database
 from ffrtmpd.store.records import (
@@ -326,6 +327,10 @@ class Store:
     ) -> Found:
         """Return a window of the jobs that fit; see `search.find`."""
         return search.find(self._turn.read, wanted, limit=limit, bounds=bounds, oldest_first=oldest_first)
+
+    def ended(self, wanted: Search, *, limit: int, edge: Edge | None, descending: bool) -> Ended:
+        """Return a window of the jobs that fit and have ended, by when they did; see `ended.find`."""
+        return ended.find(self._turn.read, wanted, limit=limit, edge=edge, descending=descending)
 
     def count_matches(self, wanted: Search) -> int:
         """Return how many jobs fit a search that an index counts."""
