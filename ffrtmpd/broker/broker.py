@@ -198,6 +198,7 @@ class Broker:
         jobs.tell_waiters(cluster)
         cluster.store.add_figures(cluster.figures.take())
         overview.tell_watchers(cluster)
+        cluster.store.flush()
         self._in_turn = False
         return self._take()
 

@@ -151,7 +151,7 @@ class House:
         for event in events:
             self.store.begin()
             self._keep(self.broker.serve(event, self.now))
-            assert not self.store._database.connection.in_transaction, f"{event} wrote"
+            assert not self.store.is_writing, f"{event} wrote"
             self.store.commit()
         self._check_free()
 
