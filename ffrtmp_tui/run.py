@@ -4,7 +4,6 @@ import time
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from ffrtmp_tui.command import CUSTOM, FORMS, did_you_mean
@@ -13,6 +12,8 @@ from ffrtmp_tui.terminal import Terminal
 from ffrtmpd.wire.messages.common import Reply, Request
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ffrtmp_tui.fit import Column
     from ffrtmp_tui.link import Link
 
@@ -33,7 +34,7 @@ class Run:
     stdin: TextIO
     clock: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time
-    system_file: Path | None = None
+    system_file: "Path | None" = None
     given_link: "Link | None" = None
     _own_link: "Link | None" = field(default=None, init=False)
 

@@ -50,7 +50,7 @@ def test_user_context_wins_over_the_host_one_which_is_used_without_it(environ: d
     system.write_text(table("a", "tcp://system:9") + table("host", "tcp://host:8"))
     assert contexts.resolve(environ, system=system).master == "tcp://a:1"
     found = contexts.resolve(environ, context="host", system=system)
-    assert (found.master, found.key) == ("tcp://host:8", system.parent / "keys" / "host.key")
+    assert (found.master, found.key) == ("tcp://host:8", str(system.parent / "keys" / "host.key"))
 
 
 def test_only_context_needs_no_choice(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
     write_key_file(path, new_key_pair())
     path.chmod(0o644)
     with pytest.raises(Failure, match="chmod 600"):
-        Context(name="a", master="tcp://a:1", server_key=KEY, key=path).key_pair()
+        Context(name="a", master="tcp://a:1", server_key=KEY, key=str(path)).key_pair()
 
 
 @pytest.mark.parametrize(
@@ -125,8 +125,8 @@ def test_address_of_another_kind_is_refused(address: str) -> None:
 
 def test_added_context_becomes_current_once_and_comments_live_on(tmp_path: Path) -> None:
     folder = tmp_path / "config"
-    first = Context(name="one", master="tcp://h:1", server_key=KEY, key=folder / "keys" / "one.key")
-    second = Context(name="t.wo", master="tcp://h:2", server_key=KEY, key=Path("/elsewhere/two.key"))
+    first = Context(name="one", master="tcp://h:1", server_key=KEY, key=str(folder / "keys" / "one.key"))
+    second = Context(name="t.wo", master="tcp://h:2", server_key=KEY, key="/elsewhere/two.key")
     assert contexts.add_context(folder, first)
     path = folder / "config.toml"
     path.write_text("# mine\n" + path.read_text())

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ffrtmp_tui.cli import run_command
+from ffrtmp_tui.dispatch import run_command
 from ffrtmp_tui.terminal import Terminal, pager_of
 from tests.tui.commands import Shell
 from tests.tui.masters import RealMaster
