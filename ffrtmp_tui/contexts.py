@@ -1,7 +1,7 @@
 """Which master to speak to and as whom: flag, then environment, then the context in the user's folder, then the host's.
 
-A folder of contexts holds ``config.toml`` (``current``, and a table ``contexts.NAME`` with ``master``, ``server_key``
-and ``key``) and the key files that it names.
+A folder of contexts holds ``config.toml`` (``current``, and a table ``contexts.NAME`` with ``master``, ``server_key``,
+``key`` and, if its output shall have a form of its own, ``output``) and the key files that it names.
 """
 
 import os
@@ -127,6 +127,23 @@ def resolve(
             return Context(name=name, master=endpoint(address), server_key=found.server_key, key=found.key)
     known = sorted({name for _, document in found_in for name in document.get("contexts", {})})
     raise usage(f"there is no context {name!r}", f"known: {', '.join(known)}" if known else HOW_TO_JOIN)
+
+
+def output(
+    environ: Mapping[str, str], *, context: str | None = None, system: str | os.PathLike[str] = SYSTEM_FILE
+) -> tuple[str, Any] | None:
+    """Return where the context in use says which form its output has, and what it says; None if it says nothing.
+
+    Raises:
+        Failure: a file of contexts cannot be read.
+    """
+    found_in = documents(environ, system)
+    name = context or environ.get("FFRTMP_CONTEXT") or current(found_in)
+    for path, document in found_in:
+        table = document.get("contexts", {}).get(name)
+        if isinstance(table, dict):
+            return (f"{path}: contexts.{name}.output", table["output"]) if "output" in table else None
+    return None
 
 
 def endpoint(address: str) -> str:

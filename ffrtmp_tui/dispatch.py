@@ -2,13 +2,14 @@
 
 import os
 import sys
+from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Final, TextIO
 
-from ffrtmp_tui.command import GLOBAL, Noun, Verb, did_you_mean, parse
+from ffrtmp_tui.command import CUSTOM, FORMS, GLOBAL, Noun, Verb, did_you_mean, parse
 from ffrtmp_tui.failures import Exit, Failure, usage
-from ffrtmp_tui.run import Run
+from ffrtmp_tui.run import Run, wanted_form
 from ffrtmp_tui.terminal import Terminal, clean, real_terminal, silence_output
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def run_command(
         code = verb.run(run)
         terminal.out.flush()
     except Failure as failure:
-        report(failure, terminal, as_json=_wants_json(run, words, environ))
+        report(failure, terminal, as_json=_wants_json(run, words, environ, system_file))
         return failure.exit_code
     except KeyboardInterrupt:
         terminal.say("interrupted")
@@ -215,11 +216,29 @@ def _without(words: Sequence[str], places: Sequence[int]) -> list[str]:
     return [word for at, word in enumerate(words) if at not in places]
 
 
-def _wants_json(run: Run | None, words: Sequence[str], environ: Mapping[str, str]) -> bool:
+def _wants_json(run: Run | None, words: Sequence[str], environ: Mapping[str, str], system_file: "Path | None") -> bool:
     """Tell whether errors shall be JSON too, also when the arguments were too wrong to be read."""
-    if run is not None and run.args.form:
-        return run.args.form in ("json", "jsonl")
-    for name, value in zip(words, [*words[1:], ""], strict=True):
-        if (name in _VALUED and value in ("json", "jsonl")) or name in ("-ojson", "-ojsonl", "--format=json"):
-            return True
-    return not any(name in _VALUED for name in words) and environ.get("FFRTMP_OUTPUT") in ("json", "jsonl")
+    try:
+        form = wanted_form(_glimpsed(words), environ, system_file) if run is None else run.form
+    except Failure:
+        return False
+    return form in ("json", "jsonl")
+
+
+def _glimpsed(words: Sequence[str]) -> Namespace:
+    """Return as much of the arguments as counts for the form of an error."""
+    found = Namespace(form=None, quiet=False, context=None)
+    for word, after in zip(words, [*words[1:], ""], strict=True):
+        name, sign, value = word.partition("=")
+        if word.startswith("-o") and len(word) > 2:
+            name, value = "-o", word[2:]
+        elif not sign:
+            value = after
+        # A verb may have an --output that is a file.
+        if name in GLOBAL[0].names and (value in FORMS or value.startswith(CUSTOM)):
+            found.form = value
+        elif name == "--context":
+            found.context = value
+        elif name in ("-q", "--quiet"):
+            found.quiet = True
+    return found

@@ -60,9 +60,10 @@ def list_jobs(run: Run) -> int:
         name_of=lambda job: job.job_id,
         extra={"total": total, "partial": partial, "next": cursor},
     )
-    if run.form in ("table", "wide"):
+    # In JSON it stands beside the jobs.
+    if run.form != "json":
         if cursor is not None:
-            run.terminal.say(f"{len(found)} of {total}{' or more' if partial else ''} jobs; --all shows every one")
+            run.terminal.say(f"{len(found)} of {'at least ' if partial else ''}{total} jobs; --all shows every one")
         elif partial:
             run.terminal.say("sorted are the newest 10,000 that fit; narrow the filter to see all in order")
     return Exit.OK

@@ -30,7 +30,10 @@ ENVIRONMENT: Final = (
     ("NO_COLOR", "no colours"),
 )
 FILES: Final = (
-    ("~/.config/ffrtmp/config.toml", "the user's contexts"),
+    (
+        "~/.config/ffrtmp/config.toml",
+        "the user's contexts: tables contexts.NAME of master, server_key, key and, if need be, output: a form",
+    ),
     ("/etc/ffrtmp/client.toml", "the host's contexts, used where the user has none of the name"),
 )
 _PRECEDENCE: Final = (

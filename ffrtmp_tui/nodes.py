@@ -150,7 +150,7 @@ def list_nodes(run: Run) -> int:
         if cursor is None or not reply.nodes or (args.limit is not None and len(nodes) >= args.limit):
             break
     run.show_list("nodes", nodes, NODE_COLUMNS, name_of=lambda node: node.node_id, extra={"total": reply.total})
-    if cursor is not None and run.form in ("table", "wide"):
+    if cursor is not None and run.form != "json":
         run.terminal.say(f"{len(nodes)} of {reply.total} nodes")
     return Exit.OK
 
