@@ -5,6 +5,7 @@ Memory only; after a restart it is made anew from the store and from what the wo
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 from ffrtmpd.events import Peer
@@ -86,6 +87,15 @@ class Ability(NamedTuple):
     encoder_busy: bool = False
 
 
+@lru_cache(maxsize=4_096)
+def _ability(
+    engines: tuple[Engine, ...], encoders: tuple[str, ...], scorers: tuple[str, ...]
+) -> tuple[Ability, Ability]:
+    """Return what such a node can run, and what it can run while its hardware encoders have no room."""
+    able = Ability(engines, encoders, scorers)
+    return able, able._replace(encoder_busy=True)
+
+
 # Share of slots taken, processor load in percent, name: the smaller, the sooner a node gets a job.
 Rank = tuple[float, float, str]
 
@@ -113,7 +123,7 @@ class Node:
     @property
     def free_slots(self) -> int:
         """Slots without an attempt. One told to stop or to pause keeps its slot until the worker shows that it has."""
-        return max(0, self.slots - sum(not hold.frozen for hold in self.holds.values()))
+        return max(0, self.slots - len([hold for hold in self.holds.values() if not hold.frozen]))
 
     @property
     def status(self) -> NodeStatus:
@@ -144,13 +154,13 @@ class Node:
     def ability(self) -> Ability | None:
         """What it can run when nothing else runs, None while nobody knows."""
         told = self.hardware
-        return None if told is None else Ability(told.engines, told.encoders, told.scorers)
+        return None if told is None else _ability(told.engines, told.encoders, told.scorers)[False]
 
     @property
     def ability_now(self) -> Ability | None:
         """The same beside what it runs."""
-        ability = self.ability
-        return None if ability is None else ability._replace(encoder_busy=self.encoder_busy)
+        told = self.hardware
+        return None if told is None else _ability(told.engines, told.encoders, told.scorers)[self.encoder_busy]
 
     @property
     def rank(self) -> Rank:

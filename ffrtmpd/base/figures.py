@@ -35,11 +35,11 @@ class Figures:
     def __init__(self, kept: Mapping[str, float] | None = None) -> None:
         self.values: dict[str, float] = dict(kept or {})
         self.exemplars: dict[str, Exemplar] = {}
-        self._changed: dict[str, float] = {}
+        self._changed: dict[tuple[str, ...], float] = {}
 
-    def count(self, metric: str, *labels: str, by: float = 1.0) -> None:
-        """Count a counter up."""
-        name = SEPARATOR.join((metric, *labels))
+    def count(self, *name: str, by: float = 1.0) -> None:
+        """Count a counter up; its name are the metric and the labels."""
+        # Put together only when it is taken: until then it may be counted hundreds of times.
         self._changed[name] = self._changed.get(name, 0.0) + by
 
     def observe(
@@ -59,7 +59,8 @@ class Figures:
 
     def take(self) -> dict[str, float]:
         """Make what was counted since the last call part of the values, and return it by name."""
-        changed, self._changed = self._changed, {}
+        changed = {SEPARATOR.join(name): by for name, by in self._changed.items()}
+        self._changed.clear()
         for name, by in changed.items():
             self.values[name] = self.values.get(name, 0.0) + by
         return changed

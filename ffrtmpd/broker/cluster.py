@@ -57,6 +57,10 @@ _GIVES_REASON = frozenset(
 )
 
 
+# What happens to nearly every job. Its history tells it; a line for each would be most of the log.
+_USUAL = frozenset({JobEvent.ASSIGN, JobEvent.START, JobEvent.COMPLETE, JobEvent.DUE})
+
+
 class Refusal(Exception):
     """A request that is answered with an error and changes nothing."""
 
@@ -214,7 +218,7 @@ class Cluster:
         if moved.state in (JobState.COMPLETED, JobState.FAILED):
             self._finished(moved)
         self.note(
-            "info",
+            "debug" if event in _USUAL else "info",
             "job",
             job=moved.job_id,
             was=row.state,
