@@ -137,6 +137,8 @@ def resolve(cluster: Cluster, spec: JobSpec) -> Encode:
             "a push is not decoded: nothing of it is kept",
             hint="leave verify out, or choose output mode file",
         )
+    if spec.engine is Engine.NULL:
+        _refuse_null(cluster, spec)
     _refuse_words(spec)
     _refuse_places(spec)
     try:
@@ -147,6 +149,22 @@ def resolve(cluster: Cluster, spec: JobSpec) -> Encode:
         ) from None
     except InvalidSpec as error:
         raise Refusal(ErrorCode.INVALID_ARGUMENT, str(error)) from None
+
+
+def _refuse_null(cluster: Cluster, spec: JobSpec) -> None:
+    if not cluster.settings.null_engine:
+        raise Refusal(
+            ErrorCode.INVALID_ARGUMENT,
+            "the engine null encodes nothing; it is for benchmarks, and this master does not take its jobs",
+            hint="choose auto, ffmpeg or gstreamer",
+        )
+    asks = spec.input or spec.output or spec.require_gpu or _is_scored(spec) or spec.verify is VerifyMode.DECODE
+    if asks or spec.output_mode is not OutputMode.FILE:
+        raise Refusal(
+            ErrorCode.INVALID_ARGUMENT,
+            "the engine null reads and makes nothing",
+            hint="leave out input, output, scores, verify and the GPU",
+        )
 
 
 def _refuse_words(spec: JobSpec) -> None:
