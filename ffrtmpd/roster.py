@@ -182,6 +182,7 @@ class Roster:
         self._by_peer: dict[Peer, Node] = {}
         self._free: dict[Ability, Ranking[str, Rank]] = {}
         self._free_as: dict[str, Ability] = {}
+        self._changed: dict[str, Node] = {}
         self.sessions: dict[str, Session] = {}
         self.candidates: dict[Peer, Candidate] = {}
 
@@ -231,10 +232,18 @@ class Roster:
     @property
     def free(self) -> Mapping[Ability, Ranking[str, Rank]]:
         """The nodes that take jobs now, best first, by ability; no ranking is empty."""
+        if self._changed:
+            for node in self._changed.values():
+                self._list(node)
+            self._changed.clear()
         return self._free
 
     def changed(self, node: Node) -> None:
-        """Take note of what a node is now, so that nobody has to look at every node to find a free one."""
+        """Take note that a node is another now, so that nobody has to look at every node to find a free one."""
+        # What it is now is looked at when somebody asks: of a burst of results that is once.
+        self._changed[node.node_id] = node
+
+    def _list(self, node: Node) -> None:
         ability = node.ability_now if node.takes_jobs else None
         before = self._free_as.get(node.node_id)
         if before is not None and before != ability:

@@ -57,7 +57,7 @@ _GIVES_REASON = frozenset(
 )
 
 
-# What happens to nearly every job. Its history tells it; a line for each would be most of the log.
+# What happens to nearly every job stands in its history; a line for each would be most of the log.
 _USUAL = frozenset({JobEvent.ASSIGN, JobEvent.START, JobEvent.COMPLETE, JobEvent.DUE})
 
 
@@ -217,17 +217,18 @@ class Cluster:
         self.entered(moved)
         if moved.state in (JobState.COMPLETED, JobState.FAILED):
             self._finished(moved)
-        self.note(
-            "debug" if event in _USUAL else "info",
-            "job",
-            job=moved.job_id,
-            was=row.state,
-            state=moved.state,
-            by=who,
-            node=moved.node_id,
-            attempt=moved.attempt or None,
-            why=why,
-        )
+        if event not in _USUAL:
+            self.note(
+                "info",
+                "job",
+                job=moved.job_id,
+                was=row.state,
+                state=moved.state,
+                by=who,
+                node=moved.node_id,
+                attempt=moved.attempt or None,
+                why=why,
+            )
         return moved
 
     def entered(self, row: JobRow) -> None:
@@ -494,4 +495,6 @@ def vmaf_of(spec: JobSpec) -> VmafMode:
 
 def full(progress: Progress | None) -> Progress:
     """Return the progress of a completed job: what was last measured, at 100 percent."""
-    return dataclasses.replace(progress or Progress(), percent=100.0, eta_s=None)
+    if progress is None:
+        return Progress(percent=100.0)
+    return dataclasses.replace(progress, percent=100.0, eta_s=None)

@@ -142,7 +142,7 @@ def many() -> Iterator[Store]:
         for number in range(LOOK_MAX + 50):
             job = new_job(f"key-{number:08d}")
             if number == 1:
-                job = dataclasses.replace(job, spec=dataclasses.replace(job.spec, labels={"show": "rare"}))
+                job = job._replace(spec=dataclasses.replace(job.spec, labels={"show": "rare"}))
             store.add(job, float(number))
     yield store
     store.close()
