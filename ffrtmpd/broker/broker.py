@@ -5,7 +5,19 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from ffrtmpd.base.figures import Figures
-from ffrtmpd.broker import attempts, dispatch, explain, jobs, keys, listing, nodes, overview, sessions, submissions
+from ffrtmpd.broker import (
+    attempts,
+    dispatch,
+    explain,
+    jobs,
+    keys,
+    listing,
+    nodes,
+    overview,
+    retention,
+    sessions,
+    submissions,
+)
 from ffrtmpd.broker.carried import Carried
 from ffrtmpd.broker.cluster import Cluster, Refusal
 from ffrtmpd.broker.journal import Journal
@@ -156,6 +168,7 @@ class Broker:
         # Jobs that had to wait for what workers say may begin then.
         cluster.timers.set(("dispatch", None), now.mono_s + cluster.longest_lease_s)
         sessions.restore(cluster)
+        retention.arm(cluster)
         for seq, due_at in cluster.store.waiting():
             cluster.timers.set(("due", seq), now.mono_s + max(0.0, due_at - now.wall_s))
 
@@ -377,6 +390,8 @@ class Broker:
                     overview.watch_over(cluster, whom)
                 case "fetch":
                     jobs.fetch_over(cluster, whom)
+                case "retention":
+                    retention.step(cluster)
 
     def _job_due(self, seq: Any) -> None:
         row = self._cluster.store.job(seq)

@@ -157,6 +157,8 @@ class Cluster:
         self.strikes = Strikes()
         # What is counted of jobs, for as long as the database lives.
         self.figures = Figures()
+        # What was removed since the last line about it in the log.
+        self.purged: Counter[str] = Counter()
         # When the jobs that were assigned in this turn had been queued, Unix seconds.
         self.dispatched: list[float] = []
         self.now = Now(0.0, 0.0)

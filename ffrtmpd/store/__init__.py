@@ -14,6 +14,7 @@ from ffrtmpd.store.errors import (
 )
 from ffrtmpd.store.files import SQLITE
 from ffrtmpd.store.records import Head, JobChanges, JobRow, JobUpdate, NewJob, NodeRow, job_id, parse_job_ref
+from ffrtmpd.store.retention import Purged
 from ffrtmpd.store.search import LOOK_MAX, Search
 from ffrtmpd.store.store import Store
 
@@ -32,6 +33,7 @@ __all__ = [
     "NoSuchPrincipal",
     "NodeRow",
     "PublicKeyTaken",
+    "Purged",
     "Search",
     "StaleAttempt",
     "Store",
