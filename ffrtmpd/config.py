@@ -119,6 +119,13 @@ class ScenariosSection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BenchmarksSection:
+    """What only measurements need."""
+
+    null_engine: Annotated[bool, "take jobs for the engine null, which encodes nothing and makes no file"] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Everything that can be set."""
 
@@ -145,6 +152,9 @@ class Settings:
     )
     log: Annotated[LogSection, "log lines, on standard error"] = field(default_factory=LogSection)
     scenarios: Annotated[ScenariosSection, "scenarios of your own"] = field(default_factory=ScenariosSection)
+    benchmarks: Annotated[BenchmarksSection, "for measurements; leave it as it is on a cluster that works"] = field(
+        default_factory=BenchmarksSection
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -332,6 +342,7 @@ def broker_settings(
         back_off_max_s=settings.retries.back_off_max_s,
         loss_limit=settings.retries.loss_limit,
         sla=SlaSettings(wait_s=settings.sla.wait_s, process_s=settings.sla.process_s, exempt=settings.sla.exempt),
+        null_engine=settings.benchmarks.null_engine,
     )
 
 

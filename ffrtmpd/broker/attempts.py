@@ -116,7 +116,7 @@ def _encoded(cluster: Cluster, message: Result, node: Node, row: JobRow) -> None
             row = _begin(cluster, row, message.report.encoder, message.report.engine)
         elif row.state is JobState.PAUSED:
             row = cluster.move(row, JobEvent.RESUME, why="it finished before it could be stopped")
-        if row.spec.output_mode is not OutputMode.FILE:
+        if not _publishes(row):
             row = _keep_report(cluster, row, message.report)
             _complete(cluster, message, node, row)
             return
@@ -127,9 +127,14 @@ def _encoded(cluster: Cluster, message: Result, node: Node, row: JobRow) -> None
     cluster.tell(node, Commit(job_id=message.job_id, attempt=message.attempt, token=message.token))
 
 
+def _publishes(row: JobRow) -> bool:
+    """Tell whether its output is a file, which gets its name only after COMMIT."""
+    return row.spec.output_mode is OutputMode.FILE and row.spec.engine is not Engine.NULL
+
+
 def unproven(report: Report, row: JobRow) -> str | None:
-    """Return how the probe in ``report`` differs from what was asked; None if it does not, or if it was a push."""
-    if row.spec.output_mode is not OutputMode.FILE:
+    """Return how the probe in ``report`` differs from what was asked; None if it does not, or if there is no file."""
+    if not _publishes(row):
         return None
     video = report.media.video if report.media else None
     if video is None:

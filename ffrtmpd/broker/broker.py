@@ -5,7 +5,19 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from ffrtmpd.base.figures import Figures
-from ffrtmpd.broker import attempts, dispatch, explain, jobs, keys, listing, nodes, overview, sessions, submissions
+from ffrtmpd.broker import (
+    attempts,
+    dispatch,
+    explain,
+    jobs,
+    keys,
+    listing,
+    many,
+    nodes,
+    overview,
+    sessions,
+    submissions,
+)
 from ffrtmpd.broker.carried import Carried
 from ffrtmpd.broker.cluster import Cluster, Refusal
 from ffrtmpd.broker.journal import Journal
@@ -36,6 +48,7 @@ _CLIENT: Final[dict[type[Message], Callable[..., Message | None]]] = {
     job_messages.Pause: jobs.pause,
     job_messages.Resume: jobs.resume,
     job_messages.Retry: jobs.retry,
+    job_messages.ActOnJobs: many.act,
     job_messages.Logs: jobs.logs,
     job_messages.Explain: explain.explain,
     job_messages.ListScenarios: jobs.list_scenarios,
@@ -185,6 +198,7 @@ class Broker:
         jobs.tell_waiters(cluster)
         cluster.store.add_figures(cluster.figures.take())
         overview.tell_watchers(cluster)
+        cluster.store.flush()
         self._in_turn = False
         return self._take()
 

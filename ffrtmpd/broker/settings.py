@@ -37,6 +37,7 @@ class BrokerSettings:
         loss_limit: losses with a node after which a job is failed as poison.
         fetch_timeout_s: how long a node may take to answer for a log.
         sla: what is promised.
+        null_engine: jobs that encode nothing are taken, for benchmarks.
     """
 
     cluster: str = "ffrtmp"
@@ -57,6 +58,7 @@ class BrokerSettings:
     loss_limit: int = 5
     fetch_timeout_s: float = 5.0
     sla: SlaSettings = field(default_factory=SlaSettings)
+    null_engine: bool = False
 
     @property
     def silent_s(self) -> float:
