@@ -1,7 +1,7 @@
 """`ffrtmp jobs submit`: from arguments and manifests to jobs on the master's disk."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import msgpack
@@ -65,8 +65,9 @@ def submit_jobs(run: Run) -> int:
         return _dry_run(run, wishes)
     results = list(_submit(run, wishes, key))
     problems = [exit_for(result.problem.code) for _, result in results if result.problem]
-    if len(results) == 1 and results[0][1].problem:
-        raise Refused(results[0][1].problem)
+    if len(results) == 1 and (problem := results[0][1].problem):
+        where = results[0][0].where
+        raise Refused(replace(problem, message=f"{where}: {problem.message}") if where else problem)
     ids = [result.job_id for _, result in results if result.job_id]
     waiting = run.args.wait or run.args.follow
     if not waiting or run.form == "name":
