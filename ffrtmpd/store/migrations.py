@@ -65,7 +65,8 @@ MIGRATIONS: Final = (
                 processed_s REAL NOT NULL DEFAULT 0,
                 vmaf REAL,
                 qoe REAL,
-                energy_j REAL
+                energy_j REAL,
+                joules_per_minute REAL
             )
             """,
             # The order of work: the head of a class is the first entry of its part of this index.

@@ -44,7 +44,7 @@ from ffrtmpd.wire.messages.session import (
     Started,
     Welcome,
 )
-from ffrtmpd.wire.vocabulary import FailureClass, Outcome, Role
+from ffrtmpd.wire.vocabulary import Engine, FailureClass, Outcome, Role
 
 M = TypeVar("M", bound=Message)
 
@@ -151,7 +151,7 @@ class House:
         for event in events:
             self.store.begin()
             self._keep(self.broker.serve(event, self.now))
-            assert not self.store._database.connection.in_transaction, f"{event} wrote"
+            assert not self.store.is_writing, f"{event} wrote"
             self.store.commit()
         self._check_free()
 
@@ -222,6 +222,7 @@ class House:
         encoders: tuple[str, ...] = CPU,
         scorers: tuple[str, ...] = (),
         sessions: int | None = None,
+        more_engines: tuple[Engine, ...] = (),
     ) -> "Worker":
         """Enrol a worker and connect it."""
         self.store.begin()
@@ -231,6 +232,7 @@ class House:
         self.store.commit()
         self.principals.put(principal)
         worker = Worker(self, name, slots=slots, encoders=encoders, scorers=scorers, sessions=sessions)
+        worker.more_engines = more_engines
         worker.connect()
         return worker
 
@@ -255,6 +257,7 @@ class Worker:
     ) -> None:
         self.house, self.name, self.slots, self.encoders = house, name, slots, encoders
         self.scorers, self.sessions = scorers, sessions
+        self.more_engines: tuple[Engine, ...] = ()
         self.boots = 0
         self.peer = Peer(Side.WORKERS, b"")
         self.jobs: dict[str, Assign] = {}
@@ -276,7 +279,7 @@ class Worker:
         hardware = Hardware(
             hostname=self.name,
             encoders=self.encoders,
-            engines=engines,
+            engines=(*engines, *self.more_engines),
             scorers=self.scorers,
             encoder_sessions=self.sessions,
         )
