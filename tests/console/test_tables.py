@@ -62,7 +62,7 @@ def test_window_keeps_the_selected_row_in_sight() -> None:
 
 def test_every_key_and_word_of_the_tables_does_something_and_nothing_is_left_out() -> None:
     named = {key.action for key in KEYS} | {word.action for word in WORDS if not word.takes}
-    done = {name.removeprefix("_do_") for name in vars(Console) if name.startswith("_do_")}
+    done = {name.removeprefix("_do_") for name in dir(Console) if name.startswith("_do_")}
     assert named == done
 
 
