@@ -1,5 +1,6 @@
 """A job's log as far as it is here: its lines, when each was seen, where it is looked at, and what is found. Pure."""
 
+from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -34,6 +35,9 @@ class Log:
     asked_s: float | None = None
     top: int | None = None
     hit: int | None = None
+    # Counted once for a text, and not at each look at the screen.
+    _counted: tuple[str, int, int] | None = None
+    _places: list[int] = field(default_factory=list)
 
     @property
     def count(self) -> int:
@@ -108,9 +112,14 @@ class Log:
 
     def matches(self, text: str) -> tuple[int, int]:
         """Return which of the lines with ``text`` was found last, from 1, 0 for none, and how many there are."""
-        wanted = text.lower()
-        places = [at for at in range(self.count) if wanted in self.lines[at].lower()] if wanted else []
-        return (places.index(self.hit) + 1 if self.hit in places else 0), len(places)
+        known = (text, self.count, self.first)
+        if known != self._counted:
+            wanted = text.lower()
+            self._counted = known
+            self._places = [at for at in range(self.count) if wanted in self.lines[at].lower()] if wanted else []
+        if self.hit is None:
+            return 0, len(self._places)
+        return bisect_right(self._places, self.hit), len(self._places)
 
     def window(self, room: int, width: int | None = None) -> list[tuple[int, str]]:
         """Return number and text of the rows that ``room`` rows show; with ``width`` long lines are folded."""

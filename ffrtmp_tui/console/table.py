@@ -196,7 +196,8 @@ class Table(Generic[T]):
         return self.rows[self.top : self.top + room]
 
     def _looked_at(self) -> _Part:
-        at = min(self.top, self.place)
+        # A list that is not drawn has no top.
+        at = max(min(self.top, self.place), self.place - READ_MAX // 2)
         return next(part for part in reversed(self._parts) if part.at <= at or part.at == 0)
 
     def _append(self, rows: Iterable[T]) -> None:

@@ -40,9 +40,15 @@ class Desk:
 
     def pump(self) -> None:
         """Carry questions and answers until there are no more."""
-        while asks := self.console.tick(self.now):
-            for ask in asks:
-                self._carry(ask)
+        while self.step():
+            pass
+
+    def step(self) -> bool:
+        """Carry the questions that there are now, and their answers; tell whether there were any."""
+        asks = self.console.tick(self.now)
+        for ask in asks:
+            self._carry(ask)
+        return bool(asks)
 
     def _carry(self, ask: Ask) -> None:
         if self.away:
