@@ -1,12 +1,12 @@
 """A job as one line: the columns as a table, for narrow and for wide screens. Pure."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from ffrtmp_tui import units
 from ffrtmp_tui.console.palette import STATE_STYLES
-from ffrtmp_tui.console.text import Line, age, bar, pad
+from ffrtmp_tui.console.text import Line, age, bar, ending, pad
 from ffrtmp_tui.terminal import clean
 from ffrtmpd.wire.messages.jobs import JobView
 from ffrtmpd.wire.vocabulary import JobState
@@ -64,6 +64,11 @@ def _vmaf(job: JobView, now_s: float) -> str:
 
 def _node(job: JobView, now_s: float) -> str:
     return _ABSENT if job.node_id is None else clean(job.node_id)
+
+
+def _cell(column: "JobColumn", room: int, job: JobView, now_s: float) -> str:
+    text = column.get(job, now_s)
+    return pad(ending(text, room - 1) if column.title == "NODE" else text, room - 1) + " "
 
 
 def took(seconds: float) -> str:
@@ -126,7 +131,18 @@ WIDE: Final = (
     _VMAF,
     JobColumn(title="AGE", room=4, get=lambda job, now_s: age(now_s - job.created_at)),
 )
-HISTORY_NARROW: Final = (_ID, _SCENARIO, _STATE, _TOOK, _VMAF, _QOE, _ENERGY, _PER_MINUTE, _NODE, _FAILURE)
+HISTORY_NARROW: Final = (
+    _ID,
+    _SCENARIO,
+    replace(_STATE, room=10),
+    _TOOK,
+    _VMAF,
+    _QOE,
+    replace(_ENERGY, room=7),
+    replace(_PER_MINUTE, room=7),
+    _NODE,
+    replace(_FAILURE, room=9),
+)
 HISTORY_WIDE: Final = (
     JobColumn(title="ENDED", room=12, get=_ended),
     _ID,
@@ -165,12 +181,10 @@ def job_line(
 ) -> Line:
     """Return a job's line: ``>`` selected, ``*`` marked, ``+`` both."""
     sign = "+" if selected and marked else ">" if selected else "*" if marked else " "
-    cells = [
-        pad(column.get(job, now_s), room - 1) + " " for column, room in zip(columns, rooms(columns, width), strict=True)
-    ]
+    cells = [_cell(column, room, job, now_s) for column, room in zip(columns, rooms(columns, width), strict=True)]
     if selected:
         return [("selected", pad(sign + "".join(cells), width))]
-    at = next(number for number, column in enumerate(columns) if column is _STATE)
+    at = next(number for number, column in enumerate(columns) if column.title == "STATE")
     style = "marked" if marked else ""
     return [
         (style, sign + "".join(cells[:at])),

@@ -128,6 +128,9 @@ KEYS: Final = (
 )
 
 
+MOVES: Final = frozenset({"down", "up", "page_down", "page_up", "first", "last"})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Word:
     """A command of the ``:`` line; ``takes`` names its argument, nothing for commands without one."""

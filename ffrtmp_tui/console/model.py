@@ -7,7 +7,7 @@ from ffrtmp_tui.console.acts import Acts
 from ffrtmp_tui.console.answers import Answers
 from ffrtmp_tui.console.feed import REST_S
 from ffrtmp_tui.console.form import Form
-from ffrtmp_tui.console.keymap import WORDS, Page, bindings, pages_of
+from ffrtmp_tui.console.keymap import MOVES, WORDS, Page, bindings, pages_of
 from ffrtmp_tui.console.looks import Looks
 from ffrtmp_tui.console.prompts import Asks, Prompt, complete
 from ffrtmp_tui.console.state import Ask, Now, State
@@ -41,6 +41,10 @@ class Console(Looks, Acts):
         """Take a key, named as urwid names it."""
         self.now = now
         state = self.state
+        if name.startswith("meta ") and name != "meta esc":
+            # Esc and a key after it, closer together than a terminal tells them apart.
+            self.key("esc", now)
+            name = name.removeprefix("meta ")
         if state.prompt is not None:
             self._prompt_key(state.prompt, name)
         elif state.form is not None:
@@ -48,8 +52,14 @@ class Console(Looks, Acts):
         else:
             state.message = None
             action = bindings(state.place).get(name)
-            if action is not None:
-                self.do(action)
+            if action is None:
+                return
+            if state.overlay is not None and action not in MOVES and action != "back":
+                # What is under it is what the key is about.
+                was, state.overlay = state.overlay.title, None
+                if action == was:
+                    return
+            self.do(action)
 
     def click(self, key: str, now: Now) -> None:
         """Select the row of that id, as a mouse does."""

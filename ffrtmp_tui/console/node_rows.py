@@ -7,7 +7,7 @@ from typing import Final
 from ffrtmp_tui import units
 from ffrtmp_tui.console.palette import STATE_STYLES
 from ffrtmp_tui.console.state import Now
-from ffrtmp_tui.console.text import Line, age, bar, pad
+from ffrtmp_tui.console.text import Line, age, bar, ending, pad
 from ffrtmp_tui.terminal import clean
 from ffrtmpd.wire.messages.nodes import GpuLoad, NodeView
 from ffrtmpd.wire.vocabulary import NodeStatus
@@ -119,6 +119,7 @@ def node_line(node: NodeView, columns: tuple[NodeColumn, ...], width: int, now: 
     """Return a node's line; of one that is away, since when."""
     rooms = _rooms(columns, width)
     cells = [pad(column.get(node), room - 1) + " " for column, room in zip(columns, rooms, strict=True)]
+    cells[0] = pad(ending(clean(node.node_id), rooms[0] - 1), rooms[0])
     rest = "".join(cells[2:])
     if node.status is NodeStatus.OFFLINE:
         seen = node.last_seen_at

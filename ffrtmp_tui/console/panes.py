@@ -245,7 +245,7 @@ def event_text(event: Event, me: str) -> str:
         what = f"{event.job_id} {what}"
         if event.to_state is not None:
             what += f": {event.from_state} > {event.to_state}" if event.from_state else f": {event.to_state}"
-    if event.node_id is not None:
+    if event.node_id is not None and event.node_id not in (event.why or ""):
         what += f" {clean(event.node_id)}"
     why = f"; {clean(event.why)}" if event.why else ""
     return f"{units.time_text(event.at)[11:]} {what}{why} ({who})"

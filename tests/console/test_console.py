@@ -250,8 +250,24 @@ def test_the_form_completes_validates_and_submits_once(desk: Desk) -> None:
 
 def test_keys_that_mean_nothing_change_nothing(desk: Desk) -> None:
     before = desk.text()
-    desk.press("F12", "ctrl x", "meta z", "é", "<0>")
+    desk.press("F12", "ctrl x", "meta x", "é", "<0>")
     assert desk.text() == before
+
+
+def test_esc_and_a_key_right_after_it_are_both_taken(desk: Desk) -> None:
+    desk.press("?", "meta 2")
+    assert desk.state.overlay is None
+    assert desk.state.page == "nodes"
+
+
+def test_key_under_an_open_text_closes_it_and_help_closes_itself(desk: Desk) -> None:
+    desk.press("?", "/")
+    assert desk.state.overlay is None
+    assert desk.state.prompt is not None
+    desk.press("esc", "?", "down")
+    assert desk.state.overlay is not None
+    desk.press("?")
+    assert desk.state.overlay is None
 
 
 def test_quit_leaves(desk: Desk) -> None:

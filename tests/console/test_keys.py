@@ -2,13 +2,12 @@
 
 import pytest
 
-from ffrtmp_tui.console.keymap import ANYWHERE, KEYS, LOG, Page
+from ffrtmp_tui.console.keymap import ANYWHERE, KEYS, LOG, MOVES, Page
 from ffrtmpd.wire.messages.jobs import Cancel
 from tests.console.desk import Desk
 from tests.console.golden import LOG as LOG_TEXT
 from tests.master.house import House
 
-_MOVES = frozenset({"down", "up", "page_down", "page_up", "first", "last"})
 _WAYS = {
     Page.JOBS: ("end", "up", "up"),
     Page.HISTORY: ("5", "down"),
@@ -46,7 +45,7 @@ def test_key_does_something_where_the_table_says_so(busy: House, name: str, acti
     before, asked = seen(desk), len(desk.asked)
     desk.press(name)
     alike = seen(desk) == before and len(desk.asked) == asked
-    if action == f"page_{place}" or (place == Page.QUEUES and action in _MOVES):
+    if action == f"page_{place}" or (place == Page.QUEUES and action in MOVES):
         assert alike
     else:
         assert not alike, f"{name!r} on {place} changes nothing"
