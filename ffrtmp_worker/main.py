@@ -9,7 +9,7 @@ from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any, Final
 
-from ffrtmp_worker.config import Home, Settings, read_settings
+from ffrtmp_worker.config import SYSTEM_STATE, Home, Settings, read_settings
 from ffrtmp_worker.enrol import AlreadyJoined, NotAnInvitation, join
 from ffrtmp_worker.hardware import LoadMeter
 from ffrtmp_worker.link import EnrolError, Unreachable
@@ -41,6 +41,8 @@ from ffrtmpd.base.settings import SettingsError
 from ffrtmpd.wire.curve import KeyFileError, fingerprint
 from ffrtmpd.wire.schema import to_full
 
+# Installed by packages: starts the service once there are settings in its state folder.
+STARTER: Final = tuple(Path(folder, "systemd/system/ffrtmp-worker.path") for folder in ("/lib", "/usr/lib"))
 # Counting the packets of a long film reads all of it.
 PROBE_S: Final = 600.0
 EXAMPLES: Final = """\
@@ -162,7 +164,10 @@ def _join(options: dict[str, Any]) -> int:
     with one_worker(home) if options["replace"] else nullcontext():
         enrolled = join(options["line"], home, replace=options["replace"])
     print(f"This machine is {enrolled.name} of the cluster {enrolled.cluster}. Its settings are in {home.state}.")
-    print(f"Now run: {PROGRAM} run --state {home.state}")
+    if home.state == SYSTEM_STATE and any(path.exists() for path in STARTER):
+        print(f"Its service starts by itself: systemctl status {PROGRAM}")
+    else:
+        print(f"Now run: {PROGRAM} run --state {home.state}")
     return os.EX_OK
 
 
