@@ -160,6 +160,13 @@ class ProvenanceSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BenchmarkSettings:
+    """What only measurements need."""
+
+    null_engine: Annotated[bool, "offer the engine null, which encodes nothing and makes no file"] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """All of it."""
 
@@ -177,6 +184,9 @@ class Settings:
         default_factory=MetricsSection
     )
     log: Annotated[LogSection, "the log on standard error"] = field(default_factory=LogSection)
+    benchmarks: Annotated[BenchmarkSettings, "for measurements; leave it as it is on a node that works"] = field(
+        default_factory=BenchmarkSettings
+    )
 
     @property
     def slots(self) -> int:

@@ -111,13 +111,18 @@ def look(settings: Settings, home: Home) -> Found:
         cache=home.gstreamer_proofs,
     )
     more = () if gstreamer is None else gstreamer.encoders
+    engines = [Engine.FFMPEG]
+    if gstreamer is not None:
+        engines.append(Engine.GSTREAMER)
+    if settings.benchmarks.null_engine:
+        engines.append(Engine.NULL)
     scorer = find_scorer(tools, settings.media.scorer)
     hardware = read_hardware(
         tools,
         encoders=(*encoders, *more),
         gpus=gpus,
         program_version=__version__,
-        engines=(Engine.FFMPEG,) if gstreamer is None else (Engine.FFMPEG, Engine.GSTREAMER),
+        engines=engines,
         scorers=() if scorer is None else scorer.measures,
         encoder_sessions=settings.worker.encoder_sessions,
     )

@@ -77,6 +77,7 @@ def build(
         scoring_threads=max(1, usable_cpus() // max(1, settings.slots)),
         hashes=settings.provenance.hash,
         sessions=EncoderSessions(settings.worker.encoder_sessions),
+        null=settings.benchmarks.null_engine,
     )
     meters = meters_of(settings)
     energy = Sampler(

@@ -15,7 +15,7 @@ from ffrtmpd.base.metrics_settings import MetricsSection
 from ffrtmpd.base.owner import is_own
 from ffrtmpd.base.service import credential
 from ffrtmpd.base.settings import SettingsError, load, sample
-from ffrtmpd.broker.settings import BrokerSettings, Terms
+from ffrtmpd.broker.settings import BrokerSettings, Retention, Terms
 from ffrtmpd.sla import SlaSettings
 from ffrtmpd.wire.schema import Range, Size
 from ffrtmpd.wire.vocabulary import CLIENTS_PORT, HEARTBEAT_S, NAME, NAME_RULE, SILENT_BEATS, WORKERS_PORT, Queue
@@ -105,6 +105,20 @@ class RetriesSection:
     loss_limit: Annotated[int, "nodes a job may lose under it before it is failed as poison", Range(1, 1_000)] = 5
 
 
+KEPT: Final = Range(0, 36_500)
+DAY_S: Final = 86_400.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetentionSection:
+    """How long is kept what is over."""
+
+    completed_days: Annotated[float, "days for completed jobs; 0 keeps them for ever", KEPT] = 30.0
+    failed_days: Annotated[float, "days for failed jobs; 0 keeps them for ever", KEPT] = 90.0
+    canceled_days: Annotated[float, "days for canceled jobs; 0 keeps them for ever", KEPT] = 30.0
+    events_days: Annotated[float, "days for what happened to nodes and keys; 0 keeps it for ever", KEPT] = 365.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlaSection:
     """What is promised; every finished job is judged by it."""
@@ -121,6 +135,13 @@ class ScenariosSection:
     """Scenarios of your own."""
 
     files: Annotated[tuple[str, ...], "more scenario files, from the home folder; later ones win", Size(0, 64)] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchmarksSection:
+    """What only measurements need."""
+
+    null_engine: Annotated[bool, "take jobs for the engine null, which encodes nothing and makes no file"] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +163,10 @@ class Settings:
     retries: Annotated[RetriesSection, "what happens after a failure that may pass"] = field(
         default_factory=RetriesSection
     )
+    retention: Annotated[
+        RetentionSection,
+        "how long is kept what is over. Then a job goes with its history; what was counted stays counted",
+    ] = field(default_factory=RetentionSection)
     sla: Annotated[SlaSection, "what is promised; every finished job is judged by it"] = field(
         default_factory=SlaSection
     )
@@ -150,6 +175,9 @@ class Settings:
     )
     log: Annotated[LogSection, "log lines, on standard error"] = field(default_factory=LogSection)
     scenarios: Annotated[ScenariosSection, "scenarios of your own"] = field(default_factory=ScenariosSection)
+    benchmarks: Annotated[BenchmarksSection, "for measurements; leave it as it is on a cluster that works"] = field(
+        default_factory=BenchmarksSection
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -337,6 +365,13 @@ def broker_settings(
         back_off_max_s=settings.retries.back_off_max_s,
         loss_limit=settings.retries.loss_limit,
         sla=SlaSettings(wait_s=settings.sla.wait_s, process_s=settings.sla.process_s, exempt=settings.sla.exempt),
+        retention=Retention(
+            completed_s=settings.retention.completed_days * DAY_S,
+            failed_s=settings.retention.failed_days * DAY_S,
+            canceled_s=settings.retention.canceled_days * DAY_S,
+            events_s=settings.retention.events_days * DAY_S,
+        ),
+        null_engine=settings.benchmarks.null_engine,
     )
 
 

@@ -35,7 +35,7 @@ class LogSection:
     level: Annotated[LogLevel, "the least level written: debug, info, warning or error"] = LogLevel.INFO
 
 
-LEVELS: Final = tuple(LogLevel)
+LEVELS: Final = {level.value: number for number, level in enumerate(LogLevel)}
 # As syslog(3) numbers them, which the journal takes from the beginning of a line.
 _PRIORITIES: Final = {"debug": 7, "info": 6, "warning": 4, "error": 3}
 # Anything else is quoted, so that a hostile file name cannot forge a line.
@@ -63,7 +63,7 @@ class Logger:
         self._stream = sys.stderr if stream is None else stream
         self._to_journal = is_journal(self._stream)
         self._render = _json if form == "json" else _logfmt
-        self._least = LEVELS.index(LogLevel(level))
+        self._least = LEVELS[LogLevel(level)]
         self._wall = wall
 
     def debug(self, event: str, **fields: Any) -> None:
@@ -84,7 +84,7 @@ class Logger:
 
     def log(self, level: str, event: str, fields: dict[str, Any]) -> None:
         """Log ``event`` at ``level``; fields that are None are left out."""
-        if LEVELS.index(LogLevel(level)) < self._least:
+        if LEVELS[level] < self._least:
             return
         present = {key: value for key, value in fields.items() if value is not None}
         line = self._render({"at": stamp(self._wall()), "level": level, "event": event, **present})

@@ -35,6 +35,15 @@ class JobState(StrEnum):
 TERMINAL_STATES: Final = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELED})
 
 
+class JobAct(StrEnum):
+    """What can be done to jobs."""
+
+    CANCEL = "cancel"
+    PAUSE = "pause"
+    RESUME = "resume"
+    RETRY = "retry"
+
+
 class Phase(StrEnum):
     """What a processing job is doing."""
 
@@ -73,6 +82,8 @@ class SortKey(StrEnum):
     VMAF = "vmaf"
     QOE = "qoe"
     ENERGY = "energy"
+    JOULES_PER_MINUTE = "joules_per_minute"
+    DURATION = "duration"
     PROGRESS = "progress"
     FPS = "fps"
     ETA = "eta"
@@ -133,11 +144,20 @@ class Codec(StrEnum):
 
 
 class Engine(StrEnum):
-    """Which program encodes. ``auto`` leaves the choice to the node."""
+    """Which program encodes. ``auto`` leaves the choice to the node and never means ``null``.
+
+    ``null`` encodes nothing and ends at once: benchmarks measure with it what the cluster itself costs. Master and
+    worker refuse it unless their settings allow it.
+    """
 
     AUTO = "auto"
     FFMPEG = "ffmpeg"
     GSTREAMER = "gstreamer"
+    NULL = "null"
+
+
+# What people are offered.
+ENGINES: Final = (Engine.AUTO, Engine.FFMPEG, Engine.GSTREAMER)
 
 
 class OutputMode(StrEnum):

@@ -53,7 +53,10 @@ def test_sample_sets_what_was_chosen() -> None:
         "cluster": {"name": "studio"},
         "listen": {"workers_port": 0},
         "sessions": {"live": {}, "default": {}, "batch": {}},
-        **{section: {} for section in ("store", "keys", "retries", "sla", "metrics", "log", "scenarios")},
+        **{
+            section: {}
+            for section in ("store", "keys", "retries", "retention", "sla", "metrics", "log", "scenarios", "benchmarks")
+        },
     }
 
 
