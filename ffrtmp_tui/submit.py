@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgpack
 
 from ffrtmp_tui import manifest, units
+from ffrtmp_tui.bulk import outcome
 from ffrtmp_tui.failures import Exit, Failure, exit_for, usage
 from ffrtmp_tui.fit import Column
 from ffrtmp_tui.link import Refused, Unreachable, new_id
@@ -77,8 +78,6 @@ def submit_jobs(run: Run) -> int:
     for wish, result in results:
         if result.problem and (waiting or run.form == "name"):
             run.terminal.say(f"error: {wish.where}: {clean(result.problem.message)}")
-    from ffrtmp_tui.job_verbs import outcome
-
     code = outcome(len(ids), problems)
     if waiting and ids:
         ended = _wait(run, ids)
@@ -264,8 +263,6 @@ def _dry_run(run: Run, wishes: Sequence[Wish]) -> int:
             problems.append(exit_for(wish.problem.code))
     run.show_list("jobs", rows, _DRY_COLUMNS, name_of=lambda row: row["spec"]["scenario"] if row["spec"] else "-")
     run.terminal.say(f"{len(rows) - len(problems)} of {len(rows)} jobs could be submitted; nothing was")
-    from ffrtmp_tui.job_verbs import outcome
-
     return outcome(len(rows) - len(problems), problems)
 
 

@@ -5,11 +5,10 @@ It feeds events to the agent and performs its actions. What may take long on a d
 
 import queue
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import singledispatchmethod
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import zmq
 
@@ -178,7 +177,7 @@ class Daemon:
 
     def _perform(self, actions: list[Action]) -> None:
         for action in actions:
-            self._do(action)
+            self._ACTIONS[type(action)](self, action)
 
     def _close(self) -> None:
         for child in self._children.values():
@@ -308,17 +307,11 @@ class Daemon:
 
     # ── actions ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    @singledispatchmethod
-    def _do(self, action: Action) -> None:
-        raise TypeError(f"no such action: {type(action).__name__}")
-
-    @_do.register
     def _do_send(self, action: Send) -> None:
         self._send(action.message)
         if self._recorder is not None:
             self._recorder.sent(action.message)
 
-    @_do.register
     def _do_reconnect(self, _: Reconnect) -> None:
         if self._socket is not None:
             self._poller.unregister(self._socket)
@@ -333,33 +326,27 @@ class Daemon:
         self._poller.register(self._socket, zmq.POLLIN | zmq.POLLOUT)
         self._socket.connect(self._endpoint)
 
-    @_do.register
     def _do_spawn(self, action: Spawn) -> None:
         self._spawn(action)
 
-    @_do.register
     def _do_pause(self, action: PauseChild) -> None:
         if action.child in self._children:
             self._children[action.child].pause()
             self._energy.pause(action.child, self._clock(), paused=True)
 
-    @_do.register
     def _do_resume(self, action: ResumeChild) -> None:
         if action.child in self._children:
             self._children[action.child].resume()
             self._energy.pause(action.child, self._clock(), paused=False)
 
-    @_do.register
     def _do_terminate(self, action: TerminateChild) -> None:
         if action.child in self._children:
             self._children[action.child].terminate()
 
-    @_do.register
     def _do_kill(self, action: KillChild) -> None:
         if action.child in self._children:
             self._children[action.child].kill()
 
-    @_do.register
     def _do_seal(self, action: Seal) -> None:
         entry = action.entry
 
@@ -368,7 +355,6 @@ class Daemon:
 
         self._on_disk(seal)
 
-    @_do.register
     def _do_publish(self, action: Publish) -> None:
         entry = action.entry
 
@@ -380,11 +366,9 @@ class Daemon:
 
         self._on_disk(lambda: Published(attempt=entry.attempt, error=_error_of(give_name)))
 
-    @_do.register
     def _do_forget(self, action: Forget) -> None:
         self._on_disk(lambda: self._noted(f"spool {action.attempt}", lambda: self._spool.drop(action.attempt)))
 
-    @_do.register
     def _do_remove(self, action: Remove) -> None:
         def remove() -> None:
             path = Path(action.path)
@@ -393,22 +377,18 @@ class Daemon:
 
         self._on_disk(lambda: self._noted(action.path, remove))
 
-    @_do.register
     def _do_read_log(self, action: ReadLog) -> None:
         self._send(self._logbook.fetch(action.request, running=action.running))
 
-    @_do.register
     def _do_close_log(self, action: CloseLog) -> None:
         self._logbook.close(action.attempt)
         self._closed_logs += 1
         if self._closed_logs % TRIM_EVERY == 0:
             self._on_disk(lambda: self._noted("logs", self._logbook.trim))
 
-    @_do.register
     def _do_note(self, action: Note) -> None:
         self._log.log(action.level, action.event, action.fields)
 
-    @_do.register
     def _do_quit(self, _: Quit) -> None:
         self._quit = True
 
@@ -436,6 +416,25 @@ class Daemon:
         error = _error_of(work)
         if error is not None:
             self._log.warning("file_not_removed", path=what, reason=error)
+
+    # A table, since a dispatch by annotations costs as much as what it leads to.
+    _ACTIONS: ClassVar[Mapping[type, Callable[[Any, Any], None]]] = {
+        Send: _do_send,
+        Reconnect: _do_reconnect,
+        Spawn: _do_spawn,
+        PauseChild: _do_pause,
+        ResumeChild: _do_resume,
+        TerminateChild: _do_terminate,
+        KillChild: _do_kill,
+        Seal: _do_seal,
+        Publish: _do_publish,
+        Forget: _do_forget,
+        Remove: _do_remove,
+        ReadLog: _do_read_log,
+        CloseLog: _do_close_log,
+        Note: _do_note,
+        Quit: _do_quit,
+    }
 
 
 def _error_of(work: Callable[[], object]) -> str | None:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import zmq
 
-from ffrtmpd import __version__, backup_command
+from ffrtmpd import __version__, backup_command, import_command
 from ffrtmpd.auth import DoorOpen, ZapDoor, prove_closed
 from ffrtmpd.base.exporter import ExporterError, serve
 from ffrtmpd.base.logs import LogForm, Logger, LogLevel
@@ -42,7 +42,7 @@ from ffrtmpd.metrics import PORT, MasterMetrics
 from ffrtmpd.principals import Principals
 from ffrtmpd.recorder import Recorder
 from ffrtmpd.scenario import load_scenarios
-from ffrtmpd.store import SQLITE, BackupTargetError, Store, StoreError
+from ffrtmpd.store import SQLITE, BackupTargetError, NotOurs, Store, StoreError
 from ffrtmpd.wire.curve import KeyFileError, KeyPair, fingerprint, make_private_folder, read_key_file
 
 EXIT_CODES: Final[dict[type[Exception], int]] = {
@@ -51,6 +51,7 @@ EXIT_CODES: Final[dict[type[Exception], int]] = {
     SettingsError: os.EX_CONFIG,
     KeyFileError: os.EX_CONFIG,
     BackupTargetError: os.EX_CANTCREAT,
+    NotOurs: os.EX_DATAERR,
     StoreError: os.EX_CONFIG,
     InitError: os.EX_CONFIG,
     DoorOpen: os.EX_SOFTWARE,
@@ -62,9 +63,10 @@ examples:
   ffrtmpd --config /srv/ffrtmpd.toml check-config
   ffrtmpd run --address '*'          listen on every address, once; set listen.address to keep it
   ffrtmpd backup /backup/master.db   copy the database while the master runs
+  ffrtmpd import-db /srv/old.db      take over the jobs of ffmpeg-rtmp, the Go project
 
-exit codes: 0 stopped as asked, 2 wrong usage, 69 a port is in use, 73 a backup cannot be written there, 78 settings,
-key or database cannot be used, 70 a fault of the program itself
+exit codes: 0 stopped as asked, 2 wrong usage, 65 what is to be imported is not what it should be, 69 a port is in use,
+73 a backup cannot be written there, 78 settings, key or database cannot be used, 70 a fault of the program itself
 """
 INIT_EXAMPLES: Final = """\
 examples:
@@ -99,7 +101,7 @@ def parser() -> argparse.ArgumentParser:
         parents=[common, listen, log],
     )
     top.add_argument("--version", action="version", version=f"ffrtmpd {__version__}")
-    commands = top.add_subparsers(dest="command", metavar="run | init | check-config | backup")
+    commands = top.add_subparsers(dest="command", metavar="run | init | check-config | backup | import-db")
     commands.add_parser("run", help="run the master (the default)", parents=[common, listen, log])
     commands.add_parser("check-config", help="say whether the settings can be used", parents=[common, listen, log])
     init = commands.add_parser(
@@ -122,6 +124,16 @@ def parser() -> argparse.ArgumentParser:
         argument_default=argparse.SUPPRESS,
     )
     copy.add_argument("file", type=Path, metavar="FILE", help="the copy; a name that is not taken yet")
+    bring = commands.add_parser(
+        "import-db",
+        help="take over the jobs of ffmpeg-rtmp, the Go project",
+        epilog=import_command.EXAMPLES,
+        formatter_class=raw,
+        parents=[common],
+        argument_default=argparse.SUPPRESS,
+    )
+    bring.add_argument("file", type=Path, metavar="FILE", help="its master's SQLite database; it is only read")
+    bring.add_argument("--dry-run", action="store_true", help="say what would be imported, and change nothing")
     return top
 
 
@@ -234,6 +246,19 @@ def _backup(options: dict[str, Any]) -> int:
     return os.EX_OK
 
 
+# ── import-db ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _import_db(options: dict[str, Any]) -> int:
+    settings = {key: value for key, value in options.items() if key in ("home", "config")}
+    _, where = _load(settings)
+    scenarios = load_scenarios(scenario_files(where.scenario_files))
+    dry_run = bool(options.get("dry_run"))
+    report = import_command.run(where.database, scenarios, options["file"], dry_run=dry_run)
+    print("\n".join(report.lines(options["file"], dry_run=dry_run)))
+    return 1 if report.refused else os.EX_OK
+
+
 # ── run ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -250,6 +275,8 @@ def _run(options: dict[str, Any]) -> int:
         _allow_connections()
         store = Store.open(where.database)
         stack.callback(store.close)
+        if store.upgrade is not None:
+            log.info("schema_changed", was=store.upgrade.was, now=store.upgrade.now, copy=str(store.upgrade.copy))
         principals = Principals(store.principals())
 
         context: zmq.Context[Any] = zmq.Context()
@@ -330,7 +357,13 @@ class _Announced:
         self._path.unlink(missing_ok=True)
 
 
-_COMMANDS: Final = {"run": _run, "init": _init, "check-config": _check_config, "backup": _backup}
+_COMMANDS: Final = {
+    "run": _run,
+    "init": _init,
+    "check-config": _check_config,
+    "backup": _backup,
+    "import-db": _import_db,
+}
 
 
 if __name__ == "__main__":

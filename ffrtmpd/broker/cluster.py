@@ -239,7 +239,7 @@ class Cluster:
         self.figures.count("jobs", row.state)
         if row.state is JobState.QUEUED and (why := self.why_waiting(row.requires)) is not None:
             self.figures.count("schedule", why)
-        self.hour.note(row.queue, row.state, self.now.mono_s)
+        self.hour.note(row, self.now.mono_s)
         if row.state is JobState.PENDING and row.due_at is not None:
             self.timers.set(("due", row.seq), self.now.mono_s + max(0.0, row.due_at - self.now.wall_s))
         else:
@@ -301,6 +301,8 @@ class Cluster:
             vmaf=row.vmaf,
             qoe=row.qoe,
             energy_j=row.energy_j,
+            joules_per_minute=row.joules_per_minute,
+            exit_code=row.exit_code if row.state is JobState.FAILED else None,
             sla=self.sla(row),
             revision=self.journal.of(row.seq),
         )

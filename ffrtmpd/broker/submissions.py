@@ -10,7 +10,7 @@ from ffrtmpd.broker.cluster import Cluster, Refusal
 from ffrtmpd.events import Peer
 from ffrtmpd.placement import need_of, rank_of
 from ffrtmpd.principals import Principal
-from ffrtmpd.scenario import InvalidSpec, UnknownScenario
+from ffrtmpd.scenario import InvalidSpec, Scenarios, UnknownScenario
 from ffrtmpd.store import JobRow, KeyConflict, NewJob
 from ffrtmpd.wire.codec import Message
 from ffrtmpd.wire.media import ENCODERS
@@ -40,7 +40,9 @@ def submit(cluster: Cluster, request: Submit, by: Principal, peer: Peer) -> Mess
 def _take(cluster: Cluster, submission: Submission, by: Principal, known: Mapping[str, JobRow]) -> SubmitResult:
     spec = submission.spec
     try:
-        encode = resolve(cluster, spec)
+        if spec.engine is Engine.NULL:
+            _refuse_null(cluster, spec)
+        encode = resolve(cluster.scenarios, spec)
         row, new = cluster.store.add(
             NewJob(
                 key=submission.key,
@@ -88,7 +90,7 @@ def _is_scored(spec: JobSpec) -> bool:
     return spec.vmaf is not VmafMode.OFF or spec.vmaf_floor is not None or spec.psnr or spec.ssim
 
 
-def resolve(cluster: Cluster, spec: JobSpec) -> Encode:
+def resolve(scenarios: Scenarios, spec: JobSpec) -> Encode:
     """Return what to encode, or refuse a spec that no node could ever run.
 
     Raises:
@@ -136,12 +138,10 @@ def resolve(cluster: Cluster, spec: JobSpec) -> Encode:
             "a push is not decoded: nothing of it is kept",
             hint="leave verify out, or choose output mode file",
         )
-    if spec.engine is Engine.NULL:
-        _refuse_null(cluster, spec)
     _refuse_words(spec)
     _refuse_places(spec)
     try:
-        return cluster.scenarios.resolve(spec)
+        return scenarios.resolve(spec)
     except UnknownScenario as error:
         raise Refusal(
             ErrorCode.UNKNOWN_SCENARIO, str(error), hint="`ffrtmp scenarios list` shows the known ones"

@@ -12,7 +12,13 @@ Columns = dict[str, Any]
 
 _CHANGEABLE: Final = frozenset(JobChanges.__annotations__)
 _OFF_NODE: Final[Columns] = {"node_id": None, "token": None, "phase": None, "progress_json": None}
-_NO_REPORT: Final[Columns] = {"report_json": None, "vmaf": None, "qoe": None, "energy_j": None}
+_NO_REPORT: Final[Columns] = {
+    "report_json": None,
+    "vmaf": None,
+    "qoe": None,
+    "energy_j": None,
+    "joules_per_minute": None,
+}
 _NEW_ATTEMPT: Final[Columns] = {
     **_NO_REPORT,
     "phase": None,
@@ -91,4 +97,5 @@ def _figures(report: Report | None) -> Columns:
         "vmaf": report.quality and report.quality.vmaf,
         "qoe": report.experience and report.experience.score,
         "energy_j": report.energy and report.energy.joules,
+        "joules_per_minute": report.energy and report.energy.joules_per_minute,
     }

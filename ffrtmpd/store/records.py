@@ -99,8 +99,8 @@ class JobRow(NamedTuple):
     ``lost_node`` and ``lost_token``: who had the attempt when it was taken for lost, until the next one is assigned.
     ``node_id`` is the node that holds the job or, in a terminal state, held it last.
     ``state_at``: when it came into its state. ``waited_s`` and ``processed_s``: seconds in queued and assigned, and in
-    processing, before that, since the submit or the last retry. ``vmaf``, ``qoe`` and ``energy_j`` stand in the report
-    too; here lists find them.
+    processing, before that, since the submit or the last retry. ``vmaf``, ``qoe``, ``energy_j`` and
+    ``joules_per_minute`` stand in the report too; here lists find them.
     """
 
     seq: int
@@ -140,6 +140,7 @@ class JobRow(NamedTuple):
     vmaf: float | None
     qoe: float | None
     energy_j: float | None
+    joules_per_minute: float | None
 
     @property
     def job_id(self) -> str:
@@ -219,6 +220,23 @@ class NewJob(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """What became of a job before it came here. Times are Unix seconds, durations seconds."""
+
+    state: JobState
+    started_at: float | None = None
+    finished_at: float
+    attempt: int = 0
+    failures: int = 0
+    failure_class: FailureClass | None = None
+    reason: str | None = None
+    output: str | None = None
+    waited_s: float = 0.0
+    processed_s: float = 0.0
+    report: Report | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NodeRow:
     """A node as last seen. ``hardware`` and the times are None before its first session."""
 
@@ -289,6 +307,7 @@ def new_row(seq: int, job: NewJob, at: float) -> JobRow:
         vmaf=None,
         qoe=None,
         energy_j=None,
+        joules_per_minute=None,
     )
 
 

@@ -1,5 +1,6 @@
 """The store: jobs and their transitions, keys and nodes, on one SQLite connection of one thread."""
 
+import dataclasses
 import secrets
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -7,15 +8,17 @@ from pathlib import Path
 from typing import Final, Self, Unpack
 
 from ffrtmpd.lifecycle import INITIAL, JobEvent, next_state
-from ffrtmpd.store import happened, hot, queries, retention, search, windows
+from ffrtmpd.store import ended, happened, hot, queries, retention, search, windows
 from ffrtmpd.store.effects import columns_of, consequences
+from ffrtmpd.store.ended import Edge, Ended
 from ffrtmpd.store.errors import KeyConflict, StaleAttempt, StoreError
 from ffrtmpd.store.files import Database, open_database
-from ffrtmpd.store.records import Head, JobChanges, JobRow, JobUpdate, NewJob, audit_entry, job_row, new_row
+from ffrtmpd.store.records import Head, JobChanges, JobRow, JobUpdate, NewJob, Past, audit_entry, job_row, new_row
 from ffrtmpd.store.registrar import Registrar
 from ffrtmpd.store.retention import Purged
 from ffrtmpd.store.rows import Rows
 from ffrtmpd.store.search import Found, Search
+from ffrtmpd.store.upgrade import Upgrade
 from ffrtmpd.wire.messages.jobs import AuditEntry
 from ffrtmpd.wire.messages.overview import Event
 from ffrtmpd.wire.vocabulary import JobState, Priority, Queue, SortKey
@@ -62,6 +65,11 @@ class Store(Registrar):
         if not self._database.peewee.is_closed():
             self._turn.rollback()
         self._database.close()
+
+    @property
+    def upgrade(self) -> Upgrade | None:
+        """How the schema changed when it was opened, None if it did not."""
+        return self._database.upgrade
 
     # ── the turn ──────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -161,6 +169,46 @@ class Store(Registrar):
         self._rows.add(row)
         self._rows.audit(row.seq, at, None, row.state._value_, "submit", job.who, job.reason, 0, None)
         return row, True
+
+    def bring_in(self, job: NewJob, past: Past | None, *, created_at: float, at: float) -> JobRow | None:
+        """Add a job that another program has kept until ``at``, and return it; None if its key is known here.
+
+        Args:
+            job: what it is.
+            past: what became of it; None: it is to be done here, and waits from now on.
+            created_at: when it was submitted, Unix seconds. Lists by age take the numbers of jobs for their order, so
+                this must not be before the newest here.
+            at: now, Unix seconds.
+        """
+        try:
+            row, is_new = self.add(job, created_at)
+        except KeyConflict:
+            return None
+        if not is_new:
+            return None
+        if past is None:
+            return self._rows.change(row, {"state_at": at})
+        columns = columns_of({"report": past.report}) | {
+            field.name: getattr(past, field.name) for field in dataclasses.fields(past) if field.name != "report"
+        }
+        after = self._rows.change(row, {**columns, "state_at": past.finished_at})
+        self._rows.audit(
+            row.seq,
+            past.finished_at,
+            row.state._value_,
+            after.state._value_,
+            "import",
+            job.who,
+            past.reason,
+            after.attempt,
+            after.node_id,
+        )
+        return after
+
+    def newest_created_at(self) -> float:
+        """Return when the newest job was submitted (Unix seconds), 0 if there is none."""
+        newest = self.jobs(limit=1)
+        return newest[0].created_at if newest else 0.0
 
     def job(self, seq: int) -> JobRow | None:
         """Return a job, None if there is none with that number."""
@@ -294,6 +342,10 @@ class Store(Registrar):
     ) -> Found:
         """Return a window of the jobs that fit; see `search.find`."""
         return search.find(self._turn.read, wanted, limit=limit, bounds=bounds, oldest_first=oldest_first)
+
+    def ended(self, wanted: Search, *, limit: int, edge: Edge | None, descending: bool) -> Ended:
+        """Return a window of the jobs that fit and have ended, by when they did; see `ended.find`."""
+        return ended.find(self._turn.read, wanted, limit=limit, edge=edge, descending=descending)
 
     def count_matches(self, wanted: Search) -> int:
         """Return how many jobs fit a search that an index counts."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ffrtmp_tui import manual
-from ffrtmp_tui.cli import NOUNS
+from ffrtmp_tui.dispatch import NOUNS
 
 MAN = Path(__file__).parents[2] / "docs" / "man"
 
