@@ -3,6 +3,7 @@
 It feeds events to the agent and performs its actions. What may take long on a disk is done by one helper thread.
 """
 
+import math
 import queue
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -53,7 +54,7 @@ from ffrtmp_worker.spool import Spool
 from ffrtmp_worker.staging import PartialNotes, publish
 from ffrtmpd.base import faults
 from ffrtmpd.base.logs import Logger
-from ffrtmpd.base.service import Bell
+from ffrtmpd.base.service import Bell, Watchdog, notify
 from ffrtmpd.wire.catalogue import MASTER_TO_WORKER
 from ffrtmpd.wire.codec import Message, ProtocolError, decode, encode
 from ffrtmpd.wire.curve import KeyPair, client_socket
@@ -80,6 +81,7 @@ class Daemon:
         limiter: puts children under limits; it is closed at the end.
         energy: meters children; nothing: nothing is metered.
         recorder: publishes metrics; nothing: none are.
+        watchdog: is told that turns come to their end.
         clock: monotonic seconds.
     """
 
@@ -100,6 +102,7 @@ class Daemon:
         limiter: Limiter | None = None,
         energy: Sampler | None = None,
         recorder: Recorder | None = None,
+        watchdog: Watchdog | None = None,
         clock: Callable[[], float] = clock_s,
     ) -> None:
         self._agent = agent
@@ -111,6 +114,7 @@ class Daemon:
         self._limiter = limiter or Limiter()
         self._energy = energy or Sampler()
         self._recorder = recorder
+        self._watchdog = watchdog or Watchdog({})
         self._clock = clock
         self._context: zmq.Context[Any] = zmq.Context()
         self._socket: zmq.Socket[bytes] | None = None
@@ -144,6 +148,7 @@ class Daemon:
         self._events.append(TimeCame())
         self._drain()
         for _ in range(self._bell.stops_heard()):
+            notify("STOPPING=1")
             self._events.append(StopAsked())
         if self._fault is not None:
             raise self._fault
@@ -164,9 +169,12 @@ class Daemon:
         if look is not None:
             self._on_disk(look)
         self._energy.tick(self._clock())
+        self._watchdog.turned(self._clock())
 
     def _patience_ms(self) -> int | None:
         moments = [moment for moment in (self._agent.wakeup(), self._energy.due_at()) if moment is not None]
+        if (watchdog_s := self._watchdog.due_s()) < math.inf:
+            moments.append(watchdog_s)
         wakeup = min(moments, default=None)
         # Rounded up, or the last millisecond would be spent in empty turns.
         return None if wakeup is None else max(0, int((wakeup - self._clock()) * 1000) + 1)

@@ -5,7 +5,20 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from ffrtmpd.base.figures import Figures
-from ffrtmpd.broker import attempts, dispatch, explain, jobs, keys, listing, nodes, overview, sessions, submissions
+from ffrtmpd.broker import (
+    attempts,
+    dispatch,
+    explain,
+    jobs,
+    keys,
+    listing,
+    many,
+    nodes,
+    overview,
+    retention,
+    sessions,
+    submissions,
+)
 from ffrtmpd.broker.carried import Carried
 from ffrtmpd.broker.cluster import Cluster, Refusal
 from ffrtmpd.broker.journal import Journal
@@ -36,6 +49,7 @@ _CLIENT: Final[dict[type[Message], Callable[..., Message | None]]] = {
     job_messages.Pause: jobs.pause,
     job_messages.Resume: jobs.resume,
     job_messages.Retry: jobs.retry,
+    job_messages.ActOnJobs: many.act,
     job_messages.Logs: jobs.logs,
     job_messages.Explain: explain.explain,
     job_messages.ListScenarios: jobs.list_scenarios,
@@ -156,6 +170,7 @@ class Broker:
         # Jobs that had to wait for what workers say may begin then.
         cluster.timers.set(("dispatch", None), now.mono_s + cluster.longest_lease_s)
         sessions.restore(cluster)
+        retention.arm(cluster)
         for seq, due_at in cluster.store.waiting():
             cluster.timers.set(("due", seq), now.mono_s + max(0.0, due_at - now.wall_s))
 
@@ -185,6 +200,7 @@ class Broker:
         jobs.tell_waiters(cluster)
         cluster.store.add_figures(cluster.figures.take())
         overview.tell_watchers(cluster)
+        cluster.store.flush()
         self._in_turn = False
         return self._take()
 
@@ -376,6 +392,8 @@ class Broker:
                     overview.watch_over(cluster, whom)
                 case "fetch":
                     jobs.fetch_over(cluster, whom)
+                case "retention":
+                    retention.step(cluster)
 
     def _job_due(self, seq: Any) -> None:
         row = self._cluster.store.job(seq)

@@ -1,5 +1,6 @@
 """LIST_JOBS: a window of the jobs that fit a filter, in the order of submit or another."""
 
+import re
 from typing import Final
 
 from ffrtmpd.broker.cluster import Cluster, Refusal
@@ -7,12 +8,13 @@ from ffrtmpd.broker.jobs import shown
 from ffrtmpd.broker.paging import that_fit
 from ffrtmpd.events import Peer
 from ffrtmpd.principals import Principal
-from ffrtmpd.store import LOOK_MAX, Search, parse_job_ref
+from ffrtmpd.store import LOOK_MAX, Edge, Search, job_id, parse_job_ref
 from ffrtmpd.wire.codec import Message
-from ffrtmpd.wire.messages.jobs import JobList, JobView, ListJobs
-from ffrtmpd.wire.vocabulary import ErrorCode, Role, SortKey
+from ffrtmpd.wire.messages.jobs import IDS_MAX, JobList, JobView, ListJobs
+from ffrtmpd.wire.vocabulary import TERMINAL_STATES, ErrorCode, Role, SortKey
 
 # What a running encode says of itself is known here alone.
+_END_CURSOR: Final = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,12})?),([0-9]{1,18})")
 _LIVE: Final = {SortKey.PROGRESS: "percent", SortKey.FPS: "fps", SortKey.ETA: "eta_s"}
 
 
@@ -29,8 +31,10 @@ def list_jobs(cluster: Cluster, request: ListJobs, by: Principal, peer: Peer) ->
         created_after=request.created_after,
         created_before=request.created_before,
     )
-    if request.sort is SortKey.CREATED:
+    if request.ids_only or request.sort is SortKey.CREATED:
         return _by_submit(cluster, request, wanted, by.role)
+    if request.sort is SortKey.FINISHED and request.states and TERMINAL_STATES.issuperset(request.states):
+        return _by_end(cluster, request, wanted, by.role)
     return _sorted(cluster, request, wanted, by.role)
 
 
@@ -41,19 +45,45 @@ def _by_submit(cluster: Cluster, request: ListJobs, wanted: Search, role: Role) 
         if edge is None:
             raise _no_cursor()
     bounds = (edge, None) if request.oldest_first else (None, edge)
-    found = cluster.store.search(wanted, limit=request.limit, bounds=bounds, oldest_first=request.oldest_first)
-    views = _views(cluster, found.seqs, role)
-    cut = len(views) < len(found.seqs)
+    limit = IDS_MAX if request.ids_only else request.limit
+    found = cluster.store.search(wanted, limit=limit, bounds=bounds, oldest_first=request.oldest_first)
+    views = [] if request.ids_only else _views(cluster, found.seqs, role)
+    cut = not request.ids_only and len(views) < len(found.seqs)
     onward = found.seqs[len(views) - 1] if cut else found.edge
     exact = wanted.is_counted_by_index
     return JobList(
         request_id=request.request_id,
         jobs=tuple(views),
+        ids=tuple(job_id(seq) for seq in found.seqs) if request.ids_only else (),
         total=cluster.store.count_matches(wanted) if exact else len(found.seqs),
         partial=not exact and (onward is not None or edge is not None),
         next=None if onward is None else str(onward),
         revision=cluster.journal.revision,
     )
+
+
+def _by_end(cluster: Cluster, request: ListJobs, wanted: Search, role: Role) -> JobList:
+    """Answer from the index of jobs that ended; the cursor is the end and the number of the last one shown."""
+    edge = None if request.cursor is None else _edge_of(request.cursor)
+    found = cluster.store.ended(wanted, limit=request.limit, edge=edge, descending=request.descending)
+    views = _views(cluster, [job.seq for job in found.jobs], role)
+    onward = found.jobs[len(views) - 1] if len(views) < len(found.jobs) else found.edge
+    exact = wanted.is_counted_by_index
+    return JobList(
+        request_id=request.request_id,
+        jobs=tuple(views),
+        total=cluster.store.count_matches(wanted) if exact else len(found.jobs),
+        partial=not exact and (onward is not None or edge is not None),
+        next=None if onward is None else f"{onward.finished_at!r},{onward.seq}",
+        revision=cluster.journal.revision,
+    )
+
+
+def _edge_of(cursor: str) -> Edge:
+    match = _END_CURSOR.fullmatch(cursor)
+    if match is None:
+        raise _no_cursor()
+    return Edge(float(match[1]), int(match[2]))
 
 
 def _sorted(cluster: Cluster, request: ListJobs, wanted: Search, role: Role) -> JobList:

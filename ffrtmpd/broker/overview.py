@@ -1,5 +1,7 @@
 """What clients ask about the whole cluster: how the queues stand, and what happens."""
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
@@ -10,9 +12,21 @@ from ffrtmpd.broker.journal import Watcher
 from ffrtmpd.broker.paging import that_fit
 from ffrtmpd.events import Peer
 from ffrtmpd.principals import Principal
+from ffrtmpd.roster import Node
 from ffrtmpd.wire.codec import Message
-from ffrtmpd.wire.messages.overview import Event, EventList, Events, QueueList, Queues, QueueView, StateCount
-from ffrtmpd.wire.vocabulary import JobState, Queue, Role
+from ffrtmpd.wire.messages.overview import (
+    Event,
+    EventList,
+    Events,
+    NodeCount,
+    NodesTogether,
+    QueueList,
+    Queues,
+    QueueView,
+    StateCount,
+    WaitCount,
+)
+from ffrtmpd.wire.vocabulary import JobState, NodeStatus, Queue, Role, Why
 
 # More clients than this waiting at once are answered at once, with nothing new.
 WATCHERS_MAX: Final = 1_024
@@ -25,6 +39,51 @@ def queues(cluster: Cluster, request: Queues, by: Principal, peer: Peer) -> Mess
         queues=tuple(_queue(cluster, queue) for queue in Queue),
         window_s=max(0.0, min(HOUR_S, cluster.now.mono_s - cluster.started_s)),
         now=cluster.now.wall_s,
+        energy_j=cluster.hour.energy_j(cluster.now.mono_s),
+        vmaf_p5=cluster.hour.vmaf_p5(cluster.now.mono_s),
+        blocked=_blocked(cluster),
+        nodes=together(cluster.roster),
+    )
+
+
+def _blocked(cluster: Cluster) -> tuple[WaitCount, ...]:
+    found: Counter[Why] = Counter()
+    for requires, jobs in cluster.queued.items():
+        why = cluster.why_waiting(requires)
+        if why is not None:
+            found[why] += jobs
+    return tuple(WaitCount(why=why, jobs=jobs) for why, jobs in found.most_common(16))
+
+
+def together(nodes: Iterable[Node]) -> NodesTogether:
+    """Return the sums and means of nodes."""
+    statuses: Counter[NodeStatus] = Counter()
+    slots = free = 0
+    watts: list[float] = []
+    gpus: list[float] = []
+    encoders: list[float] = []
+    for node in nodes:
+        statuses[node.status] += 1
+        if node.session is None:
+            continue
+        slots += node.slots
+        free += node.free_slots
+        if node.load is None:
+            continue
+        if node.load.power_watts is not None:
+            watts.append(node.load.power_watts)
+        for gpu in node.load.gpus:
+            if gpu.usage_percent is not None:
+                gpus.append(gpu.usage_percent)
+            if gpu.encoder_percent is not None:
+                encoders.append(gpu.encoder_percent)
+    return NodesTogether(
+        statuses=tuple(NodeCount(status=status, nodes=statuses[status]) for status in NodeStatus if statuses[status]),
+        slots=slots,
+        free_slots=free,
+        power_watts=sum(watts) if watts else None,
+        gpu_percent=sum(gpus) / len(gpus) if gpus else None,
+        encoder_percent=sum(encoders) / len(encoders) if encoders else None,
     )
 
 
@@ -42,6 +101,7 @@ def _queue(cluster: Cluster, queue: Queue) -> QueueView:
         waiting_since=oldest.state_at if oldest else None,
         completed=cluster.hour.count(queue, JobState.COMPLETED, now_s),
         failed=cluster.hour.count(queue, JobState.FAILED, now_s),
+        wait_p95_s=cluster.hour.wait_p95_s(queue, now_s),
     )
 
 

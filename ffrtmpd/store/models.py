@@ -47,6 +47,7 @@ class Job(peewee.Model):
     vmaf = peewee.DoubleField(null=True)
     qoe = peewee.DoubleField(null=True)
     energy_j = peewee.DoubleField(null=True)
+    joules_per_minute = peewee.DoubleField(null=True)
 
     class Meta:
         """Where it is stored."""

@@ -47,6 +47,8 @@ _ORDERS: Final[dict[SortKey, str]] = {
     SortKey.VMAF: "vmaf",
     SortKey.QOE: "qoe",
     SortKey.ENERGY: "energy_j",
+    SortKey.JOULES_PER_MINUTE: "joules_per_minute",
+    SortKey.DURATION: "nullif(processed_s, 0)",
 }
 
 
@@ -121,6 +123,22 @@ def find(read: Read, search: Search, *, limit: int, bounds: tuple[int | None, in
         if looked >= LOOK_MAX:
             return Found(found, seqs[-1])
         after, before = (seqs[-1], before) if oldest_first else (after, seqs[-1])
+
+
+def those_that_fit(read: Read, search: Search, seqs: Sequence[int]) -> set[int]:
+    """Return those of ``seqs`` that fit all of a search but its states."""
+    after, before = _narrowed(read, search, (None, None))
+    condition, values = _condition(search)
+    if search.queues:
+        condition += " AND queue IN (SELECT value FROM json_each(?))"
+        values += (json.dumps([queue.value for queue in search.queues]),)
+    if search.node_id is not None:
+        condition += " AND node_id = ?"
+        values += (search.node_id,)
+    inside = [seq for seq in seqs if (after is None or seq > after) and (before is None or seq < before)]
+    if not condition:
+        return set(inside)
+    return {seq for (seq,) in read(f"{_OF_THESE}{condition}", (json.dumps(inside), *values))}
 
 
 def count(read: Read, search: Search) -> int:

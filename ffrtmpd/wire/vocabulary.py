@@ -35,6 +35,15 @@ class JobState(StrEnum):
 TERMINAL_STATES: Final = frozenset({JobState.COMPLETED, JobState.FAILED, JobState.CANCELED})
 
 
+class JobAct(StrEnum):
+    """What can be done to jobs."""
+
+    CANCEL = "cancel"
+    PAUSE = "pause"
+    RESUME = "resume"
+    RETRY = "retry"
+
+
 class Phase(StrEnum):
     """What a processing job is doing."""
 
@@ -73,6 +82,8 @@ class SortKey(StrEnum):
     VMAF = "vmaf"
     QOE = "qoe"
     ENERGY = "energy"
+    JOULES_PER_MINUTE = "joules_per_minute"
+    DURATION = "duration"
     PROGRESS = "progress"
     FPS = "fps"
     ETA = "eta"

@@ -16,7 +16,7 @@ from types import TracebackType
 
 import pyte
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 ROOT = Path(__file__).parents[2]
 
 

@@ -6,14 +6,17 @@ from typing import Any
 
 import pytest
 
-from ffrtmpd.store import LOOK_MAX, Search, Store, search
-from ffrtmpd.wire.messages.jobs import Cancel, JobList, JobSpec, ListJobs, Progress
+from ffrtmpd.lifecycle import JobEvent
+from ffrtmpd.store import LOOK_MAX, Search, Store, ended, search
+from ffrtmpd.wire.messages.jobs import IDS_MAX, Cancel, JobList, JobSpec, ListJobs, Progress
 from ffrtmpd.wire.messages.nodes import ListNodes, Load, NodeList
 from ffrtmpd.wire.messages.session import ProgressReport
 from ffrtmpd.wire.schema import INT_MAX
 from ffrtmpd.wire.vocabulary import (
+    TERMINAL_STATES,
     Engine,
     ErrorCode,
+    FailureClass,
     JobState,
     NodeSortKey,
     NodeStatus,
@@ -112,6 +115,19 @@ def test_windows_of_one_job_add_up_to_the_whole_list(house: House, fields: dict[
     assert found == whole
 
 
+def test_ids_alone_come_in_windows_of_thousands() -> None:
+    house = House()
+    for _ in range(5):
+        house.submit(*[SPEC] * 900)
+    house.submit(dataclasses.replace(SPEC, scenario="1080p30-hevc"))
+    first = listed(house, ids_only=True, limit=1, sort=SortKey.SCENARIO)
+    assert (len(first.ids), first.jobs, first.total) == (IDS_MAX, (), 4_501)
+    rest = listed(house, ids_only=True, cursor=first.next)
+    assert (len(rest.ids), rest.next) == (501, None)
+    assert [*first.ids, *rest.ids] == [f"job-{number:06d}" for number in range(4_501, 0, -1)]
+    assert listed(house, ids_only=True, text="1080").ids == ("job-004501",)
+
+
 @pytest.mark.parametrize("cursor", ["x", "-1", "99999999", "²"])
 def test_cursor_of_a_sorted_list_that_nobody_gave_out_is_refused(house: House, cursor: str) -> None:
     problem = house.refused(ListJobs(request_id="l", sort=SortKey.STATE, cursor=cursor))
@@ -131,6 +147,44 @@ def test_jobs_are_sorted_by_what_their_encodes_say(house: House) -> None:
     assert len(falling.jobs) == 5
 
 
+def test_jobs_that_ended_are_sorted_by_their_end_and_windows_of_one_add_up(house: House) -> None:
+    worker = house.worker("w1")
+    house.wait(5.0)
+    # Three that end in the same moment: the newest stands first, whichever way the list is turned.
+    house.ask(Cancel(request_id="x", job="2"))
+    house.ask(Cancel(request_id="x", job="4"))
+    worker.fail("job-000001", FailureClass.PERMANENT, "no such codec")
+    ended = {"states": tuple(TERMINAL_STATES), "sort": SortKey.FINISHED}
+    for fields, expected in (
+        ({"descending": True}, [4, 2, 1, 3]),
+        ({}, [3, 4, 2, 1]),
+        ({"text": "1080P", "descending": True}, [4, 2]),
+        ({"labels": {"show": "b"}}, [3]),
+        ({"queues": (Queue.BATCH, Queue.LIVE)}, [3, 1]),
+        ({"node_id": "w1"}, [1]),
+        ({"created_before": house.job("2").created_at + 1, "descending": True}, [2, 1]),
+        ({"states": (JobState.FAILED,)}, [1]),
+    ):
+        asked = {**ended, **fields}
+        whole = listed(house, **asked)
+        assert numbers(whole) == expected
+        assert (whole.total, whole.partial, whole.next) == (len(expected), False, None)
+        found, cursor = [], None
+        for _ in range(9):
+            reply = listed(house, limit=1, cursor=cursor, **asked)
+            found += numbers(reply)
+            cursor = reply.next
+            if cursor is None:
+                break
+        assert found == expected
+
+
+@pytest.mark.parametrize("cursor", ["x", "1", "1.5,", "-1,4", "nan,3", "1e9,3"])
+def test_cursor_of_ended_jobs_that_nobody_gave_out_is_refused(house: House, cursor: str) -> None:
+    asked = ListJobs(request_id="l", sort=SortKey.FINISHED, states=(JobState.FAILED,), cursor=cursor)
+    assert house.refused(asked).code is ErrorCode.INVALID_ARGUMENT
+
+
 # ── many jobs ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -142,7 +196,7 @@ def many() -> Iterator[Store]:
         for number in range(LOOK_MAX + 50):
             job = new_job(f"key-{number:08d}")
             if number == 1:
-                job = dataclasses.replace(job, spec=dataclasses.replace(job.spec, labels={"show": "rare"}))
+                job = job._replace(spec=dataclasses.replace(job.spec, labels={"show": "rare"}))
             store.add(job, float(number))
     yield store
     store.close()
@@ -166,6 +220,29 @@ def test_time_of_submit_is_found_among_many(many: Store) -> None:
     assert many.count_matches(wanted) == 5
     assert many.count_matches(dataclasses.replace(wanted, priorities=(Priority.HIGH,))) == 0
     assert many.count_matches(Search(created_after=1e9)) == 0
+
+
+def test_ends_of_jobs_are_read_from_their_index(many: Store) -> None:
+    for sql, sign in ((ended.LAST_OF, "<"), (ended.FIRST_OF, ">")):
+        plan = [row[3] for row in many._turn.read(f"EXPLAIN QUERY PLAN {sql}", ("failed", 1.0, 1.0, 1, 10))]
+        assert plan[0] == f"SEARCH jobs USING COVERING INDEX jobs_finished (state=? AND finished_at{sign}?)"
+
+
+def test_walk_along_the_ends_stops_where_it_has_looked_at_enough() -> None:
+    store = Store.open(None)
+    with turn(store):
+        for number in range(LOOK_MAX + 50):
+            job = new_job(f"key-{number:08d}")
+            if number == 1:
+                job = job._replace(spec=dataclasses.replace(job.spec, labels={"show": "rare"}))
+            row, _ = store.add(job, 0.0)
+            store.apply(row.seq, JobEvent.CANCEL, at=float(number), who="bob")
+    rare = Search(states=tuple(TERMINAL_STATES), labels={"show": "rare"})
+    found = store.ended(rare, limit=5, edge=None, descending=True)
+    assert found.jobs == []
+    assert found.edge is not None
+    assert [job.seq for job in store.ended(rare, limit=5, edge=found.edge, descending=True).jobs] == [2]
+    store.close()
 
 
 def test_statements_of_a_search_read_no_whole_table(many: Store) -> None:

@@ -33,7 +33,7 @@ from ffrtmpd.wire.messages.jobs import JobSpec, Submission, Submit, Submitted
 from ffrtmpd.wire.messages.keys import KeyReply, RevokeKey
 from ffrtmpd.wire.vocabulary import ErrorCode, Role
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 @pytest.fixture(autouse=True)

@@ -1,5 +1,7 @@
 """Queues as they stand, and what happens as it is told."""
 
+import dataclasses
+
 import pytest
 
 from ffrtmpd.broker.cluster import HAPPENED_MAX
@@ -8,9 +10,10 @@ from ffrtmpd.events import Peer, Side
 from ffrtmpd.store import happened
 from ffrtmpd.wire.messages.jobs import Cancel, JobSpec, Status, StatusReply
 from ffrtmpd.wire.messages.keys import RevokeKey
-from ffrtmpd.wire.messages.nodes import DrainNode, RemoveNode, UndrainNode
-from ffrtmpd.wire.messages.overview import EventList, Events, QueueList, Queues
-from ffrtmpd.wire.vocabulary import FailureClass, JobState, Queue
+from ffrtmpd.wire.messages.measures import Energy, Quality
+from ffrtmpd.wire.messages.nodes import DrainNode, GpuLoad, Load, RemoveNode, UndrainNode
+from ffrtmpd.wire.messages.overview import EventList, Events, NodeCount, NodesTogether, QueueList, Queues, WaitCount
+from ffrtmpd.wire.vocabulary import FailureClass, JobState, NodeStatus, Queue, Why
 from tests.master.house import Full, House
 
 SPEC = JobSpec(scenario="720p30-h264")
@@ -73,6 +76,50 @@ def test_counts_of_ended_jobs_cover_an_hour_and_no_more() -> None:
     assert (queues(house).queues[1].completed, queues(house).window_s) == (0, 3_600.0)
 
 
+def test_queues_tell_what_the_hour_was_like() -> None:
+    house = House()
+    first, second, third = house.submit(SPEC, SPEC, dataclasses.replace(SPEC, queue=Queue.BATCH))
+    reply = queues(house)
+    assert (reply.energy_j, reply.vmaf_p5, reply.queues[1].wait_p95_s) == (None, None, None)
+    house.wait(12.34)
+    worker = house.worker("w1")
+    for job, vmaf, joules in ((first, 93.14, 40.0), (second, 88.0, None), (third, None, 2.0)):
+        worker.hear()
+        worker.start(job)
+        energy = None if joules is None else Energy(joules=joules)
+        worker.result(job, quality=Quality(vmaf=vmaf), energy=energy)
+        worker.committed(job)
+    reply = queues(house)
+    assert (reply.energy_j, reply.vmaf_p5) == (42.0, 88.0)
+    assert [queue.wait_p95_s for queue in reply.queues] == [None, 12.0, 12.0]
+    house.wait(4_000.0)
+    reply = queues(house)
+    assert (reply.energy_j, reply.vmaf_p5, reply.queues[1].wait_p95_s) == (None, None, None)
+
+
+def test_queues_tell_what_all_nodes_are_and_what_blocks() -> None:
+    house = House()
+    assert queues(house).nodes == NodesTogether()
+    gpus = (GpuLoad(name="g", usage_percent=60.0, encoder_percent=80.0), GpuLoad(name="g", usage_percent=20.0))
+    house.worker("a1", slots=2).beat(load=Load(power_watts=300.0, gpus=gpus))
+    house.worker("b2", slots=3).beat(load=Load())
+    gone = house.worker("c3")
+    gone.beat(load=Load(power_watts=1_000.0))
+    gone.lose_connection()
+    house.submit(SPEC)
+    house.submit(dataclasses.replace(SPEC, require_gpu=True))
+    reply = queues(house)
+    assert reply.nodes == NodesTogether(
+        statuses=(NodeCount(status=NodeStatus.ACTIVE, nodes=2), NodeCount(status=NodeStatus.OFFLINE, nodes=1)),
+        slots=5,
+        free_slots=4,
+        power_watts=300.0,
+        gpu_percent=40.0,
+        encoder_percent=80.0,
+    )
+    assert reply.blocked == (WaitCount(why=Why.GPU_REQUIRED, jobs=1),)
+
+
 def test_job_that_ended_in_a_turn_that_was_not_kept_is_counted_once() -> None:
     house = House()
     (job,) = house.submit(SPEC)
@@ -90,10 +137,15 @@ def test_job_that_ended_in_a_turn_that_was_not_kept_is_counted_once() -> None:
 
 
 def test_hour_keeps_no_more_than_sixty_minutes() -> None:
+    house = House()
+    (job,) = house.submit(JobSpec(scenario="720p30-h264", queue=Queue.LIVE))
+    queued = house.row(job)
+    house.worker("w1").run(job)
+    completed = house.row(job)
     hour = Hour()
     for minute in range(1_000):
-        hour.note(Queue.LIVE, JobState.COMPLETED, minute * 60.0)
-        hour.note(Queue.LIVE, JobState.QUEUED, minute * 60.0)
+        hour.note(completed, minute * 60.0)
+        hour.note(queued, minute * 60.0)
         hour.keep()
     assert len(hour._minutes) == 60
     assert hour.count(Queue.LIVE, JobState.COMPLETED, 999 * 60.0) == 60

@@ -32,7 +32,7 @@ from tests.tui.masters import RealMaster
 
 M = TypeVar("M", bound=Message)
 
-PATIENCE_S = 10.0
+PATIENCE_S = 60.0
 
 
 class Node:

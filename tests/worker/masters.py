@@ -14,7 +14,7 @@ from ffrtmpd.wire.messages.session import Heartbeat, HeartbeatAck, Hello, Ready,
 
 M = TypeVar("M", bound=Message)
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 NONCE = b"n" * 16
 
 

@@ -11,6 +11,7 @@ from ffrtmpd.wire.vocabulary import (
     Codec,
     Engine,
     FailureClass,
+    JobAct,
     JobState,
     OutputMode,
     Phase,
@@ -27,6 +28,9 @@ PATH_MAX = 4_096
 WEEK_S = 7 * 86_400.0
 SUBMIT_MAX = 1_000
 PAGE_MAX = 1_000
+# A turn that does so much holds up the others for some 50 ms.
+ACT_MAX = 200
+IDS_MAX = 4_000
 LOG_MAX = 65_536
 WAIT_MAX_S = 30.0
 # No figure of a job is larger: 2⁵³, up to which a float holds every whole number.
@@ -207,6 +211,8 @@ class JobView:
     vmaf: Annotated[float | None, "mean VMAF of the output"] = None
     qoe: Annotated[float | None, "quality of experience, 1 to 5"] = None
     energy_j: Annotated[float | None, "marginal joules, scoring left out"] = None
+    joules_per_minute: Annotated[float | None, "joules per minute of output"] = None
+    exit_code: Annotated[int | None, "of the encoder of a failed job; minus the signal when killed"] = None
     sla: Annotated[Sla | None, "whether it was served as promised; absent: not finished, or not counted"] = None
     revision: Annotated[int, "grows with every change of any job"] = 0
 
@@ -250,7 +256,8 @@ class ListJobs(Request):
     """Ask for a window of the jobs, filtered and sorted by the master.
 
     In the order of submit a window may hold fewer jobs than `limit`, even none: where a filter fits few, the master
-    looks at ten thousand at a time, and `next` goes on. Another order is that of the newest ten thousand that fit.
+    looks at ten thousand at a time, and `next` goes on. The same holds for `finished` where only terminal states are
+    asked for. Another order is that of the newest ten thousand that fit.
     """
 
     TYPE = "LIST_JOBS"
@@ -268,6 +275,9 @@ class ListJobs(Request):
     created_before: Annotated[float | None, "Unix seconds; only jobs submitted earlier", Range(0, 1e11)] = None
     sort: Annotated[SortKey, "by what; jobs without a value come last, equal ones newest first"] = SortKey.CREATED
     descending: Annotated[bool, "the greatest first; `created` has `oldest_first` instead"] = False
+    ids_only: Annotated[
+        bool, "by submit order: only `ids`, up to four thousand a window, whatever `limit` and `sort`"
+    ] = False
 
 
 @record
@@ -276,6 +286,7 @@ class JobList(Reply):
 
     TYPE = "JOB_LIST"
     jobs: Annotated[tuple[JobView, ...], "the window"]
+    ids: Annotated[tuple[str, ...], "the window, where only ids were asked for"] = ()
     total: Annotated[int, "jobs that match; with `partial` those found so far may be fewer"]
     partial: Annotated[bool, "not every job was looked at: `total` or the order is of those that were"] = False
     next: Annotated[str | None, "cursor of the next window"] = None
@@ -340,6 +351,32 @@ class Acted(Reply):
 
     TYPE = "ACTED"
     job: Annotated[JobView, "the job after it"]
+
+
+@record
+class ActOnJobs(Request):
+    """Do one thing to many jobs. Each is taken or refused by itself; those taken are on disk before the reply."""
+
+    TYPE = "ACT_ON_JOBS"
+    act: Annotated[JobAct, "what to do"]
+    jobs: Annotated[tuple[str, ...], "job ids or sequence numbers", Size(1, ACT_MAX)]
+
+
+@record
+class ActResult:
+    """What became of one job: a state, or a problem."""
+
+    job: Annotated[str, "as asked"]
+    state: Annotated[JobState | None, "after it"] = None
+    problem: Annotated[Problem | None, "why nothing was done"] = None
+
+
+@record
+class ActedOnJobs(Reply):
+    """One result for each job, in the same order."""
+
+    TYPE = "ACTED_ON_JOBS"
+    results: Annotated[tuple[ActResult, ...], "results"]
 
 
 @record

@@ -6,7 +6,7 @@ from ffrtmpd.wire.messages.common import Reply, Request
 from ffrtmpd.wire.messages.jobs import PAGE_MAX, WAIT_MAX_S
 from ffrtmpd.wire.record import record
 from ffrtmpd.wire.schema import Range, Size
-from ffrtmpd.wire.vocabulary import JobState, Queue
+from ffrtmpd.wire.vocabulary import JobState, NodeStatus, Queue, Why
 
 
 @record
@@ -34,16 +34,49 @@ class QueueView:
     waiting_since: Annotated[float | None, "Unix seconds at which that one was queued, the last time it was"] = None
     completed: Annotated[int, "jobs completed within `window_s`"] = 0
     failed: Annotated[int, "jobs failed within `window_s`"] = 0
+    wait_p95_s: Annotated[float | None, "seconds that 95 of 100 of those waited at most, to two digits"] = None
+
+
+@record
+class NodeCount:
+    """How many nodes have a status."""
+
+    status: Annotated[NodeStatus, "status"]
+    nodes: Annotated[int, "how many"]
+
+
+@record
+class WaitCount:
+    """How many queued jobs wait for something that no connected node has."""
+
+    why: Annotated[Why, "why"]
+    jobs: Annotated[int, "how many"]
+
+
+@record
+class NodesTogether:
+    """All enrolled nodes together; readings are of those that are connected and tell them."""
+
+    statuses: Annotated[tuple[NodeCount, ...], "statuses that nodes have", Size(0, 4)] = ()
+    slots: Annotated[int, "slots of connected nodes"] = 0
+    free_slots: Annotated[int, "of those without a job"] = 0
+    power_watts: Annotated[float | None, "sum of the metered power"] = None
+    gpu_percent: Annotated[float | None, "mean busy share of the GPUs"] = None
+    encoder_percent: Annotated[float | None, "mean busy share of the GPUs' encoders"] = None
 
 
 @record
 class QueueList(Reply):
-    """Every queue, in the order in which they are served."""
+    """Every queue, in the order in which they are served, and what the whole cluster does."""
 
     TYPE = "QUEUE_LIST"
     queues: Annotated[tuple[QueueView, ...], "queues", Size(0, 16)]
     window_s: Annotated[float, "seconds that the counts of ended jobs cover: an hour, or since the master's start"]
     now: Annotated[float, "Unix seconds at the master"]
+    energy_j: Annotated[float | None, "joules of the jobs that ended within `window_s`, of those metered"] = None
+    vmaf_p5: Annotated[float | None, "VMAF that 95 of 100 of them reach, of those scored"] = None
+    blocked: Annotated[tuple[WaitCount, ...], "queued jobs that no connected node can run", Size(0, 16)] = ()
+    nodes: Annotated[NodesTogether | None, "all nodes together"] = None
 
 
 @record
