@@ -5,13 +5,14 @@ BIN := $(VENV)/bin
 INPUT ?=
 FRAMES ?= 1000000
 SEEDS ?= 10000
+PEERS ?= huey
 
 .PHONY: help demo test bench simulate fuzz docs clean check-python
 
 help:
 	@echo "make demo [INPUT=clip.mp4]  a master and two workers on this machine encode a few clips"
 	@echo "make test [ARGS=...]        lint, types, import contracts, unit and end-to-end tests"
-	@echo "make bench                  measure against bare baselines"
+	@echo "make bench [PEERS=all]      measure against bare baselines and other job queues; ARGS=--quick for a short look"
 	@echo "make simulate [SEEDS=10000] worlds in which much goes wrong, each from its seed"
 	@echo "make fuzz [FRAMES=1000000]  broken messages at both sockets of a real master"
 	@echo "make docs                   fill the generated parts of docs/ and conf/"
@@ -42,7 +43,7 @@ test: $(BIN)/tox
 	@$(BIN)/tox run $(ARGS)
 
 bench: $(VENV)/.installed
-	@$(BIN)/python -m tests.bench
+	@$(BIN)/python -m tests.bench --peers '$(PEERS)' $(ARGS)
 
 fuzz: $(VENV)/.installed
 	@$(BIN)/pip install --quiet --disable-pip-version-check hypothesis pytest
