@@ -1,5 +1,6 @@
 """`ffrtmp nodes`: what encodes, and how busy it is."""
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from ffrtmp_tui import units
@@ -11,7 +12,7 @@ from ffrtmp_tui.render import sheet
 from ffrtmp_tui.run import Run
 from ffrtmp_tui.terminal import Terminal
 from ffrtmpd.wire.media import ENCODERS
-from ffrtmpd.wire.messages.nodes import DescribeNode, ListNodes, NodeList, NodeReply, NodeView
+from ffrtmpd.wire.messages.nodes import DescribeNode, GpuLoad, ListNodes, NodeList, NodeReply, NodeView
 from ffrtmpd.wire.vocabulary import NodeSortKey
 
 
@@ -47,6 +48,37 @@ def _first(names: tuple[str, ...]) -> str:
 
 def _percent(value: float) -> str:
     return f"{value:.1f}%"
+
+
+def _celsius(value: float) -> str:
+    return f"{value:.0f} °C"
+
+
+def _watts(value: float) -> str:
+    return f"{value:.1f} W"
+
+
+def _gpu_mean(reading: str) -> Callable[[NodeView], float | None]:
+    """Return what gives the mean of a reading of a node's GPUs, None where none has it."""
+
+    def mean(node: NodeView) -> float | None:
+        found = [getattr(gpu, reading) for gpu in (node.load.gpus if node.load else ())]
+        read = [value for value in found if value is not None]
+        return sum(read) / len(read) if read else None
+
+    return mean
+
+
+def temperature(node: NodeView) -> float | None:
+    """Return the highest temperature that the node reads, in degrees Celsius."""
+    if node.load is None:
+        return None
+    read = (node.load.temperature_celsius, *(gpu.temperature_celsius for gpu in node.load.gpus))
+    return max((value for value in read if value is not None), default=None)
+
+
+def _reading(title: str, name: str, get: Callable[[NodeView], float | None], show: Callable[[float], str]) -> Column:
+    return Column(title=title, name=name, get=get, show=show, wide=True, right=True, sparse=True)
 
 
 NODE_COLUMNS: Final = (
@@ -101,6 +133,11 @@ NODE_COLUMNS: Final = (
     ),
     Column(title="Slots", name="slots", get=lambda node: node.slots, wide=True, right=True),
     Column(title="Free Slots", name="free_slots", get=lambda node: node.free_slots, wide=True, right=True),
+    _reading("Power", "power_watts", lambda node: node.load.power_watts if node.load else None, _watts),
+    _reading("Temperature", "temperature_celsius", temperature, _celsius),
+    _reading("GPU Load", "gpu_percent", _gpu_mean("usage_percent"), _percent),
+    _reading("GPU Encoder", "gpu_encoder_percent", _gpu_mean("encoder_percent"), _percent),
+    _reading("GPU Decoder", "gpu_decoder_percent", _gpu_mean("decoder_percent"), _percent),
     Column(
         title="Encoders",
         name="encoders",
@@ -163,7 +200,7 @@ def describe(run: Run) -> int:
     run.show_one(
         {"node": node},
         name=node.node_id,
-        people=lambda: _sheet(node, run.terminal),
+        people=lambda: node_sheet(node, run.terminal),
         columns=NODE_COLUMNS,
         row=node,
     )
@@ -191,12 +228,14 @@ def remove(run: Run) -> int:
     return node_verbs.remove(run)
 
 
-def _sheet(node: NodeView, terminal: Terminal) -> str:
+def node_sheet(node: NodeView, terminal: Terminal) -> str:
+    """Return everything about a node, for people."""
     hardware = node.hardware
     pairs: list[tuple[str, str | None]] = []
     for column in NODE_COLUMNS:
         value = column.get(node)
-        pairs.append((column.title, None if value is None else column.show(value)))
+        if value is not None or not column.sparse:
+            pairs.append((column.title, None if value is None else column.show(value)))
     if hardware is not None:
         pairs += [
             ("Host Name", hardware.hostname or None),
@@ -207,12 +246,27 @@ def _sheet(node: NodeView, terminal: Terminal) -> str:
             (f"GPU {number}", " ".join(part for part in (gpu.name, _memory(gpu.memory_bytes), gpu.driver) if part))
             for number, gpu in enumerate(hardware.gpus)
         ]
+    pairs += [(f"GPU {number} Now", _now(gpu)) for number, gpu in enumerate(node.load.gpus if node.load else ())]
     disk = node.load.disk_free_bytes if node.load else None
     pairs += [
         ("Free Disk", None if disk is None else units.size_text(disk)),
         ("Connected At", None if node.connected_at is None else units.time_text(node.connected_at)),
     ]
     return sheet(pairs, box=terminal.out_shows, unicode=terminal.unicode, room=terminal.room, paint=terminal.paint)
+
+
+def _now(gpu: GpuLoad) -> str | None:
+    """Return the readings of a GPU, None where its driver tells nothing."""
+    used = _memory(gpu.memory_used_bytes)
+    parts = (
+        None if gpu.usage_percent is None else f"{_percent(gpu.usage_percent)} busy",
+        None if gpu.encoder_percent is None else f"encoder {_percent(gpu.encoder_percent)}",
+        None if gpu.decoder_percent is None else f"decoder {_percent(gpu.decoder_percent)}",
+        None if used is None else f"{used} in use",
+        None if gpu.power_watts is None else _watts(gpu.power_watts),
+        None if gpu.temperature_celsius is None else _celsius(gpu.temperature_celsius),
+    )
+    return ", ".join(part for part in parts if part) or None
 
 
 def _memory(size_bytes: int | None) -> str | None:

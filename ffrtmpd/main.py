@@ -18,7 +18,8 @@ from ffrtmpd import __version__, backup_command, import_command
 from ffrtmpd.auth import DoorOpen, ZapDoor, prove_closed
 from ffrtmpd.base.exporter import ExporterError, serve
 from ffrtmpd.base.logs import LogForm, Logger, LogLevel
-from ffrtmpd.base.service import Bell, CrashReport, notify
+from ffrtmpd.base.owner import other_owner
+from ffrtmpd.base.service import Bell, CrashReport, Watchdog, notify
 from ffrtmpd.base.settings import SettingsError
 from ffrtmpd.broker.broker import Broker
 from ffrtmpd.config import (
@@ -36,7 +37,7 @@ from ffrtmpd.config import (
 )
 from ffrtmpd.daemon import Daemon
 from ffrtmpd.events import Side
-from ffrtmpd.initialise import Client, InitError, Step, client_folder, initialise, write_settings
+from ffrtmpd.initialise import Client, InitError, Step, client_folder, first_start, initialise, write_settings
 from ffrtmpd.listener import Listener, PortTaken
 from ffrtmpd.metrics import PORT, MasterMetrics
 from ffrtmpd.principals import Principals
@@ -114,6 +115,11 @@ def parser() -> argparse.ArgumentParser:
     )
     init.add_argument("--name", metavar="CLUSTER", help="name of the cluster, and of your context")
     init.add_argument("--admin", metavar="NAME", help="name of the first administrator: you")
+    init.add_argument(
+        "--first-start",
+        action="store_true",
+        help="what the service does before it starts: keys, a database and an administrator where there are none",
+    )
     init.add_argument("--client-config", type=Path, metavar="DIR", help="folder of your context (~/.config/ffrtmp)")
     copy = commands.add_parser(
         "backup",
@@ -179,6 +185,9 @@ def _load(options: dict[str, Any]) -> tuple[Settings, Places]:
 
 def _init(options: dict[str, Any]) -> int:
     home = _home(options)
+    _refuse_root_elsewhere(home, "init")
+    if "first_start" in options:
+        return _first_start(home, options)
     admin = options.get("admin") or getpass.getuser()
     check_name(admin, "--admin")
     # Before anything is written: what was asked for must make sense together with the files that are there.
@@ -201,6 +210,25 @@ def _init(options: dict[str, Any]) -> int:
     steps = [written, *initialise(where, settings, client, admin=admin, wall_s=time.time())]
     _tell(steps)
     return os.EX_OK
+
+
+def _first_start(home: Path, options: dict[str, Any]) -> int:
+    settings, where = _load(options)
+    folder = options.get("client_config")
+    client = Client(
+        folder=home / ".config/ffrtmp" if folder is None else folder.expanduser().absolute(),
+        context=settings.cluster.name,
+    )
+    admin = options.get("admin") or getpass.getuser()
+    for step in first_start(where, settings, client, admin=admin, wall_s=time.time()):
+        print(f"made  {step.what}  {step.where}")
+    return os.EX_OK
+
+
+def _refuse_root_elsewhere(home: Path, command: str) -> None:
+    owner = other_owner(home)
+    if owner is not None:
+        raise SettingsError(f"{home} belongs to the user {owner}: say `sudo -u {owner} ffrtmpd {command}`")
 
 
 def _tell(steps: list[Step]) -> None:
@@ -264,6 +292,7 @@ def _import_db(options: dict[str, Any]) -> int:
 
 def _run(options: dict[str, Any]) -> int:
     settings, where = _load(options)
+    _refuse_root_elsewhere(where.home, "run")
     log = Logger(form=settings.log.form, level=settings.log.level)
     scenarios = load_scenarios(scenario_files(where.scenario_files))
     key = _master_key(where)
@@ -305,7 +334,15 @@ def _run(options: dict[str, Any]) -> int:
         exporter = serve(settings.metrics, usual_port=PORT, collector=metrics, unready=recorder.unready, log=log)
         if exporter is not None:
             stack.callback(exporter.close)
-        daemon = Daemon(listener=listener, brain=broker, ledger=store, bell=bell, log=log, recorder=recorder)
+        daemon = Daemon(
+            listener=listener,
+            brain=broker,
+            ledger=store,
+            bell=bell,
+            log=log,
+            recorder=recorder,
+            watchdog=Watchdog(),
+        )
         stack.enter_context(_Announced(where, reachable, key.public))
         log.info(
             "listening",

@@ -1,5 +1,6 @@
 """The shell in urwid: keys and answers go to the model, screens come from it."""
 
+import base64
 import signal
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -155,6 +156,9 @@ class App:
             self._client.send(ask)
         if self._console.state.theme != self._theme:
             self._paint()
+        if self._console.state.yanked is not None:
+            self._screen.write(clipboard(self._console.state.yanked))
+            self._console.state.yanked = None
         if self._soon is None:
             self._soon = self._loop.set_alarm_in(SOON_S * 2.5, self._later)
 
@@ -167,6 +171,11 @@ class App:
         self._theme = self._console.state.theme
         self._screen.register_palette(entries(self._themes[self._theme]))
         self._screen.clear()
+
+
+def clipboard(text: str) -> str:
+    """Return what makes a terminal put ``text`` on its clipboard: OSC 52, also through ssh."""
+    return f"\x1b]52;c;{base64.b64encode(text.encode()).decode()}\x07"
 
 
 def entries(styles: Iterable[Style]) -> list[tuple[str, str, str, str, str | None, str | None]]:

@@ -1,22 +1,21 @@
 """The panes beside the list of jobs: one job in detail, its log, nodes, queues, events. Pure."""
 
 import shlex
-from collections.abc import Iterable
 from typing import Final
 
 from ffrtmp_tui import units
 from ffrtmp_tui.console.job_rows import joules
 from ffrtmp_tui.console.palette import STATE_STYLES
-from ffrtmp_tui.console.state import Now, State
+from ffrtmp_tui.console.state import VALUES_KEPT, Now, State
 from ffrtmp_tui.console.text import Line, age, bar, pad, sparkline
 from ffrtmp_tui.job_view import reason
 from ffrtmp_tui.terminal import clean
 from ffrtmpd.wire.messages.jobs import JobView, StatusReply
-from ffrtmpd.wire.messages.nodes import NodeView
-from ffrtmpd.wire.messages.overview import Event, QueueView
-from ffrtmpd.wire.vocabulary import NodeStatus
+from ffrtmpd.wire.messages.overview import Event, QueueList, QueueView
 
 _WAITING: Final = ("queued", "pending")
+# Cells of a time before a line of the log.
+_STAMP: Final = 9
 
 
 def timeline(status: StatusReply, now_s: float) -> str:
@@ -69,9 +68,14 @@ def measures(job: JobView, status: StatusReply | None) -> str:
     )
 
 
+def per_minute(job: JobView) -> str | None:
+    """Return the joules per minute of output, None where they were not metered."""
+    return None if job.joules_per_minute is None else f"{joules(job.joules_per_minute)} per minute of output"
+
+
 def detail_lines(state: State, width: int, now: Now, *, full: bool) -> list[Line]:
     """Return the selected job in three lines, or in full for a pane of its own."""
-    job = state.jobs.current
+    job = state.job
     if job is None:
         return [[("dim", "no job is selected")], [], []][: None if full else 3]
     status = state.detail.status
@@ -90,13 +94,18 @@ def detail_lines(state: State, width: int, now: Now, *, full: bool) -> list[Line
         return lines
     if why:
         lines.append([("", measures(job, status))])
-    if state.detail.fps:
-        lines.append([("", f"fps  {state.detail.fps[-1]:5.0f} "), ("busy", sparkline(state.detail.fps, width - 12))])
+    detail = state.detail
+    if detail.fps:
+        lines.append([("", f"fps   {detail.fps[-1]:6.0f} "), ("busy", sparkline(detail.fps, width - 14))])
+    if detail.watts and detail.node:
+        # What the whole node takes: a job's share is known when it is done.
+        lines.append([("", f"watts {detail.watts[-1]:6.0f} "), ("busy", sparkline(detail.watts, width - 14))])
     report = status.report if status else None
     spec = status.spec if status else None
     pairs = [
         ("queue", f"{job.queue}/{job.priority}"),
         ("node", job.node_id),
+        ("energy", per_minute(job)),
         ("input", (spec.input or "generated") if spec else None),
         ("output", job.output),
         ("encoder", report.encoder if report else None),
@@ -108,54 +117,38 @@ def detail_lines(state: State, width: int, now: Now, *, full: bool) -> list[Line
     return lines
 
 
-def log_lines(state: State, room: int) -> list[Line]:
-    """Return the end of the log, or of those of its lines in which the search text is."""
-    detail = state.detail
-    wanted = state.search.lower()
-    lines = detail.log[:-1] if detail.log and not detail.log[-1] else detail.log
-    found = [line for line in lines if wanted in line.lower()] if wanted else lines
-    if not found:
-        note = "no line has the text" if lines and wanted else detail.log_note or "no log yet"
-        return [[("dim", note)]]
-    return [[("found" if wanted else "", line)] for line in found[-max(1, room) :]]
-
-
-def nodes_lines(nodes: Iterable[NodeView], selected: str | None, width: int, now: Now) -> list[Line]:
-    """Return nodes as lines, without the titles."""
+def log_lines(state: State, room: int, width: int, *, full: bool) -> list[Line]:
+    """Return rows of the log: its end, or where the one over the whole screen was moved to."""
+    log = state.detail.log
+    if not log.count:
+        return [[("dim", log.note or "no log yet")]]
+    stamp = _STAMP if state.log_times else 0
+    fold = width - stamp if state.log_wrap else None
+    rows = log.window(room, fold) if full else log.tail(max(1, room), fold)
     lines: list[Line] = []
-    for node in nodes:
-        sign = ">" if node.node_id == selected else " "
-        head, rest = f"{sign}{pad(clean(node.node_id), 12)} ", _node_rest(node, width, now)
-        state = pad(str(node.status), 9)
-        if selected is not None and sign == ">":
-            lines.append([("selected", pad(f"{head}{state}{rest}", width))])
-        else:
-            lines.append([("", head), (STATE_STYLES.get(node.status, ""), state), ("", rest)])
+    last = -1
+    for at, text in rows:
+        line: Line = []
+        if stamp:
+            seen = log.seen_at[at]
+            shown = "" if at == last else "-" if seen is None else units.time_text(seen)[11:]
+            line.append(("dim", pad(shown, stamp)))
+        last = at
+        lines.append([*line, *_lit(text, state.search, "selected" if full and at == log.hit else "found")])
     return lines
 
 
-def node_title(width: int) -> Line:
-    """Return the titles over `nodes_lines`."""
-    gpu = "       GPU" if width >= 76 else ""
-    return [("title", f" {'ID':<12} {'STATE':<9}{'CPU':<11} {'RAM FREE':<10} {'W':<5} {'SLOTS':<6}JOBS{gpu}")]
-
-
-def _node_rest(node: NodeView, width: int, now: Now) -> str:
-    if node.status is NodeStatus.OFFLINE:
-        return "never seen" if node.last_seen_at is None else f"last seen {age(now.wall_s - node.last_seen_at)} ago"
-    load, hardware = node.load, node.hardware
-    cpu = None if load is None else load.cpu_load_percent
-    free = None if load is None or load.ram_free_bytes is None else load.ram_free_bytes / 2**30
-    total = None if hardware is None or hardware.ram_total_bytes is None else hardware.ram_total_bytes / 2**30
-    watts = None if load is None else load.power_watts
-    ram = "-" if free is None else f"{free:.0f}G" if total is None else f"{free:.0f}/{total:.0f}G"
-    text = (
-        f"{pad('-' if cpu is None else f'{bar(cpu, 7)} {cpu:.0f}', 11)} {pad(ram, 10)} "
-        f"{pad('-' if watts is None else f'{watts:.0f}', 5)} "
-        f"{pad(f'{node.slots - node.free_slots}/{node.slots}', 6)}{pad(str(len(node.active_jobs)), 5)}"
-    )
-    gpus = ", ".join(gpu.name for gpu in hardware.gpus) if hardware and hardware.gpus else ""
-    return text + (f"      {clean(gpus)}" if gpus and width >= 76 else "")
+def _lit(text: str, wanted: str, style: str) -> Line:
+    """Return ``text`` with every ``wanted`` in it in a style."""
+    if not wanted:
+        return [("", text)]
+    lower, wanted = text.lower(), wanted.lower()
+    line: Line = []
+    at = 0
+    while (found := lower.find(wanted, at)) >= 0:
+        line += [("", text[at:found]), (style, text[found : found + len(wanted)])]
+        at = found + len(wanted)
+    return [*line, ("", text[at:])]
 
 
 def counts(view: QueueView) -> dict[str, int]:
@@ -175,25 +168,73 @@ def running(view: QueueView) -> int:
     return found.get("processing", 0) + found.get("assigned", 0)
 
 
+def over(queues: QueueList) -> str:
+    """Return the time that counts of ended jobs cover: ``1h``, or less after the master's start."""
+    return "1h" if queues.window_s >= 3_564 else age(queues.window_s)
+
+
 def queue_lines(state: State, width: int) -> list[Line]:
     """Return the queues, a line each, under their titles."""
-    if state.queues is None:
+    queues = state.queues
+    if queues is None:
         return [[("dim", "not known yet")]]
-    deepest = max((waiting(view) for view in state.queues.queues), default=0)
-    hours = state.queues.window_s / 3_600
-    over = "1h" if hours >= 0.99 else f"{age(state.queues.window_s)}"
-    ended = f"{f'DONE/{over}':>9} {f'FAIL/{over}':>9}"
+    deepest = max((waiting(view) for view in queues.queues), default=0)
+    span = over(queues)
     drawn = width >= 72
     head = f" {'QUEUE':<9}{'DEPTH        ' if drawn else ''}"
-    title = f"{head}{'WAIT':>6} {'RUN':>5} {'PAUSED':>6} {'OLDEST':>7} {ended}"
+    title = f"{head}{'WAIT':>6} {'RUN':>4} {'HELD':>4} {'OLDEST':>6} {'P95':>5} {f'DONE/{span}':>8} {f'FAIL/{span}':>8}"
     lines: list[Line] = [[("title", title)]]
-    for view in state.queues.queues:
+    for view in queues.queues:
         since = view.waiting_since
-        oldest = "-" if since is None else age(state.queues.now - since)
+        oldest = "-" if since is None else age(queues.now - since)
+        p95 = "-" if view.wait_p95_s is None else age(view.wait_p95_s)
         depth = f"{bar(100 * waiting(view) / deepest if deepest else 0, 12)} " if drawn else ""
-        cells = f" {view.queue!s:<9}{depth}{waiting(view):>6} {running(view):>5} {counts(view).get('paused', 0):>6}"
-        lines.append([("", f"{cells} {oldest:>7} {view.completed:>9} {view.failed:>9}")])
+        cells = f" {view.queue!s:<9}{depth}{waiting(view):>6} {running(view):>4} {counts(view).get('paused', 0):>4}"
+        lines.append([("", f"{cells} {oldest:>6} {p95:>5} {view.completed:>8} {view.failed:>8}")])
     return [[(style, pad(text, width)) for style, text in line] for line in lines]
+
+
+def watts(value: float | None) -> str:
+    """Return ``310W`` or ``3.1kW``."""
+    return "-" if value is None else f"{value / 1_000:.1f}kW" if value >= 1_000 else f"{value:.0f}W"
+
+
+def rates(queues: QueueList | None) -> dict[str, str]:
+    """Return what the last hour was like: energy, jobs done and failed, and the VMAF that 95 of 100 reach."""
+    if queues is None:
+        return {"energy": "energy -", "done": "done -", "fail": "fail -", "vmaf": "VMAF p5 -"}
+    span = over(queues)
+    done, failed = sum(view.completed for view in queues.queues), sum(view.failed for view in queues.queues)
+    spent = "energy -" if queues.energy_j is None else joules(queues.energy_j)
+    if queues.energy_j is not None:
+        spent += "/h" if span == "1h" else f" in {span}"
+    # A rate of seconds would be a guess.
+    failing = f"fail {60 * failed / queues.window_s:.1f}/min" if queues.window_s >= 60 else f"fail {failed} in {span}"
+    vmaf = "-" if queues.vmaf_p5 is None else f"{queues.vmaf_p5:.1f}"
+    return {"energy": spent, "done": f"done {span} {done}", "fail": failing, "vmaf": f"VMAF p5 {vmaf}"}
+
+
+def cluster_lines(state: State, width: int) -> list[Line]:
+    """Return power, what the last hour was like, and what keeps jobs from running."""
+    queues, found = state.queues, rates(state.queues)
+    power = queues.nodes.power_watts if queues and queues.nodes else None
+    head = f"power {watts(power):<7}"
+    drawn = sparkline(state.trends.power, min(VALUES_KEPT, width - 30))
+    blocked = ", ".join(f"{one.jobs} {one.why}" for one in queues.blocked) if queues else ""
+    return [
+        [("", head), ("busy", drawn), ("", f"  {found['energy']}")],
+        [("", "  ".join((found["done"], found["fail"], found["vmaf"])))],
+        [("waits", f"blocked {blocked}")] if blocked else [],
+    ]
+
+
+def depth_lines(state: State, width: int) -> list[Line]:
+    """Return how many jobs waited in each queue at the last looks, as heights."""
+    lines: list[Line] = []
+    for queue, values in state.trends.waiting.items():
+        drawn = sparkline(values, min(VALUES_KEPT, width - 24))
+        lines.append([("", f" {queue:<9}"), ("busy", pad(drawn, VALUES_KEPT)), ("", f" {values[-1]:.0f} wait")])
+    return lines
 
 
 def event_text(event: Event, me: str) -> str:
@@ -204,7 +245,7 @@ def event_text(event: Event, me: str) -> str:
         what = f"{event.job_id} {what}"
         if event.to_state is not None:
             what += f": {event.from_state} > {event.to_state}" if event.from_state else f": {event.to_state}"
-    if event.node_id is not None:
+    if event.node_id is not None and event.node_id not in (event.why or ""):
         what += f" {clean(event.node_id)}"
     why = f"; {clean(event.why)}" if event.why else ""
     return f"{units.time_text(event.at)[11:]} {what}{why} ({who})"

@@ -14,10 +14,18 @@ class Asks(StrEnum):
     FILTER = "filter"
     COMMAND = "command"
     SEARCH = "search"
-    CONFIRM = "confirm"
+    # An action on one target is confirmed with a key, one on many by typing how many they are.
+    YES = "yes"
+    COUNT = "count"
 
 
-MARKS: Final[dict[Asks, str]] = {Asks.FILTER: "/", Asks.COMMAND: ":", Asks.SEARCH: "find ", Asks.CONFIRM: "type "}
+MARKS: Final[dict[Asks, str]] = {
+    Asks.FILTER: "/",
+    Asks.COMMAND: ":",
+    Asks.SEARCH: "find ",
+    Asks.YES: "",
+    Asks.COUNT: "type ",
+}
 
 
 @dataclass(slots=True)
@@ -49,15 +57,21 @@ class Prompt:
 class Plan:
     """An action that waits for its confirmation: which verb, on what, on which cluster.
 
-    ``request`` makes a request of a request id and a target; ``command`` is the one-shot command that does the same.
+    ``request`` makes a request of a request id and some of the targets; ``command`` is the one-shot command that does
+    the same.
     """
 
     verb: str
     noun: str
     targets: tuple[str, ...]
     cluster: str
-    request: Callable[[str, str], Any]
+    request: Callable[[str, Sequence[str]], Any]
     command: str
+
+    @property
+    def asks(self) -> Asks:
+        """How it is confirmed."""
+        return Asks.YES if len(self.targets) == 1 else Asks.COUNT
 
     @property
     def count(self) -> str:
@@ -74,7 +88,8 @@ class Plan:
     @property
     def question(self) -> str:
         """What stands beside the prompt."""
-        return f"! {self.what} on {self.cluster}; type {self.count} to confirm, Esc aborts"
+        how = "y confirms" if self.asks is Asks.YES else f"type {self.count} to confirm"
+        return f"! {self.what} on {self.cluster}; {how}, Esc aborts"
 
 
 def numbers(ids: Sequence[str]) -> str:

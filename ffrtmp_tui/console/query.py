@@ -8,7 +8,16 @@ from ffrtmp_tui import units
 from ffrtmp_tui.command import did_you_mean
 from ffrtmpd.wire.messages.jobs import JobView, ListJobs
 from ffrtmpd.wire.messages.nodes import ListNodes
-from ffrtmpd.wire.vocabulary import Engine, JobState, NodeSortKey, NodeStatus, Priority, Queue, SortKey
+from ffrtmpd.wire.vocabulary import (
+    TERMINAL_STATES,
+    Engine,
+    JobState,
+    NodeSortKey,
+    NodeStatus,
+    Priority,
+    Queue,
+    SortKey,
+)
 
 PAGE_ROWS: Final = 200
 
@@ -27,6 +36,11 @@ class Query:
     def __post_init__(self) -> None:
         self.sort = self.sort or self.sorts[0]
 
+    @property
+    def name(self) -> str:
+        """What tells this list from another: an answer to another question is not for it."""
+        return f"{self.text} sort:{self.sort}{':turned' if self.turned else ''}"
+
     def next_sort(self) -> None:
         """Sort by the next column."""
         at = list(self.sorts).index(self.sort)
@@ -35,8 +49,29 @@ class Query:
 
 JOB_SORTS: Final = tuple(str(key) for key in SortKey)
 NODE_SORTS: Final = tuple(str(key) for key in NodeSortKey)
+HISTORY_SORTS: Final = tuple(
+    map(
+        str,
+        (
+            SortKey.FINISHED,
+            SortKey.STATE,
+            SortKey.DURATION,
+            SortKey.VMAF,
+            SortKey.QOE,
+            SortKey.ENERGY,
+            SortKey.JOULES_PER_MINUTE,
+            SortKey.NODE,
+            SortKey.SCENARIO,
+        ),
+    )
+)
 # Many values of these are worth nothing low: the greatest stand first until the order is turned.
-_GREATEST_FIRST: Final = frozenset({"started", "finished", "energy", "progress", "fps", "load", "jobs", "power"})
+_GREATEST_FIRST: Final = frozenset(
+    {
+        *("started", "finished", "duration", "energy", "joules_per_minute", "progress", "fps"),
+        *("load", "jobs", "power", "free_slots", "last_seen"),
+    }
+)
 
 _MANY: Final[dict[str, tuple[str, Any]]] = {
     "state": ("states", JobState),
@@ -72,6 +107,19 @@ def job_fields(text: str, now_s: float) -> dict[str, Any]:
             _age(found, value, now_s)
         else:
             raise _unknown(name, _JOB_FIELDS)
+    return found
+
+
+def history_fields(text: str, now_s: float) -> dict[str, Any]:
+    """Return the fields of LIST_JOBS that a filter means where only jobs that ended are listed.
+
+    Raises:
+        ValueError: a field or a value that there is not, or a state that is no end.
+    """
+    found = job_fields(text, now_s)
+    living = [state for state in found.get("states", ()) if state not in TERMINAL_STATES]
+    if living:
+        raise ValueError(f"state: {living[0]} is not in the history; there are {', '.join(sorted(TERMINAL_STATES))}")
     return found
 
 
@@ -117,10 +165,33 @@ def list_jobs(query: Query, request_id: str, *, cursor: str | None = None, limit
     )
 
 
-def list_nodes(query: Query, request_id: str, *, cursor: str | None = None) -> ListNodes:
+def list_history(query: Query, request_id: str, *, cursor: str | None = None, limit: int = PAGE_ROWS) -> ListJobs:
+    """Return the request for a window of the jobs that ended."""
+    return ListJobs(
+        request_id=request_id,
+        limit=limit,
+        cursor=cursor,
+        sort=SortKey(query.sort),
+        descending=query.turned != (query.sort in _GREATEST_FIRST),
+        **ended(query.fields),
+    )
+
+
+def ended(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a filter that, where it names no states, means all those that are an end."""
+    return {"states": tuple(sorted(TERMINAL_STATES)), **fields}
+
+
+def list_ids(fields: dict[str, Any], request_id: str, *, cursor: str | None = None) -> ListJobs:
+    """Return the request for the ids of all jobs that fit, the newest first."""
+    return ListJobs(request_id=request_id, ids_only=True, cursor=cursor, **fields)
+
+
+def list_nodes(query: Query, request_id: str, *, cursor: str | None = None, limit: int = PAGE_ROWS) -> ListNodes:
     """Return the request for a window."""
     return ListNodes(
         request_id=request_id,
+        limit=limit,
         cursor=cursor,
         sort=NodeSortKey(query.sort),
         descending=query.turned != (query.sort in _GREATEST_FIRST),

@@ -3,22 +3,18 @@
 from dataclasses import dataclass, field
 from typing import Final
 
-from ffrtmp_tui import units
-from ffrtmp_tui.console import panes
-from ffrtmp_tui.console.feed import power
+from ffrtmp_tui.console import head, node_rows, panes
 from ffrtmp_tui.console.form import FIELDS, Form
-from ffrtmp_tui.console.job_rows import NARROW, WIDE, job_line, title_line
-from ffrtmp_tui.console.keymap import KEYS, Page, shown_key
+from ffrtmp_tui.console.job_rows import HISTORY_NARROW, HISTORY_WIDE, NARROW, WIDE, JobColumn, job_line, title_line
+from ffrtmp_tui.console.keymap import Page
 from ffrtmp_tui.console.prompts import MARKS, Asks
 from ffrtmp_tui.console.state import Now, State
-from ffrtmp_tui.console.text import Line, age, bar, fit_line, pad, plain, rule
+from ffrtmp_tui.console.text import Line, fit_line, plain, rule
 from ffrtmp_tui.fit import width as cells_of
-from ffrtmp_tui.terminal import clean
-from ffrtmpd.wire.vocabulary import NodeStatus, Role
 
 LEAST: Final = (80, 24)
 WIDE_FROM: Final = (140, 35)
-_LEFT_SHARE: Final = 0.59
+_LEFT_SHARE: Final = 0.6
 
 
 @dataclass(slots=True)
@@ -45,30 +41,49 @@ def screen(state: State, size: tuple[int, int], now: Now) -> Screen:
     columns, rows = size
     drawn = Screen(list_width=columns)
     if columns < LEAST[0] or rows < LEAST[1]:
-        _small(drawn, state, columns, rows, now)
+        drawn.lines, drawn.rows = head.small(state, columns, rows, now)
     else:
         wide = columns >= WIDE_FROM[0] and rows >= WIDE_FROM[1]
-        _header(drawn, state, columns, now, wide=wide)
-        bottom = _bottom(state)
-        room = rows - len(drawn.lines) - len(bottom)
-        if state.form is not None:
-            _body(drawn, _form_lines(state.form, columns), room)
-        elif state.overlay is not None:
-            title = rule(columns, state.overlay.title, "Esc closes")
-            _body(
-                drawn, [[("rule", title)], *([("", line)] for line in state.overlay.lines[state.overlay.top :])], room
-            )
-        elif state.page is Page.JOBS:
-            _jobs(drawn, state, columns, room, now, wide=wide)
-        else:
-            _other(drawn, state, columns, room, now)
+        drawn.lines = [head.header_line(state, columns, now, wide=wide), *head.strip(state, wide=wide)]
+        line, tabs = head.tab_line(state, columns)
+        drawn.tabs = [(len(drawn.lines), *tab) for tab in tabs]
+        drawn.lines.append(line)
+        bottom = head.bottom_lines(state, columns)
+        _page(drawn, state, columns, rows - len(drawn.lines) - len(bottom), now, wide=wide)
         drawn.lines += bottom
-        if state.prompt is not None:
-            mark = MARKS[state.prompt.asks]
-            at = cells_of(mark) + cells_of(state.prompt.text)
+        prompt = state.prompt
+        if prompt is not None and prompt.asks is not Asks.YES:
+            at = cells_of(MARKS[prompt.asks]) + cells_of(prompt.text)
             drawn.cursor = (min(columns - 1, at), rows - 2)
     drawn.lines = [fit_line(line, columns) for line in drawn.lines[:rows]]
     return drawn
+
+
+def _page(drawn: Screen, state: State, columns: int, room: int, now: Now, *, wide: bool) -> None:
+    if state.form is not None:
+        _body(drawn, _form_lines(state.form, columns), room)
+    elif state.overlay is not None:
+        title = rule(columns, state.overlay.title, "Esc closes")
+        shown = state.overlay.lines[state.overlay.top :]
+        _body(drawn, [[("rule", title)], *([("", line)] for line in shown)], room)
+    elif state.log_full:
+        state.log_room = room - 1
+        # The rows come first: to show what was found, they may move.
+        rows = panes.log_lines(state, room - 1, columns, full=True)
+        _body(drawn, [log_rule(state, columns, full=True), *rows], room)
+    elif state.page is Page.JOBS:
+        (_jobs_wide if wide else _jobs)(drawn, state, columns, room, now)
+    elif state.page is Page.HISTORY:
+        _history(drawn, state, columns, room, now, wide=wide)
+    elif state.page is Page.NODES:
+        _nodes(drawn, state, columns, room, now, wide=wide)
+    elif state.page is Page.QUEUES:
+        lines = [*panes.queue_lines(state, columns), [("rule", rule(columns, "cluster"))]]
+        lines += panes.cluster_lines(state, columns)
+        lines += [[("rule", rule(columns, "waiting, the last two minutes"))], *panes.depth_lines(state, columns)]
+        _body(drawn, lines, room)
+    else:
+        _body(drawn, panes.event_lines(state, room), room)
 
 
 def _body(drawn: Screen, lines: list[Line], room: int) -> None:
@@ -76,157 +91,47 @@ def _body(drawn: Screen, lines: list[Line], room: int) -> None:
     drawn.lines += [[] for _ in range(room - len(lines))]
 
 
-# ── head and foot ─────────────────────────────────────────────────────────────────────────────────────────────────
+def _beside(left: list[Line], right: list[Line], width: int, room: int) -> list[Line]:
+    """Return two columns of lines, the first ``width`` cells wide."""
+    return [
+        [*fit_line(left[at] if at < len(left) else [], width), ("rule", "| "), *(right[at] if at < len(right) else [])]
+        for at in range(room)
+    ]
 
 
-def presence(state: State, now: Now) -> Line:
-    """Return whether the master answers, and how old what is shown is."""
-    line = state.connection
-    old = line.age_s(now.mono_s)
-    known = "" if old is None else f" {old:.1f}s" if old < 10 else f" {age(old)}"
-    if line.online:
-        return [("header", f"{line.presence}{known}")]
-    return [("alert", f" {line.presence}{known}{' old' if known else ''} ")]
+# ── lists of jobs ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def rights(state: State) -> str:
-    """Return RW, RO by choice or RO by role."""
-    acts = state.role in ("", Role.OPERATOR, Role.ADMIN)
-    return "RW" if acts and not state.read_only else "RO"
-
-
-def _header(drawn: Screen, state: State, columns: int, now: Now, *, wide: bool) -> None:
-    clock = units.time_text(now.wall_s)[11:]
-    endpoint = state.endpoint if wide else state.endpoint.removeprefix("tcp://")
-    left: Line = [("header", f"ffrtmp {clean(state.cluster)} {endpoint} "), *presence(state, now)]
-    more = f" {rights(state)}" + (f" user:{clean(state.principal)}" if wide and state.principal else "")
-    left.append(("header", more))
-    if state.frozen:
-        left += [("header", " "), ("alert", " FROZEN ")]
-    right = f" 2Hz {clock} ?help"
-    fitted = fit_line(left, columns - len(right))
-    drawn.lines.append([(style or "header", text) for style, text in [*fitted, ("header", right)]])
-    drawn.lines += _strip(state, wide=wide)
-    _tabs(drawn, state, columns)
-
-
-def _strip(state: State, *, wide: bool) -> list[Line]:
-    nodes = state.nodes.rows
-    counts = {status: sum(node.status is status for node in nodes) for status in NodeStatus}
-    up = counts[NodeStatus.ACTIVE] + counts[NodeStatus.BUSY]
-    watts = power(nodes)
-    queues = state.queues.queues if state.queues else ()
-    done = sum(view.completed for view in queues)
-    failed = sum(view.failed for view in queues)
-    slots = sum(node.slots for node in nodes)
-    used = slots - sum(node.free_slots for node in nodes)
-    seen = f"nodes {up}up {counts[NodeStatus.OFFLINE]}off {counts[NodeStatus.DRAINING]}drain"
-    # A part of the nodes must not be taken for all of them.
-    part = state.node_query.text or len(nodes) < state.nodes.total
-    facts = (
-        f"{seen}{' of those listed' if part else ''}",
-        f"slots {used}/{slots}  power {'-' if watts is None else f'{watts:.0f}W'}",
-        f"done {done}  fail {failed}{'' if state.queues is None else f' in {age(state.queues.window_s)}'}",
-    )
-    deepest = max((panes.waiting(view) for view in queues), default=0)
-    shown = []
-    for view in queues[:3]:
-        drawn = bar(100 * panes.waiting(view) / deepest if deepest else 0, 12)
-        oldest = "" if view.waiting_since is None or not state.queues else age(state.queues.now - view.waiting_since)
-        shown.append(f"{view.queue!s:<7} {drawn} {panes.waiting(view)}q {panes.running(view)}r  {oldest}")
-    if wide:
-        return [[("", "  ".join((*shown, *facts)))]]
-    shown += [""] * (3 - len(shown))
-    return [[("", pad(queue, 44)), ("dim", "| "), ("", fact)] for queue, fact in zip(shown, facts, strict=True)]
-
-
-def _tabs(drawn: Screen, state: State, columns: int) -> None:
-    line: Line = []
-    at = 0
-    for number, page in enumerate(Page, 1):
-        current = page is state.page
-        text = f"{'<' if current else '['}{number}{'>' if current else ']'}{page.capitalize()}"
-        drawn.tabs.append((len(drawn.lines), at, at + len(text), page))
-        line += [("tab" if current else "", text), ("", " ")]
-        at += len(text) + 1
-    if state.page in (Page.JOBS, Page.NODES):
-        table, query = (state.jobs, state.job_query) if state.page is Page.JOBS else (state.nodes, state.node_query)
-        right = f"{len(table)}/{table.total}"
-        turn = " turned" if query.turned else ""
-        marked = f"  {len(table.marks)} marked" if table.marks else ""
-        text = f"  {'/' + query.text if query.text else ''}  sort {query.sort}{turn}{marked}"
-        line = fit_line([*line, ("", text)], columns - len(right) - 1)
-        line.append(("", f" {right}"))
-    drawn.lines.append(line)
-
-
-def _bottom(state: State) -> list[Line]:
-    prompt, message = state.prompt, state.message
-    first: Line
-    extra: list[Line] = []
-    if prompt is not None:
-        first = [("key", MARKS[prompt.asks]), ("", prompt.text + " ")]
-        if prompt.asks is Asks.CONFIRM and state.plan is not None:
-            first.append(("alert", f" {state.plan.question} "))
-            extra = [[("dim", f"= {state.plan.command}")]]
-        if prompt.problem:
-            first.append(("bad", f" {prompt.problem}"))
-    elif state.bulk is not None:
-        bulk = state.bulk
-        total = len(bulk.plan.targets)
-        first = [("busy", f"{bulk.plan.what}: {total - len(bulk.left)} of {total}")]
-    elif message is not None:
-        first = [(message.style, message.text)]
-    elif not state.connection.online and state.connection.problem:
-        first = [("bad", clean(state.connection.problem))]
-    else:
-        first = []
-    foot: Line = []
-    for key in KEYS:
-        if key.label and state.page in key.where:
-            foot += [("key", shown_key(key.keys[0])), ("", f" {key.label} ")]
-    return [*extra, first, foot]
-
-
-# ── pages ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _jobs(drawn: Screen, state: State, columns: int, room: int, now: Now, *, wide: bool) -> None:
-    if state.log_full:
-        _body(drawn, [_log_rule(state, columns), *panes.log_lines(state, room - 1)], room)
-    elif wide:
-        _jobs_wide(drawn, state, columns, room, now)
-    else:
-        least = room - 1 - 4 - 1
-        list_room = max(5, least * 3 // 5)
-        _job_list(drawn, state, columns, list_room, now, wide=False)
-        name = state.jobs.selected or ""
-        marked = f"{len(state.jobs.marks)} marked" if state.jobs.marks else ""
-        drawn.lines.append([("rule", rule(columns, name, marked))])
-        drawn.lines += panes.detail_lines(state, columns, now, full=False)
-        drawn.lines.append(_log_rule(state, columns))
-        left = room - list_room - 1 - 4 - 1
-        _body(drawn, panes.log_lines(state, left), left)
-
-
-def _job_list(drawn: Screen, state: State, columns: int, room: int, now: Now, *, wide: bool) -> None:
-    shown = WIDE if wide else NARROW
+def _job_list(drawn: Screen, state: State, shown: tuple[JobColumn, ...], size: tuple[int, int], now: Now) -> None:
+    columns, room = size
+    table = state.history if state.page is Page.HISTORY else state.jobs
     drawn.lines.append(title_line(shown, columns))
-    jobs = state.jobs
-    window = jobs.window(room)
-    span = set(jobs.between(state.range_from, jobs.selected)) if state.range_from and jobs.selected else set()
+    window = table.window(room)
+    span = set(table.between(state.range_from, table.selected)) if state.range_from and table.selected else set()
     for job in window:
         drawn.rows[len(drawn.lines)] = job.job_id
-        marked = job.job_id in jobs.marks or job.job_id in span
-        drawn.lines.append(
-            job_line(job, shown, columns, now.wall_s, selected=job.job_id == jobs.selected, marked=marked)
-        )
+        marked = job.job_id in table.marks or job.job_id in span
+        line = job_line(job, shown, columns, now.wall_s, selected=job.job_id == table.selected, marked=marked)
+        drawn.lines.append(line)
     if not window:
-        known = state.connection.heard_s is not None
-        text = "no job matches the filter" if state.job_query.text else "no jobs yet: n submits one"
-        _body(drawn, [[("dim", text if known else "asking the master ...")]], room)
+        empty = "no job has ended yet" if table is state.history else "no jobs yet: n submits one"
+        if state.query(state.page).text:
+            empty = "no job matches the filter: Esc takes it away"
+        _body(drawn, [[("dim", empty if table.answered else "asking the master ...")]], room)
         return
     drawn.lines += [[] for _ in range(room - len(window))]
+
+
+def _jobs(drawn: Screen, state: State, columns: int, room: int, now: Now) -> None:
+    list_room = max(5, (room - 1 - 4 - 1) * 3 // 5)
+    _job_list(drawn, state, NARROW, (columns, list_room), now)
+    name = state.jobs.selected or ""
+    marked = f"{len(state.jobs.marks)} marked" if state.jobs.marks else ""
+    drawn.lines.append([("rule", rule(columns, name, marked))])
+    drawn.lines += panes.detail_lines(state, columns, now, full=False)
+    drawn.lines.append(log_rule(state, columns))
+    left = room - list_room - 1 - 4 - 1
+    _body(drawn, panes.log_lines(state, left, columns, full=False), left)
 
 
 def _jobs_wide(drawn: Screen, state: State, columns: int, room: int, now: Now) -> None:
@@ -236,49 +141,86 @@ def _jobs_wide(drawn: Screen, state: State, columns: int, room: int, now: Now) -
     first = len(drawn.lines)
     log_room = max(4, room // 4)
     events_room = max(3, room // 8)
-    _job_list(drawn, state, width, room - 1 - (log_room + 1) - (events_room + 1), now, wide=True)
-    drawn.lines.append(_log_rule(state, width))
-    _body(drawn, panes.log_lines(state, log_room), log_room)
+    _job_list(drawn, state, WIDE, (width, room - 1 - (log_room + 1) - (events_room + 1)), now)
+    drawn.lines.append(log_rule(state, width))
+    _body(drawn, panes.log_lines(state, log_room, width, full=False), log_room)
     drawn.lines.append([("rule", rule(width, "events"))])
     _body(drawn, panes.event_lines(state, events_room), events_room)
-    job = state.jobs.current
+    job = state.job
     right: list[Line] = [[("title", f"JOB {job.job_id}  {job.state}" if job else "JOB")]]
     right += panes.detail_lines(state, right_width, now, full=True)
-    nodes = state.nodes
+    listed = [
+        node_rows.node_line(node, node_rows.PANE, right_width, now, selected=False)
+        for node in state.nodes.rows[: max(3, room // 4)]
+    ]
+    together = state.queues.nodes if state.queues else None
+    number = sum(one.nodes for one in together.statuses) if together else state.nodes.total
     tail: list[Line] = [
-        [("rule", rule(right_width, f"nodes {nodes.total}"))],
-        panes.node_title(right_width),
-        *panes.nodes_lines(nodes.rows[: max(3, room // 3)], None, right_width, now),
+        [("rule", rule(right_width, f"nodes {number}", f"sort {state.node_query.sort}"))],
+        node_rows.title_line(node_rows.PANE, right_width),
+        *listed,
         [("rule", rule(right_width, "queues"))],
         *panes.queue_lines(state, right_width),
+        *panes.cluster_lines(state, right_width),
     ]
     right = right[: max(8, room - len(tail))]
     right += [[] for _ in range(room - len(right) - len(tail))]
-    right += tail
-    for at in range(room):
-        left = fit_line(drawn.lines[first + at], width)
-        drawn.lines[first + at] = [*left, ("rule", "| "), *(right[at] if at < len(right) else [])]
+    drawn.lines[first:] = _beside(drawn.lines[first:], right + tail, width, room)
 
 
-def _log_rule(state: State, columns: int) -> Line:
-    detail = state.detail
-    found = f"find {state.search}" if state.search else ""
-    how = "end" if detail.log_ended else "follow"
-    return [("rule", rule(columns, f"log {detail.job_id} ({how})", found))]
+def _history(drawn: Screen, state: State, columns: int, room: int, now: Now, *, wide: bool) -> None:
+    below = room * 2 // 5 if wide else 4
+    shown = HISTORY_WIDE if wide else HISTORY_NARROW
+    _job_list(drawn, state, shown, (columns, room - 1 - below), now)
+    job = state.job
+    name = f"{job.job_id}  {job.state}" if job else ""
+    marked = f"{len(state.history.marks)} marked" if state.history.marks else ""
+    if not wide:
+        drawn.lines.append([("rule", rule(columns, name, marked))])
+        _body(drawn, panes.detail_lines(state, columns, now, full=False), below - 1)
+        return
+    width = columns // 2
+    left: list[Line] = [[("rule", rule(width, name, marked))]]
+    left += panes.detail_lines(state, width, now, full=True)
+    right_width = columns - width - 2
+    right = [log_rule(state, right_width), *panes.log_lines(state, below - 1, right_width, full=False)]
+    drawn.lines += _beside(left, right, width, below)
 
 
-def _other(drawn: Screen, state: State, columns: int, room: int, now: Now) -> None:
-    if state.page is Page.NODES:
-        drawn.lines.append(panes.node_title(columns))
-        window = state.nodes.window(room - 1)
-        for at, node in enumerate(window):
-            drawn.rows[len(drawn.lines) + at] = node.node_id
-        lines = panes.nodes_lines(window, state.nodes.selected, columns, now)
-        _body(drawn, lines or [[("dim", "no node is enrolled, or none matches the filter")]], room - 1)
-    elif state.page is Page.QUEUES:
-        _body(drawn, panes.queue_lines(state, columns), room)
-    else:
-        _body(drawn, panes.event_lines(state, room), room)
+def log_rule(state: State, columns: int, *, full: bool = False) -> Line:
+    """Return the line over the log: whose, whether it goes on, what is looked for, and its keys."""
+    detail, log = state.detail, state.detail.log
+    how = "end" if log.ended else "follow"
+    if full and log.top is not None:
+        how = f"line {log.top + 1} of {log.count}"
+    found = ""
+    if state.search:
+        at, number = log.matches(state.search)
+        found = f"/{state.search} {at}/{number}  " if full else f"/{state.search} {number}  "
+    wrap, times = "w:cut" if state.log_wrap else "w:wrap", "t:no time" if state.log_times else "t:time"
+    keys = f"{found}{wrap}  {times}" if full else found.strip()
+    return [("rule", rule(columns, f"log {detail.job_id} ({how})", keys))]
+
+
+# ── nodes and the form ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _nodes(drawn: Screen, state: State, columns: int, room: int, now: Now, *, wide: bool) -> None:
+    shown = node_rows.WIDE if wide else node_rows.NARROW
+    below = min(12, room // 3) if wide else 7
+    list_room = room - 1 - below
+    drawn.lines.append(node_rows.title_line(shown, columns))
+    window = state.nodes.window(list_room)
+    lines: list[Line] = []
+    for node in window:
+        drawn.rows[len(drawn.lines) + len(lines)] = node.node_id
+        lines.append(node_rows.node_line(node, shown, columns, now, selected=node.node_id == state.nodes.selected))
+    if not lines:
+        empty = "no node matches the filter: Esc takes it away" if state.node_query.text else "no node is enrolled"
+        lines = [[("dim", empty if state.nodes.answered else "asking the master ...")]]
+    _body(drawn, lines, list_room)
+    drawn.lines.append([("rule", rule(columns, state.nodes.selected or ""))])
+    _body(drawn, node_rows.detail_lines(state.nodes.current), below - 1)
 
 
 def _form_lines(form: Form, columns: int) -> list[Line]:
@@ -300,31 +242,6 @@ def _form_lines(form: Form, columns: int) -> list[Line]:
     if form.problem:
         lines.append([("bad", form.problem)])
     return lines
-
-
-def _small(drawn: Screen, state: State, columns: int, rows: int, now: Now) -> None:
-    """Draw one line that says what matters, and below it as many jobs as there is room for."""
-    queues = state.queues.queues if state.queues else ()
-    waits, runs = sum(map(panes.waiting, queues)), sum(map(panes.running, queues))
-    old = state.connection.age_s(now.mono_s)
-    known = "" if old is None or state.connection.online else f" {age(old)}"
-    first = f"{clean(state.cluster)} {state.connection.presence}{known} {waits}q {runs}r"
-    if state.prompt is not None:
-        first = MARKS[state.prompt.asks] + state.prompt.text
-        if state.prompt.asks is Asks.CONFIRM and state.plan is not None:
-            first += f" {state.plan.question}"
-    elif state.message is not None:
-        first = state.message.text
-    elif rows == 1 and (job := state.jobs.current) is not None:
-        first += f" >{job.job_id} {job.state}"
-    drawn.lines.append([("header", pad(first, columns))])
-    for job in state.jobs.window(rows - 1) if rows > 1 else []:
-        drawn.rows[len(drawn.lines)] = job.job_id
-        percent = job.progress.percent if job.progress else None
-        done = "" if percent is None else f" {percent:.0f}%"
-        style = "selected" if job.job_id == state.jobs.selected else ""
-        drawn.lines.append([(style, pad(f"{job.job_id} {job.state}{done} {clean(job.scenario)}", columns))])
-    drawn.lines += [[] for _ in range(rows - len(drawn.lines))]
 
 
 def text_of(drawn: Screen) -> list[str]:

@@ -19,6 +19,15 @@ def pad(text: str, room: int, *, right: bool = False) -> str:
     return gap + shown if right else shown + gap
 
 
+def ending(text: str, room: int) -> str:
+    """Return ``text`` in at most ``room`` cells, its end kept: names of nodes differ there."""
+    if width(text) <= room:
+        return text
+    while text and width(text) > room - 1:
+        text = text[1:]
+    return f"~{text}" if room > 0 else ""
+
+
 def fit_line(line: Iterable[Segment], room: int) -> Line:
     """Return ``line`` in exactly ``room`` cells: what is beyond is cut, what is missing is blank."""
     fitted: Line = []

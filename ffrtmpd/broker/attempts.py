@@ -117,8 +117,7 @@ def _encoded(cluster: Cluster, message: Result, node: Node, row: JobRow) -> None
         elif row.state is JobState.PAUSED:
             row = cluster.move(row, JobEvent.RESUME, why="it finished before it could be stopped")
         if not _publishes(row):
-            row = _keep_report(cluster, row, message.report)
-            _complete(cluster, message, node, row)
+            _complete(cluster, message, node, row, message.report)
             return
         row = _keep_report(cluster, row, message.report, phase=Phase.PUBLISHING)
         live = cluster.live.get(row.seq)
@@ -164,16 +163,21 @@ def committed(cluster: Cluster, message: Committed, node: Node) -> None:
         cluster.requeue(row, why=f"{node.node_id} published it before the master was restored")
         _verdict(cluster, message, node, Verdict.STALE)
     else:
-        _complete(cluster, message, node, row)
+        _complete(cluster, message, node, row, None)
 
 
-def _complete(cluster: Cluster, message: About, node: Node, row: JobRow) -> None:
+def _complete(cluster: Cluster, message: About, node: Node, row: JobRow, told: Report | None) -> None:
+    """Record that a job is done; ``told`` is its report, None if that is on disk already."""
     live = cluster.live.get(row.seq)
-    measured = full(live.progress if live else row.progress)
     cluster.release(node, row.seq)
-    report = row.report
-    output = report.output if report else None
-    done = cluster.move(row, JobEvent.COMPLETE, why=_figures(report), progress=measured, output=output)
+    report = row.report if told is None else told
+    changes: JobChanges = {
+        "progress": full(live.progress if live else row.progress),
+        "output": report.output if report else None,
+    }
+    if told is not None:
+        changes["report"], changes["exit_code"] = told, told.exit_code
+    done = cluster.move(row, JobEvent.COMPLETE, why=_figures(report), **changes)
     cluster.figures.count("attempts", SUCCESS)
     if report is not None and report.engine is not None:
         cluster.figures.count("engine_done", report.engine)

@@ -69,7 +69,6 @@ def _take(cluster: Cluster, submission: Submission, by: Principal, known: Mappin
         return SubmitResult(key=submission.key, problem=problem)
     if new:
         cluster.entered(row)
-        cluster.note("info", "job", job=row.job_id, state=row.state, by=by.name, scenario=row.scenario)
     reason = cluster.why_waiting(row.requires) if row.state is JobState.QUEUED else None
     return SubmitResult(key=submission.key, job_id=row.job_id, state=row.state, reason=reason)
 

@@ -2,16 +2,16 @@
 
 from bisect import bisect_left, insort
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
-# Read at once: enough for a burst of free slots, few enough to be read in a millisecond.
-READ: Final = 64
+# Read at once: enough for a burst of free slots, few enough to be read in a few milliseconds.
+READ: Final = 256
 # Kept of one class; what comes behind is on disk.
-KEPT: Final = 256
+KEPT: Final = 1_024
 
 Entry = tuple[int, int]
 # Takes a class and a limit and returns rank and number, in the order of work.
-Reader = Callable[[str, int], list[Entry]]
+Reader = Callable[[str, int], list[Any]]
 
 
 class _Window:

@@ -15,6 +15,7 @@ _CHANGED: Final = ", ".join(f"{name} = ?" for name in JOB_COLUMNS[FIRST_CHANGING
 
 # Every name put into these texts is a constant of this program.
 GET_JOB: Final = f"SELECT {_COLUMNS} FROM jobs WHERE seq = ?"  # noqa: S608
+GET_JOBS: Final = f"SELECT {_COLUMNS} FROM jobs WHERE seq IN (SELECT value FROM json_each(?))"  # noqa: S608
 KNOWN_KEYS: Final = "SELECT key, seq FROM jobs WHERE key IN (SELECT value FROM json_each(?))"
 LAST_NUMBER: Final = "SELECT seq FROM sqlite_sequence WHERE name = 'jobs'"
 ADD_JOB: Final = f"INSERT INTO jobs ({_COLUMNS}) VALUES ({_MARKS})"  # noqa: S608
@@ -24,7 +25,7 @@ ADD_AUDIT: Final = (
     "INSERT INTO audit (job_seq, at, from_state, to_state, event, who, why, attempt, node_id) "
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
-HEADS: Final = f"SELECT {_COLUMNS} FROM jobs WHERE requires = ? AND state = 'queued' ORDER BY rank, seq LIMIT ?"  # noqa: S608
+HEADS: Final = "SELECT rank, seq FROM jobs WHERE requires = ? AND state = 'queued' ORDER BY rank, seq LIMIT ?"
 
 ADD_FIGURE: Final = (
     "INSERT INTO figures (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = value + excluded.value"

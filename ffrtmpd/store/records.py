@@ -200,8 +200,7 @@ class JobChanges(JobUpdate, total=False):
     attempt: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewJob:
+class NewJob(NamedTuple):
     """A job to add.
 
     ``digest`` covers the spec, so that a key repeated with other content is noticed. ``encode`` is the spec resolved:
@@ -251,8 +250,7 @@ class NodeRow:
     last_seen_at: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """The first job of a requirement class: the smallest rank, then the smallest sequence number."""
 
     seq: int

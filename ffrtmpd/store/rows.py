@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from ffrtmpd.store import hot
 from ffrtmpd.store.errors import NoSuchJob, StaleAttempt
-from ffrtmpd.store.heads import Entry, Heads
+from ffrtmpd.store.heads import Heads
 from ffrtmpd.store.records import JobRow, columns, job_id, job_row
 from ffrtmpd.store.turn import Turn
 from ffrtmpd.wire.vocabulary import TERMINAL_STATES, JobState
@@ -82,11 +82,13 @@ class Rows:
         seq = self._new_keys.get(key)
         return None if seq is None else self._known[seq]
 
-    def _read_heads(self, requires: str, limit: int) -> list[Entry]:
-        rows = [job_row(values) for values in self._turn.read(hot.HEADS, (requires, limit))]
-        for row in rows:
-            self._known.setdefault(row.seq, row)
-        return [(row.rank, row.seq) for row in rows]
+    def _read_heads(self, requires: str, limit: int) -> list[Any]:
+        heads = self._turn.read(hot.HEADS, (requires, limit))
+        # Most of them will be assigned one after the other.
+        unknown = [seq for _, seq in heads if seq not in self._known]
+        for values in self._turn.peek(hot.GET_JOBS, (json.dumps(unknown),)):
+            self._known[values[0]] = job_row(values)
+        return heads
 
     # ── writing ───────────────────────────────────────────────────────────────────────────────────────────────────
 

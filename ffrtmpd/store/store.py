@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Final, Self, Unpack
 
 from ffrtmpd.lifecycle import INITIAL, JobEvent, next_state
-from ffrtmpd.store import ended, happened, hot, queries, search, windows
+from ffrtmpd.store import ended, happened, hot, queries, retention, search, windows
 from ffrtmpd.store.effects import columns_of, consequences
 from ffrtmpd.store.ended import Edge, Ended
 from ffrtmpd.store.errors import KeyConflict, StaleAttempt, StoreError
 from ffrtmpd.store.files import Database, open_database
 from ffrtmpd.store.records import Head, JobChanges, JobRow, JobUpdate, NewJob, Past, audit_entry, job_row, new_row
 from ffrtmpd.store.registrar import Registrar
+from ffrtmpd.store.retention import Purged
 from ffrtmpd.store.rows import Rows
 from ffrtmpd.store.search import Found, Search
 from ffrtmpd.store.upgrade import Upgrade
@@ -389,6 +390,18 @@ class Store(Registrar):
         if ahead == PLACES_MAX:
             return None
         return 1 + ahead + sum(number for cell, number in self.counts().items() if _goes_before(cell, row))
+
+    def purge(self, state: JobState, before: float) -> Purged:
+        """Take one small step to remove the jobs in a final state that finished before then; see `retention`."""
+        purged = retention.purge_jobs(self._turn, state, before)
+        for seq, cell in purged.jobs:
+            self._rows.forget(seq)
+            self._moved[cell] -= 1
+        return purged
+
+    def purge_events(self, before: float) -> int:
+        """Take one small step to remove what happened to nodes and keys before then; see `retention`."""
+        return retention.purge_events(self._turn, before)
 
     def history(self, seq: int, limit: int = 1_000) -> list[AuditEntry]:
         """Return the last transitions of a job, oldest first."""

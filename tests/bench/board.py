@@ -7,6 +7,7 @@ import mmap
 import struct
 import time
 from pathlib import Path
+from threading import Lock
 from typing import Final
 
 # Jobs whose begin is kept; a later job takes the place of one so far before it.
@@ -23,6 +24,7 @@ class Board:
             file.truncate(_HEAD.size + CAPACITY * _AT.size)
             self._map = mmap.mmap(file.fileno(), 0)
         self._count = _HEAD.unpack_from(self._map)[0]
+        self._lock = Lock()
 
     def begun(self, job_id: str) -> None:
         """The worker has the job in its hands."""
@@ -30,8 +32,10 @@ class Board:
 
     def recorded(self) -> None:
         """One more result is on the broker's disk."""
-        self._count += 1
-        _HEAD.pack_into(self._map, 0, self._count, time.monotonic())
+        # Some workers are many threads.
+        with self._lock:
+            self._count += 1
+            _HEAD.pack_into(self._map, 0, self._count, time.monotonic())
 
     def begun_at(self, job_id: str) -> float:
         """Return when the worker had the job, 0 if it had not."""

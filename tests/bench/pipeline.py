@@ -4,15 +4,13 @@
 """
 
 import argparse
-import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgpack
 import zmq
@@ -22,31 +20,13 @@ from ffrtmpd.wire.curve import client_socket
 from ffrtmpd.wire.messages.jobs import JobSpec, Submission, Submit
 from ffrtmpd.wire.vocabulary import Engine
 from tests.bench.crowd import cpu_s
-from tests.bench.measure import PER_SECOND, Row, in_turns, table
-from tests.bench.systems import System, bare, real
+from tests.bench.load import FIGURES, LOADS, PROCESSES, Load, figures
+from tests.bench.measure import Aim, Row, in_turns, table
+from tests.bench.others import Environment, Other, choose
+from tests.bench.systems import System, bare, real, slow_sync
 from tests.e2e.cluster import PATIENCE_S, wait_until
 
 JOB: Final = JobSpec(scenario="720p30-h264", engine=Engine.NULL)
-# Requests on their way at once.
-WINDOW: Final = 1_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Load:
-    """How jobs come. ``rate`` None: as fast as they are taken; ``window`` counts requests, ``batch`` jobs in each."""
-
-    name: str
-    jobs: int
-    batch: int = 1
-    window: int = WINDOW
-    rate: float | None = None
-
-
-PIPELINED: Final = Load(name="pipelined", jobs=10_000)
-BATCHED: Final = Load(name="by 100", jobs=20_000, batch=100, window=20)
-STRICT: Final = Load(name="one by one", jobs=1_500, window=1)
-PACED: Final = Load(name="100 jobs/s", jobs=500, rate=100.0)
-LOADS: Final = (PIPELINED, BATCHED, STRICT, PACED)
 
 
 class Client:
@@ -54,6 +34,7 @@ class Client:
 
     def __init__(self, context: "zmq.Context[Any]", system: System) -> None:
         self._system = system
+        self.name = system.name
         self._socket = client_socket(context, zmq.DEALER, own=system.client_key, server_public=system.server_public)
         self._socket.set(zmq.SNDHWM, 0)
         self._socket.set(zmq.RCVHWM, 0)
@@ -77,17 +58,14 @@ class Client:
         meanwhile = system.board.seen()[0] - before
         own_s = time.process_time() - own_s
         wait_until(lambda: system.board.seen()[0] - before >= load.jobs, dump=lambda: self._missing(before, load))
-        ended_s = system.board.seen()[1] - begun_s
-        found = {
-            "end to end": load.jobs / ended_s,
-            "submits": load.jobs / submitted_s,
-            "done while submits came": meanwhile / submitted_s,
-            "client": own_s / load.jobs * 1e6,
-        }
-        for name, pid in system.pids.items():
-            found[name] = (cpu_s(pid) - used[name]) / load.jobs * 1e6
-        took_ms = sorted((system.board.begun_at(self._answered[key]) - at_s) * 1e3 for key, at_s in sent_at.items())
-        found["p50"], found["p99"] = statistics.median(took_ms), took_ms[int(0.99 * (len(took_ms) - 1))]
+        found = figures(
+            load,
+            ended_s=system.board.seen()[1] - begun_s,
+            submitted_s=submitted_s,
+            meanwhile=meanwhile,
+            cpu_s={"client": own_s, **{name: cpu_s(pid) - used[name] for name, pid in system.pids.items()}},
+            took_s=[system.board.begun_at(self._answered[key]) - at_s for key, at_s in sent_at.items()],
+        )
         self._answered.clear()
         return found
 
@@ -139,58 +117,95 @@ class Client:
         return f"{self._system.board.seen()[0] - before} of {load.jobs} jobs are recorded"
 
 
-LINES: Final[Mapping[str, tuple[str, str]]] = {
-    "end to end": ("end to end", PER_SECOND),
-    "submits": ("submits answered", PER_SECOND),
-    "done while submits came": ("  done meanwhile", PER_SECOND),
-    "p50": ("submit to worker, p50", "ms"),
-    "p99": ("submit to worker, p99", "ms"),
-    "broker": ("  processor time a job: broker", "µs"),
-    "worker": ("  processor time a job: worker", "µs"),
-    "client": ("  processor time a job: client", "µs"),
+# What ffrtmp shall reach beside each, by load and figure.
+AIMS: Final[Mapping[tuple[str, str], Mapping[str, Aim]]] = {
+    ("pipelined", "end to end"): {"bare": Aim(least=0.5), "huey": Aim(least=8.0)},
+    ("by 100", "end to end"): {"bare": Aim(least=0.5), "huey": Aim(least=8.0)},
+    ("one by one", "submits"): {"bare": Aim(least=0.7)},
+    ("100 jobs/s", "p50"): {"bare": Aim(most=1.5)},
+    ("100 jobs/s", "p99"): {"bare": Aim(most=2.0)},
 }
-# How deep the queue is says nothing of dispatch; how fast one client asks, nothing of the whole.
-LATENCIES: Final = ("p50", "p99")
+# Of the rate end to end. Where submits starve the rest, it is nearly nothing.
+NOT_STARVED: Final = Aim(least=0.3)
+OURS: Final = "ffrtmp"
+BARE: Final = "bare"
 
 
-def measure(folder: Path, loads: Sequence[Load], rounds: int, *, sync_ms: float = 0.0) -> list[Row]:
-    """Compare the bare cluster with the real one, in turns, load after load."""
+class Contestant(Protocol):
+    """One of those that are compared."""
+
+    @property
+    def name(self) -> str:
+        """What it is called."""
+
+    def measure(self, load: Load) -> dict[str, float]:
+        """Bring a load through and return the figures by name."""
+
+
+def measure(
+    folder: Path, loads: Sequence[Load], rounds: int, *, sync_ms: float = 0.0, others: Sequence[Other] = ()
+) -> list[Row]:
+    """Compare the bare cluster, the real one and other queues, in turns, load after load."""
     rows: list[Row] = []
     with ExitStack() as stack:
         context: zmq.Context[Any] = zmq.Context()
         stack.callback(context.term)
-        clients: dict[str, Client] = {}
+        contestants: list[Contestant] = []
         for make in (bare, real):
-            system = stack.enter_context(make(folder / make.__name__, sync_ms=sync_ms))
-            clients[system.name] = Client(context, system)
-            stack.callback(clients[system.name].close)
-        slow = f", fsync +{sync_ms:g} ms" if sync_ms else ""
+            client = Client(context, stack.enter_context(make(folder / make.__name__, sync_ms=sync_ms)))
+            stack.callback(client.close)
+            contestants.append(client)
+        if others:
+            environment, slow = Environment(folder / "environment", others), slow_sync(folder, sync_ms)
+            contestants += [
+                stack.enter_context(environment.running(other, folder / other.app, slow)) for other in others
+            ]
         for load in loads:
-
-            def take(name: str, load: Load = load) -> Callable[[], Mapping[str, float]]:
-                return lambda: {f"{name} {key}": value for key, value in clients[name].measure(load).items()}
-
-            found = in_turns(rounds, take("bare"), take("ffrtmp"))
-            for key, (text, unit) in LINES.items():
-                if key in LATENCIES and load.rate is None and load.window > 1:
-                    continue
-                base, values = found[f"bare {key}"], found[f"ffrtmp {key}"]
-                rows.append(Row(what=f"{load.name}{slow}: {text}, bare", unit=unit, values=base))
-                rows.append(Row(what=f"{load.name}{slow}: {text}, ffrtmp", unit=unit, values=values, base=base))
+            takes = [_take(contestant, load) for contestant in contestants]
+            rows += compared(load, sync_ms, [one.name for one in contestants], in_turns(rounds, *takes))
     return rows
+
+
+def _take(contestant: Contestant, load: Load) -> Callable[[], Mapping[str, float]]:
+    return lambda: {f"{contestant.name} {key}": value for key, value in contestant.measure(load).items()}
+
+
+def compared(load: Load, sync_ms: float, names: Sequence[str], found: Mapping[str, Sequence[float]]) -> Iterator[Row]:
+    """Return the lines of one load: each contestant, and ours beside it."""
+    slow = f", fsync +{sync_ms:g} ms" if sync_ms else ""
+    for key in load.told:
+        text, unit = FIGURES[key]
+        ours = found[f"{OURS} {key}"]
+        what, aims = f"{load.name}{slow}: {text}", AIMS.get((load.name, key), {})
+        if key == "meanwhile":
+            base = found[f"{OURS} end to end"]
+            yield Row(what=f"{what}, vs end to end", unit=unit, values=ours, base=base, aim=NOT_STARVED)
+            continue
+        for name in names:
+            # What others' processes use is not divided as ours is.
+            if name != OURS and (name == BARE or key not in PROCESSES):
+                base = found[f"{name} {key}"]
+                yield Row(what=f"{what}, {name}", unit=unit, values=base)
+                aim = aims.get(name.split()[0])
+                yield Row(what=f"{what}, {OURS} vs {name}", unit=unit, values=ours, base=base, aim=aim)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.pipeline", description=__doc__)
     parser.add_argument("loads", nargs="*", metavar="LOAD", help=f"of: {', '.join(load.name for load in LOADS)}")
-    parser.add_argument("--fsync-ms", type=float, default=0.0, help="make each fsync of either broker last longer")
+    parser.add_argument("--fsync-ms", type=float, default=0.0, help="make each fsync of all brokers last longer")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--peers", default="none", help="huey, dramatiq, celery, with commas; all, none")
     options = parser.parse_args(arguments)
     chosen = [load for load in LOADS if not options.loads or load.name in options.loads]
     if not chosen or len(chosen) < len(set(options.loads)):
         parser.error(f"loads are: {', '.join(load.name for load in LOADS)}")
+    try:
+        others = choose(options.peers)
+    except ValueError as error:
+        parser.error(str(error))
     with tempfile.TemporaryDirectory(prefix="ffrtmp-bench-") as folder:
-        rows = measure(Path(folder) / "pipeline", chosen, options.rounds, sync_ms=options.fsync_ms)
+        rows = measure(Path(folder) / "pipeline", chosen, options.rounds, sync_ms=options.fsync_ms, others=others)
     sys.stdout.write(table(rows) + "\n")
     return 0
 

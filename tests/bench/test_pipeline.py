@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.bench.board import Board
-from tests.bench.pipeline import LATENCIES, LINES, Load, measure
+from tests.bench.load import Load
+from tests.bench.others import OTHERS, choose
+from tests.bench.pipeline import measure
 from tests.bench.systems import slow_sync
 
 SMALL = (
@@ -21,8 +23,14 @@ SMALL = (
 @pytest.mark.e2e
 def test_jobs_pass_through_the_bare_cluster_and_the_real_one(tmp_path: Path) -> None:
     rows = measure(tmp_path / "pipeline", SMALL, 1)
-    assert len(rows) == 2 * (3 * len(LINES) - len(LATENCIES))
-    assert all(row.values[0] > 0 for row in rows if "meanwhile" not in row.what), rows
+    assert len(rows) == 11 + 6 + 4
+    assert all(row.values[0] > 0 for row in rows if "while submits came" not in row.what), rows
+
+
+def test_other_queues_are_chosen_by_name() -> None:
+    assert [len(choose(names)) for names in ("none", "", "huey", "huey,celery", "all")] == [0, 0, 1, 2, len(OTHERS)]
+    with pytest.raises(ValueError, match="no job queue resque"):
+        choose("resque")
 
 
 def test_board_tells_another_process_when_a_job_began(tmp_path: Path) -> None:

@@ -8,7 +8,12 @@ from ffrtmp_tui.console.model import Console
 from ffrtmp_tui.console.screens import Screen, screen, text_of
 from ffrtmp_tui.console.state import Ask, Now, State
 from ffrtmp_tui.failures import Exit, Failure
+from ffrtmpd.events import Peer, Side
+from ffrtmpd.wire.codec import Message
 from ffrtmpd.wire.messages.common import Error, Reply, Request
+from ffrtmpd.wire.messages.jobs import Logs
+from ffrtmpd.wire.messages.session import FetchLog, LogChunk
+from ffrtmpd.wire.vocabulary import TERMINAL_STATES
 from tests.master.house import House
 
 STEP_S = 0.5
@@ -25,6 +30,8 @@ class Desk:
         self.state = State(cluster="prod", endpoint="tcp://m1:7000", read_only=read_only)
         self.console = Console(self.state, lambda: f"console-{next(numbers):06d}")
         self.asked: list[Request] = []
+        # What the nodes keep as logs, by job; those that are not here are missing there.
+        self.logs: dict[str, str] = {}
         self.pump()
 
     @property
@@ -33,9 +40,15 @@ class Desk:
 
     def pump(self) -> None:
         """Carry questions and answers until there are no more."""
-        while asks := self.console.tick(self.now):
-            for ask in asks:
-                self._carry(ask)
+        while self.step():
+            pass
+
+    def step(self) -> bool:
+        """Carry the questions that there are now, and their answers; tell whether there were any."""
+        asks = self.console.tick(self.now)
+        for ask in asks:
+            self._carry(ask)
+        return bool(asks)
 
     def _carry(self, ask: Ask) -> None:
         if self.away:
@@ -45,6 +58,8 @@ class Desk:
         self.asked.append(ask.request)
         request: Any = ask.request
         reply = self.house.ask(replace(request, wait_s=0.0) if hasattr(request, "wait_s") else request, self.by)
+        if isinstance(request, Logs) and reply is None:
+            reply = self._fetched()
         if isinstance(reply, Error):
             problem = reply.problem
             self.console.missed(ask, Failure(Exit.FAILED, problem.message, code=str(problem.code)), self.now)
@@ -52,6 +67,24 @@ class Desk:
             assert isinstance(reply, Reply)
             assert isinstance(reply, ask.expected)
             self.console.heard(ask, reply, self.now)
+
+    def _fetched(self) -> Message | None:
+        """Let the node that is asked for a log send its piece, and return what the master makes of it."""
+        for worker in self.house.workers:
+            for fetch in worker.got(FetchLog):
+                log = self.logs.get(fetch.job_id, "").encode()
+                start = max(0, len(log) + fetch.offset) if fetch.offset < 0 else min(fetch.offset, len(log))
+                end = min(len(log), start + fetch.limit)
+                over = end == len(log) and self.house.job(fetch.job_id).state in TERMINAL_STATES
+                text = log[start:end].decode()
+                missing = fetch.job_id not in self.logs
+                worker.say(
+                    LogChunk(
+                        fetch_id=fetch.fetch_id, text=text, offset=start, next_offset=end, end=over, missing=missing
+                    )
+                )
+        replies = self.house.take(Peer(Side.CLIENTS, self.by.encode()), Message)
+        return replies[-1] if replies else None
 
     def press(self, *keys: str) -> None:
         for key in keys:

@@ -41,22 +41,22 @@ def test_a_bulk_action_happens_only_after_its_count_was_typed(desk: Desk) -> Non
 
 
 def test_esc_aborts_an_action(desk: Desk) -> None:
-    desk.press("c", "1", "esc", "enter")
+    desk.press("c", "x", "esc", "enter")
     assert not any(isinstance(request, Cancel) for request in desk.asked)
     assert desk.state.plan is None
 
 
 def test_the_selected_job_is_held_resumed_and_retried(desk: Desk) -> None:
-    desk.press("p", "1", "enter")
+    desk.press("p", "y")
     assert desk.house.job("job-000006").state is JobState.PAUSED
-    desk.press("r", "1", "enter")
+    desk.press("r", "y")
     assert desk.house.job("job-000006").state is JobState.QUEUED
-    desk.press("c", "1", "enter", "t", "1", "enter")
+    desk.press("c", "y", "t", "y")
     assert desk.house.job("job-000006").state is JobState.QUEUED
 
 
 def test_what_the_master_refuses_is_told_with_its_reason(desk: Desk) -> None:
-    desk.press("end", "c", "1", "enter")
+    desk.press("end", "c", "y")
     assert "0 done, 1 refused" in desk.text(160, 45)
     assert desk.house.job("job-000001").state is JobState.COMPLETED
 
@@ -163,7 +163,7 @@ def test_without_the_master_rows_stay_with_their_age_and_actions_are_off(desk: D
     desk.away = False
     desk.wait(6.0)
     assert "ONLINE" in desk.text()
-    desk.press("c", "1", "enter")
+    desk.press("c", "y")
     assert desk.house.job("job-000006").state is JobState.CANCELED
 
 
@@ -172,7 +172,7 @@ def test_an_action_that_loses_the_master_says_what_was_done(desk: Desk) -> None:
     desk.type("2")
     desk.away = True
     desk.press("enter")
-    assert "0 done, no answer for job-000005, 1 not sent" in desk.text()
+    assert "0 done, no answer for 2, the first job-000005" in desk.text()
     assert desk.state.bulk is None
     assert desk.house.job("job-000005").state is JobState.QUEUED
 
@@ -213,10 +213,10 @@ def test_freeze_holds_the_rows_still(desk: Desk) -> None:
 
 
 def test_a_node_is_drained_and_its_jobs_are_shown(desk: Desk) -> None:
-    desk.press("2", "D", "1", "enter")
+    desk.press("2", "D", "y")
     desk.wait(2.5)
     assert "draining" in desk.text()
-    desk.press("U", "1", "enter", "enter")
+    desk.press("U", "y", "enter")
     desk.wait(0.5)
     assert desk.state.job_query.text == "node:w-07"
     assert ids(desk.state) == ["job-000003", "job-000002", "job-000001"]
@@ -248,20 +248,24 @@ def test_the_form_completes_validates_and_submits_once(desk: Desk) -> None:
     assert len(keys) == 1
 
 
-def test_what_a_log_says_is_shown_and_searched(desk: Desk) -> None:
-    desk.state.detail.log = ["frame=1", "\x1b[2J error: x"[4:], "frame=2"]
-    desk.press("f")
-    desk.type("ERROR")
-    assert "error: x" in desk.text()
-    assert "frame=2" not in desk.text()
-    desk.press("esc")
-    assert "frame=2" in desk.text()
-
-
 def test_keys_that_mean_nothing_change_nothing(desk: Desk) -> None:
     before = desk.text()
-    desk.press("F12", "ctrl x", "meta z", "é", "<0>")
+    desk.press("F12", "ctrl x", "meta x", "é", "<0>")
     assert desk.text() == before
+
+
+def test_esc_and_a_key_right_after_it_are_both_taken(desk: Desk) -> None:
+    desk.press("?", "meta 2")
+    assert desk.state.overlay is None
+    assert desk.state.page == "nodes"
+
+
+def test_key_under_an_open_text_closes_it_and_help_closes_itself(desk: Desk) -> None:
+    seen = []
+    for keys in (("?", "/"), ("esc", "?", "down"), ("?",)):
+        desk.press(*keys)
+        seen.append((desk.state.overlay is not None, desk.state.prompt is not None))
+    assert seen == [(False, True), (True, False), (False, False)]
 
 
 def test_quit_leaves(desk: Desk) -> None:

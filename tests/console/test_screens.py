@@ -33,7 +33,6 @@ def test_places_of_rows_and_pages_are_known(desk: Desk) -> None:
 
 
 def test_what_a_node_or_a_job_calls_itself_cannot_move_the_cursor(desk: Desk) -> None:
-    desk.state.detail.log = []
     desk.state.connection.problem = "bad \x1b[2Jthing"
     desk.away = True
     desk.state.connection.missed("bad \x1b[2Jthing", desk.now.mono_s)

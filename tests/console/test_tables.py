@@ -10,7 +10,7 @@ from ffrtmp_tui.console.palette import DARK, THEMES, depth_for, read_themes
 from ffrtmp_tui.console.prompts import complete, numbers
 from ffrtmp_tui.console.query import JOB_SORTS, Query, job_fields, list_jobs, node_fields
 from ffrtmp_tui.console.table import Table
-from ffrtmp_tui.console.text import age, bar, fit_line, pad, plain, sparkline
+from ffrtmp_tui.console.text import age, bar, ending, fit_line, pad, plain, sparkline
 from ffrtmp_tui.failures import Failure
 from ffrtmp_tui.selection import expand
 from ffrtmpd.wire.vocabulary import JobState, Queue
@@ -62,7 +62,7 @@ def test_window_keeps_the_selected_row_in_sight() -> None:
 
 def test_every_key_and_word_of_the_tables_does_something_and_nothing_is_left_out() -> None:
     named = {key.action for key in KEYS} | {word.action for word in WORDS if not word.takes}
-    done = {name.removeprefix("_do_") for name in vars(Console) if name.startswith("_do_")}
+    done = {name.removeprefix("_do_") for name in dir(Console) if name.startswith("_do_")}
     assert named == done
 
 
@@ -129,6 +129,7 @@ def test_lines_are_as_wide_as_they_should_be_whatever_is_in_them() -> None:
     assert plain(fit_line([("", "ab")], 4)) == "ab  "
     assert pad("日本語", 4) == "日~ "
     assert pad("7", 3, right=True) == "  7"
+    assert [ending("worker-12", room) for room in (9, 6, 1, 0)] == ["worker-12", "~er-12", "~", ""]
 
 
 def test_drawings() -> None:
@@ -172,3 +173,61 @@ def test_a_theme_that_is_none_is_told(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises(Failure, match=r"themes\.toml"):
         read_themes(path)
+
+
+# ── tables that come in parts ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def parts(*, number: int, size: int = 100) -> Table[str]:
+    """Return a table that was read in parts; the cursor of each is the last row before it."""
+    made: Table[str] = Table(str)
+    for part in range(number):
+        rows = [f"{at:04d}" for at in range(part * size, (part + 1) * size)]
+        cursor = None if part == 0 else f"{part * size - 1:04d}"
+        if part == 0:
+            made.show(rows, total=9_999, next_cursor=rows[-1])
+        else:
+            made.extend(rows, total=9_999, next_cursor=rows[-1], cursor=cursor)
+    return made
+
+
+def test_what_is_looked_at_is_read_anew_and_what_is_behind_it_is_dropped() -> None:
+    rows = parts(number=5)
+    rows.move(250)
+    rows.window(20)
+    cursor, limit = rows.reads(100)
+    assert (cursor, limit) == ("0199", 150)
+    rows.age()
+    rows.show([f"{at:04d}" for at in range(200, 350)], total=9_999, next_cursor="0349", cursor=cursor)
+    assert rows.fresh
+    assert (len(rows), rows.selected, rows.place, rows.next_cursor) == (350, "0250", 250, "0349")
+    rows.move(-250)
+    rows.window(20)
+    assert rows.reads(100) == (None, 100)
+    # The first part is as old as it was.
+    assert bool(rows.fresh) is False
+
+
+def test_answer_that_is_late_changes_nothing() -> None:
+    rows = parts(number=2)
+    rows.extend(["x"], total=1, next_cursor=None, cursor="0050")
+    rows.show(["y"], total=1, cursor="0777")
+    assert (len(rows), rows.total) == (200, 9_999)
+
+
+def test_list_may_begin_inside_and_at_its_true_beginning_again() -> None:
+    rows = parts(number=2)
+    rows.begin("0500", ["0501"])
+    assert (rows.selected, rows.begins_inside, rows.reads(10)) == ("0501", True, ("0500", 100))
+    rows.show(["0501", "0502"], total=9_999, cursor="0500")
+    assert (rows.rows, rows.selected) == (["0501", "0502"], "0501")
+    rows.begin(None)
+    rows.show(["0000"], total=9_999)
+    assert (rows.rows, rows.begins_inside) == (["0000"], False)
+
+
+def test_row_that_moved_to_a_later_part_is_not_there_twice() -> None:
+    rows = parts(number=2)
+    rows.extend(["0003", "0200"], total=9_999, next_cursor=None, cursor="0199")
+    assert rows.rows.count("0003") == 1
+    assert rows.rows[-1] == "0200"

@@ -71,7 +71,7 @@ def test_a_job_is_canceled_by_keys(environ: dict[str, str]) -> None:
         terminal.shows(">job-000040")
         terminal.type("jc")
         terminal.shows("! cancel job-000039 on")
-        terminal.type("1\r")
+        terminal.type("y")
         terminal.shows("cancel job-000039: 1 done")
         terminal.type("/state:canceled\r")
         terminal.shows("1/1")

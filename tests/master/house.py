@@ -89,6 +89,7 @@ class House:
         self.full: Full | None = None
         self.read_only_until_s = 0.0
         self._numbers = itertools.count(1)
+        self.workers: list[Worker] = []
         for name in ("ops", "root", "eyes"):
             role = {"ops": Role.OPERATOR, "root": Role.ADMIN, "eyes": Role.VIEWER}[name]
             self.store.begin()
@@ -223,6 +224,7 @@ class House:
         scorers: tuple[str, ...] = (),
         sessions: int | None = None,
         more_engines: tuple[Engine, ...] = (),
+        **hardware: Any,
     ) -> "Worker":
         """Enrol a worker and connect it."""
         self.store.begin()
@@ -231,8 +233,9 @@ class House:
         )
         self.store.commit()
         self.principals.put(principal)
-        worker = Worker(self, name, slots=slots, encoders=encoders, scorers=scorers, sessions=sessions)
+        worker = Worker(self, name, slots=slots, encoders=encoders, scorers=scorers, sessions=sessions, **hardware)
         worker.more_engines = more_engines
+        self.workers.append(worker)
         worker.connect()
         return worker
 
@@ -254,7 +257,9 @@ class Worker:
         encoders: tuple[str, ...],
         scorers: tuple[str, ...] = (),
         sessions: int | None = None,
+        **hardware: Any,
     ) -> None:
+        self.hardware = hardware
         self.house, self.name, self.slots, self.encoders = house, name, slots, encoders
         self.scorers, self.sessions = scorers, sessions
         self.more_engines: tuple[Engine, ...] = ()
@@ -282,6 +287,7 @@ class Worker:
             engines=(*engines, *self.more_engines),
             scorers=self.scorers,
             encoder_sessions=self.sessions,
+            **self.hardware,
         )
         self.say(Hello(versions=(1,), boot_id=f"boot-{self.boots}", slots=self.slots, hardware=hardware))
         (welcome,) = self.house.take(self.peer, Welcome)

@@ -1,0 +1,159 @@
+"""What stands above and below every page: the cluster at a glance, the names of the pages, prompts and keys. Pure."""
+
+from ffrtmp_tui import units
+from ffrtmp_tui.console import panes
+from ffrtmp_tui.console.keymap import Page, footer, shown_key
+from ffrtmp_tui.console.prompts import MARKS, Asks
+from ffrtmp_tui.console.state import JOB_PAGES, LIST_PAGES, Now, State
+from ffrtmp_tui.console.text import Line, age, bar, fit_line, pad
+from ffrtmp_tui.terminal import clean
+from ffrtmpd.wire.messages.overview import NodesTogether
+from ffrtmpd.wire.vocabulary import NodeStatus, Role
+
+# Where in a line the name of a page stands, and of which.
+Tab = tuple[int, int, Page]
+
+
+def presence(state: State, now: Now) -> Line:
+    """Return whether the master answers, and how old what is shown is."""
+    line = state.connection
+    old = line.age_s(now.mono_s)
+    known = "" if old is None else f" {old:.1f}s" if old < 10 else f" {age(old)}"
+    if line.online:
+        return [("header", f"{line.presence}{known}")]
+    return [("alert", f" {line.presence}{known}{' old' if known else ''} ")]
+
+
+def rights(state: State) -> str:
+    """Return RW, RO by choice or RO by role."""
+    acts = state.role in ("", Role.OPERATOR, Role.ADMIN)
+    return "RW" if acts and not state.read_only else "RO"
+
+
+def header_line(state: State, columns: int, now: Now, *, wide: bool) -> Line:
+    """Return the first line: which cluster, whether its master answers, and who looks."""
+    clock = units.time_text(now.wall_s)[11:]
+    endpoint = state.endpoint if wide else state.endpoint.removeprefix("tcp://")
+    left: Line = [("header", f"ffrtmp {clean(state.cluster)} {endpoint} "), *presence(state, now)]
+    more = f" {rights(state)}" + (f" user:{clean(state.principal)}" if wide and state.principal else "")
+    left.append(("header", more))
+    if state.frozen:
+        left += [("header", " "), ("alert", " FROZEN ")]
+    right = f" 2Hz {clock} ?help"
+    fitted = fit_line(left, columns - len(right))
+    return [(style or "header", text) for style, text in [*fitted, ("header", right)]]
+
+
+def strip(state: State, *, wide: bool) -> list[Line]:
+    """Return the queues, the nodes and the last hour: beside each other, or below where it is wide."""
+    queues = state.queues.queues if state.queues else ()
+    found = panes.rates(state.queues)
+    nodes = _nodes_facts(state.queues.nodes if state.queues else None)
+    facts = (nodes[0], f"{nodes[1]} | {found['energy']}", f"{found['done']} | {found['fail']} | {found['vmaf']}")
+    deepest = max((panes.waiting(view) for view in queues), default=0)
+    shown = []
+    for view in queues[:3]:
+        drawn = bar(100 * panes.waiting(view) / deepest if deepest else 0, 12)
+        oldest = "" if view.waiting_since is None or not state.queues else age(state.queues.now - view.waiting_since)
+        p95 = f"  p95 {age(view.wait_p95_s)}" if wide and view.wait_p95_s is not None else ""
+        shown.append(f"{view.queue!s:<7} {drawn} {panes.waiting(view)}q {panes.running(view)}r {oldest}{p95}")
+    if wide:
+        return [[("", "   ".join(shown))], [("", " | ".join(facts))]]
+    shown += [""] * (3 - len(shown))
+    return [[("", pad(queue, 36)), ("dim", "| "), ("", fact)] for queue, fact in zip(shown, facts, strict=True)]
+
+
+def _nodes_facts(nodes: NodesTogether | None) -> tuple[str, str]:
+    """Return how the nodes are, and what they do."""
+    if nodes is None:
+        return "nodes -", "slots -  power -"
+    counts = {one.status: one.nodes for one in nodes.statuses}
+    up = counts.get(NodeStatus.ACTIVE, 0) + counts.get(NodeStatus.BUSY, 0)
+    away, draining = counts.get(NodeStatus.OFFLINE, 0), counts.get(NodeStatus.DRAINING, 0)
+    gpu = "" if nodes.gpu_percent is None else f" | GPU {nodes.gpu_percent:.0f}%"
+    if nodes.encoder_percent is not None:
+        gpu += f" ENC {nodes.encoder_percent:.0f}%"
+    used = f"slots {nodes.slots - nodes.free_slots}/{nodes.slots}"
+    return f"nodes {up}up {away}off {draining}drain{gpu}", f"{used} | power {panes.watts(nodes.power_watts)}"
+
+
+def tab_line(state: State, columns: int) -> tuple[Line, list[Tab]]:
+    """Return the names of the pages with filter and order of this one, and where each name stands."""
+    line: Line = []
+    tabs: list[Tab] = []
+    at = 0
+    for number, page in enumerate(Page, 1):
+        current = page is state.page
+        text = f"{'<' if current else '['}{number}{'>' if current else ']'}{page.capitalize()}"
+        tabs.append((at, at + len(text), page))
+        line += [("tab" if current else "", text), ("", " ")]
+        at += len(text) + 1
+    if state.page in LIST_PAGES:
+        table, query = state.table(state.page), state.query(state.page)
+        right = f"{table.place + 1 if len(table) else 0}/{table.total}{'+' if table.partial else ''}"
+        turn = " turned" if query.turned else ""
+        marked = f" {len(table.marks)} marked" if table.marks else ""
+        part = " from a job on" if table.begins_inside else ""
+        text = f"{' /' + query.text if query.text else ''} sort {query.sort}{turn}{part}{marked}"
+        line = fit_line([*line, ("", text)], columns - len(right) - 1)
+        line.append(("", f" {right}"))
+    return line, tabs
+
+
+def bottom_lines(state: State, columns: int) -> list[Line]:
+    """Return what is typed or told, and the keys."""
+    prompt, message = state.prompt, state.message
+    first: Line = []
+    extra: list[Line] = []
+    if prompt is not None:
+        first = [("key", MARKS[prompt.asks]), ("", prompt.text + " " if prompt.asks is not Asks.YES else "")]
+        if prompt.asks in (Asks.YES, Asks.COUNT) and state.plan is not None:
+            first.append(("alert", f" {state.plan.question} "))
+            extra = [[("dim", f"= {state.plan.command}")]]
+        if prompt.problem:
+            first.append(("bad", f" {prompt.problem}"))
+    elif state.bulk is not None:
+        bulk = state.bulk
+        refused = f", {bulk.refused} refused" if bulk.refused else ""
+        stop = "stopping" if bulk.stopped else "Esc stops"
+        total = len(bulk.plan.targets)
+        how = f": {bulk.over} of {total}{refused}   {stop}" if total > 1 else " ..."
+        first = [("busy", f"{bulk.plan.what}{how}")]
+    elif state.marking is not None:
+        table = state.table(state.marking.page)
+        first = [("busy", f"marking: {len(table.marks)} of {state.marking.total or table.total}   Esc stops")]
+    elif message is not None:
+        first = [(message.style, message.text)]
+    elif not state.connection.online and state.connection.problem:
+        first = [("bad", clean(state.connection.problem))]
+    foot: Line = []
+    for key in footer(state.place, columns):
+        foot += [("key", shown_key(key.keys[0])), ("", f" {key.label} ")]
+    return [*extra, first, foot]
+
+
+def small(state: State, columns: int, rows: int, now: Now) -> tuple[list[Line], dict[int, str]]:
+    """Return one line that says what matters and below it as many jobs as there is room for, and their rows."""
+    queues = state.queues.queues if state.queues else ()
+    waits, runs = sum(map(panes.waiting, queues)), sum(map(panes.running, queues))
+    old = state.connection.age_s(now.mono_s)
+    known = "" if old is None or state.connection.online else f" {age(old)}"
+    first = f"{clean(state.cluster)} {state.connection.presence}{known} {waits}q {runs}r"
+    table = state.history if state.page is Page.HISTORY else state.jobs
+    if state.prompt is not None:
+        first = MARKS[state.prompt.asks] + state.prompt.text
+        if state.prompt.asks in (Asks.YES, Asks.COUNT) and state.plan is not None:
+            first += f" {state.plan.question}"
+    elif state.message is not None:
+        first = state.message.text
+    elif rows == 1 and (job := table.current) is not None:
+        first += f" >{job.job_id} {job.state}"
+    lines: list[Line] = [[("header", pad(first, columns))]]
+    places: dict[int, str] = {}
+    for job in table.window(rows - 1) if rows > 1 else []:
+        percent = job.progress.percent if job.progress else None
+        done = "" if percent is None else f" {percent:.0f}%"
+        style = "selected" if job.job_id == table.selected and state.page in JOB_PAGES else ""
+        places[len(lines)] = job.job_id
+        lines.append([(style, pad(f"{job.job_id} {job.state}{done} {clean(job.scenario)}", columns))])
+    return lines + [[] for _ in range(rows - len(lines))], places
