@@ -22,7 +22,7 @@ from tests.console.pty import Terminal  # noqa: E402 - it is found only now
 from tests.e2e.cluster import Cluster, cluster  # noqa: E402
 
 TARGET: Final = Path(__file__).with_name("console.svg")
-COLUMNS, ROWS = 140, 36
+COLUMNS, ROWS = 160, 40
 # Pixels of a cell, of a letter in it, and around all of them.
 WIDE, HIGH, SIZE, EDGE = 8.4, 18, 14, 14
 GROUND, TEXT = "#14161b", "#d8dce4"
