@@ -1,5 +1,6 @@
 """Masters to ask: the real one in a thread, and one on the same sockets that answers as a test says."""
 
+import io
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -32,14 +33,11 @@ BUILT_IN = (Path(__file__).parents[2] / "conf" / "scenarios.toml",)
 Answer = Callable[[Request], Reply | None]
 
 
-class Silence:
+class Silence(io.TextIOBase):
     """A stream that takes everything."""
 
     def write(self, text: str) -> int:
         return len(text)
-
-    def flush(self) -> None:
-        return None
 
 
 class _InThread:
