@@ -21,6 +21,7 @@ setup(
     data_files=[
         ("share/ffrtmp/conf", ["conf/scenarios.toml", "conf/ffrtmpd.toml", "conf/worker.toml"]),
         ("share/man/man1", sorted(str(path.relative_to(HERE)) for path in HERE.glob("docs/man/*.1"))),
+        ("share/man/man8", sorted(str(path.relative_to(HERE)) for path in HERE.glob("docs/man/*.8"))),
         ("share/bash-completion/completions", ["conf/completion/ffrtmp"]),
         ("share/zsh/site-functions", ["conf/completion/_ffrtmp"]),
         ("share/fish/vendor_completions.d", ["conf/completion/ffrtmp.fish"]),

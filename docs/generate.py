@@ -15,6 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin
 
+from docs import daemon_manual
 from ffrtmp_tui import manual
 from ffrtmp_tui.completion import SCRIPTS
 from ffrtmp_tui.console.keymap import ANYWHERE, KEYS, WORDS, shown_key
@@ -302,7 +303,8 @@ def generated() -> dict[Path, str]:
     }
     for board in dashboards():
         files[CONF / "grafana" / "dashboards" / f"{board['name']}.json"] = grafana(board)
-    files.update((HERE / "man" / name, text) for name, text in manual.pages().items())
+    pages = manual.pages() | daemon_manual.pages()
+    files.update((HERE / "man" / name, text) for name, text in pages.items())
     files.update((CONF / "completion" / COMPLETIONS[shell], text) for shell, text in SCRIPTS.items())
     documents = [*HERE.glob("*.md"), HERE.parent / "README.md"]
     files.update((path, filled(path.read_text())) for path in documents if PART.search(path.read_text()))

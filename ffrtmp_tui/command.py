@@ -64,7 +64,8 @@ class Noun:
 GLOBAL: Final = (
     Argument(
         names=("-o", "--output", "--format"),
-        help=f"form of the output: {', '.join(FORMS)}, or {CUSTOM}[TITLE:]FIELD,... [FFRTMP_OUTPUT]",
+        help=f"form of the output: {', '.join(FORMS)}, or {CUSTOM}[TITLE:]FIELD,... "
+        "[FFRTMP_OUTPUT, `output` of the context]",
         metavar="FORM",
         choices=FORMS,
         open_choice=CUSTOM,

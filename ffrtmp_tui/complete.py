@@ -6,10 +6,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Final
 
-from ffrtmp_tui.cli import NOUNS
 from ffrtmp_tui.command import GLOBAL, Argument, Noun, Verb
+from ffrtmp_tui.dispatch import NOUNS
 from ffrtmp_tui.failures import Failure
-from ffrtmpd.wire.vocabulary import Engine, JobState, NodeSortKey, NodeStatus, Priority, Queue, SortKey
+from ffrtmpd.wire.vocabulary import ENGINES, JobState, NodeSortKey, NodeStatus, Priority, Queue, SortKey
 
 # One who has pressed a key waits no longer.
 TRY_S: Final = 0.7
@@ -24,7 +24,7 @@ _VALUES: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
         "state": tuple(JobState),
         "queue": tuple(Queue),
         "priority": tuple(Priority),
-        "engine": tuple(Engine),
+        "engine": tuple(ENGINES),
         "node": (),
         "label": (),
         "age": ("<1h", "<1d", ">1h", ">1d"),
@@ -32,7 +32,7 @@ _VALUES: Final[Mapping[str, Mapping[str, tuple[str, ...]]]] = {
     },
     "node filter": {
         "status": tuple(NodeStatus),
-        "engine": tuple(Engine),
+        "engine": tuple(ENGINES),
         "gpu": ("yes", "no"),
         "encoder": (),
         "name": (),

@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import sys
+from pathlib import Path
 from typing import Final, NoReturn
 
 from ffrtmp_tui.command import Noun, Verb
@@ -13,7 +15,8 @@ WORKER: Final = "ffrtmp-worker"
 
 def recommend(run: Run) -> NoReturn:
     """Hand over to the worker's own command: what this host can do, only the programs that do it can tell."""
-    program = shutil.which(WORKER)
+    # In a virtual environment that is not active it lies beside this program.
+    program = shutil.which(WORKER) or shutil.which(WORKER, path=str(Path(sys.executable).parent))
     if program is None:
         raise Failure(
             Exit.FAILED,

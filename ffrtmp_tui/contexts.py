@@ -1,7 +1,7 @@
 """Which master to speak to and as whom: flag, then environment, then the context in the user's folder, then the host's.
 
-A folder of contexts holds ``config.toml`` (``current``, and a table ``contexts.NAME`` with ``master``, ``server_key``
-and ``key``) and the key files that it names.
+A folder of contexts holds ``config.toml`` (``current``, and a table ``contexts.NAME`` with ``master``, ``server_key``,
+``key`` and, if its output shall have a form of its own, ``output``) and the key files that it names.
 """
 
 import os
@@ -9,15 +9,18 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ffrtmp_tui.failures import Exit, Failure, usage
 from ffrtmpd.wire.curve import KeyFileError, KeyPair, is_key, make_private_folder, read_key_file
 from ffrtmpd.wire.vocabulary import CLIENTS_PORT
 
+if TYPE_CHECKING:
+    # Reading contexts, which every command does, goes without it: its import takes a twentieth of a command's time.
+    from pathlib import Path
+
 FILE_NAME: Final = "config.toml"
-SYSTEM_FILE: Final = Path("/etc/ffrtmp/client.toml")
+SYSTEM_FILE: Final = "/etc/ffrtmp/client.toml"
 HOW_TO_JOIN: Final = "ask an admin for `ffrtmp keys invite NAME --role ROLE`, then run `ffrtmp join LINE`"
 
 
@@ -28,7 +31,7 @@ class Context:
     name: str
     master: str
     server_key: str
-    key: Path
+    key: str
 
     def key_pair(self) -> KeyPair:
         """Return the key pair in the context's key file.
@@ -42,22 +45,23 @@ class Context:
             raise Failure(Exit.FAILED, str(error), code="key_file") from None
 
 
-Document = tuple[Path, dict[str, Any]]
+# A file and what it says.
+Document = tuple[str, dict[str, Any]]
 # Compiled only where they are used.
 _CURRENT: Final = r"(?m)^[ \t]*(?:current|\"current\"|'current')[ \t]*=.*$"
 _TABLE: Final = r"(?m)^[ \t]*\["
 
 
-def documents(environ: Mapping[str, str], system: Path = SYSTEM_FILE) -> list[Document]:
+def documents(environ: Mapping[str, str], system: str | os.PathLike[str] = SYSTEM_FILE) -> list[Document]:
     """Return the user's file of contexts and the host's, each with its path; what is not there is empty.
 
     Raises:
         Failure: one cannot be read.
     """
-    return [_read(config_folder(environ) / FILE_NAME), _read(system)]
+    return [_read(os.path.join(_folder(environ), FILE_NAME)), _read(system)]
 
 
-def use(folder: Path, name: str) -> None:
+def use(folder: "Path", name: str) -> None:
     """Make ``name`` the current context of ``folder``; the rest of its file stays as it is.
 
     Raises:
@@ -80,19 +84,29 @@ def use(folder: Path, name: str) -> None:
         raise Failure(Exit.FAILED, f"cannot write {path}: {error.strerror}", code="settings") from None
 
 
-def config_folder(environ: Mapping[str, str]) -> Path:
+def config_folder(environ: Mapping[str, str]) -> "Path":
     """Return the user's folder of contexts."""
+    from pathlib import Path
+
+    return Path(_folder(environ))
+
+
+def _folder(environ: Mapping[str, str]) -> str:
     if folder := environ.get("FFRTMP_CONFIG_DIR"):
-        return Path(folder)
+        return folder
     base = environ.get("XDG_CONFIG_HOME")
     # The XDG rules say that a path which is not absolute is to be ignored.
-    if base and Path(base).is_absolute():
-        return Path(base) / "ffrtmp"
-    return Path(environ.get("HOME") or Path.home()) / ".config" / "ffrtmp"
+    if base and os.path.isabs(base):
+        return os.path.join(base, "ffrtmp")
+    return os.path.join(environ.get("HOME") or os.path.expanduser("~"), ".config", "ffrtmp")
 
 
 def resolve(
-    environ: Mapping[str, str], *, context: str | None = None, master: str | None = None, system: Path = SYSTEM_FILE
+    environ: Mapping[str, str],
+    *,
+    context: str | None = None,
+    master: str | None = None,
+    system: str | os.PathLike[str] = SYSTEM_FILE,
 ) -> Context:
     """Return the context to use; ``context`` and ``master`` are what flags say.
 
@@ -115,6 +129,23 @@ def resolve(
     raise usage(f"there is no context {name!r}", f"known: {', '.join(known)}" if known else HOW_TO_JOIN)
 
 
+def output(
+    environ: Mapping[str, str], *, context: str | None = None, system: str | os.PathLike[str] = SYSTEM_FILE
+) -> tuple[str, Any] | None:
+    """Return where the context in use says which form its output has, and what it says; None if it says nothing.
+
+    Raises:
+        Failure: a file of contexts cannot be read.
+    """
+    found_in = documents(environ, system)
+    name = context or environ.get("FFRTMP_CONTEXT") or current(found_in)
+    for path, document in found_in:
+        table = document.get("contexts", {}).get(name)
+        if isinstance(table, dict):
+            return (f"{path}: contexts.{name}.output", table["output"]) if "output" in table else None
+    return None
+
+
 def endpoint(address: str) -> str:
     """Return ``host``, ``host:port`` or ``tcp://host:port`` as an endpoint.
 
@@ -131,7 +162,7 @@ def endpoint(address: str) -> str:
     return f"tcp://{rest}" if has_port else f"tcp://{rest}:{CLIENTS_PORT}"
 
 
-def context_names(folder: Path) -> list[str]:
+def context_names(folder: "Path") -> list[str]:
     """Return the names of the contexts in ``folder``.
 
     Raises:
@@ -150,7 +181,7 @@ def taken(name: str) -> Failure:
     )
 
 
-def add_context(folder: Path, context: Context) -> bool:
+def add_context(folder: "Path", context: Context) -> bool:
     """Write ``context`` into ``folder``; return whether it became the current one, as the first does.
 
     Raises:
@@ -176,9 +207,10 @@ def add_context(folder: Path, context: Context) -> bool:
     return becomes_current
 
 
-def _read(path: Path) -> tuple[Path, dict[str, Any]]:
+def _read(place: str | os.PathLike[str]) -> Document:
+    path = os.fspath(place)
     try:
-        with path.open("rb") as file:
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC), "rb") as file:
             document = tomllib.load(file)
     except FileNotFoundError:
         return path, {}
@@ -202,7 +234,7 @@ def current(documents: list[Document]) -> str | None:
     return names.pop() if len(names) == 1 else None
 
 
-def _context(name: str, table: Mapping[str, Any], path: Path) -> Context:
+def _context(name: str, table: Mapping[str, Any], path: str) -> Context:
     values = {}
     for field in ("master", "server_key", "key"):
         value = table.get(field)
@@ -215,7 +247,7 @@ def _context(name: str, table: Mapping[str, Any], path: Path) -> Context:
         name=name,
         master=endpoint(values["master"]),
         server_key=values["server_key"],
-        key=path.parent / Path(values["key"]).expanduser(),
+        key=os.path.join(os.path.dirname(path), os.path.expanduser(values["key"])),
     )
 
 
@@ -224,11 +256,12 @@ def _quoted(text: str) -> str:
     return f'"{escaped}"'
 
 
-def _relative(path: Path, folder: Path) -> str:
-    return str(path.relative_to(folder) if path.is_relative_to(folder) else path)
+def _relative(place: str, folder: "Path") -> str:
+    beginning = f"{folder}{os.sep}"
+    return place.removeprefix(beginning)
 
 
-def _replace(path: Path, text: str) -> None:
+def _replace(path: "Path", text: str) -> None:
     new = path.with_name(f"{path.name}.{os.getpid()}.new")
     handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(handle, "w", encoding="utf-8") as file:

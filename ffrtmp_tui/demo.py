@@ -230,7 +230,7 @@ def _tell_how_to_use(run: Run, cluster: Any, *, temporary: bool) -> None:
     run.terminal.say(
         f"\nThe cluster goes on. To use it:\n"
         f"  export FFRTMP_CONFIG_DIR={cluster.client}\n"
-        f"  export FFRTMP_MASTER={cluster.master}\n"
+        f"  ffrtmp console\n"
         f"  ffrtmp nodes list\n"
         f"  ffrtmp jobs submit 720p30-h264 --duration 10 --follow\n"
         f"To look at it, logs and outputs:\n"

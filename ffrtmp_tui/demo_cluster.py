@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from ffrtmp_tui.contexts import Context, resolve
+from ffrtmp_tui.contexts import FILE_NAME, Context, resolve
 from ffrtmp_tui.failures import Exit, Failure, usage
 from ffrtmpd.wire.messages.jobs import MediaInfo
 from ffrtmpd.wire.schema import from_plain
@@ -71,7 +71,9 @@ class DemoCluster:
         endpoints = self.folder / "master" / "run" / "endpoints.json"
         self.wait_until(endpoints.exists, "the master listens", "master")
         self.master = json.loads(endpoints.read_text(encoding="utf-8"))["clients"]
-        self._environ["FFRTMP_MASTER"] = self.master
+        # The context was made before anybody knew which port it would be.
+        file = self.client / FILE_NAME
+        file.write_text(file.read_text(encoding="utf-8").replace(self.context().master, self.master), encoding="utf-8")
 
     def start_worker(self, name: str, *, settings: Path | None = None) -> None:
         """Invite a worker, let it join and run it."""

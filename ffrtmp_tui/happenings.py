@@ -3,7 +3,7 @@
 from typing import Final
 
 from ffrtmp_tui import units
-from ffrtmp_tui.command import Argument, Noun, Verb
+from ffrtmp_tui.command import CUSTOM, Argument, Noun, Verb
 from ffrtmp_tui.failures import Exit
 from ffrtmp_tui.fit import ABSENT, Column
 from ffrtmp_tui.link import new_id
@@ -49,6 +49,8 @@ def show(run: Run) -> int:
         run.show_list("events", reply.events, EVENT_COLUMNS, name_of=_name, extra={"cursor": reply.cursor})
         return Exit.OK
     form = run.form
+    if form == "csv" or form.startswith(CUSTOM):
+        run.terminal.write(run.listed([], EVENT_COLUMNS))
     while True:
         for event in reply.events:
             run.terminal.write(_line(event, form, run))

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from ffrtmp_tui.failures import Exit, Failure, exit_for, usage
+from ffrtmp_tui.failures import Exit
 from ffrtmp_tui.run import Run
 from ffrtmpd.wire.vocabulary import JobState
 
@@ -60,9 +60,10 @@ def list_jobs(run: Run) -> int:
         name_of=lambda job: job.job_id,
         extra={"total": total, "partial": partial, "next": cursor},
     )
-    if run.form in ("table", "wide"):
+    # In JSON it stands beside the jobs.
+    if run.form != "json":
         if cursor is not None:
-            run.terminal.say(f"{len(found)} of {total}{' or more' if partial else ''} jobs; --all shows every one")
+            run.terminal.say(f"{len(found)} of {'at least ' if partial else ''}{total} jobs; --all shows every one")
         elif partial:
             run.terminal.say("sorted are the newest 10,000 that fit; narrow the filter to see all in order")
     return Exit.OK
@@ -196,51 +197,22 @@ def _done(job: "JobView", done: str) -> str:
 
 
 def _act(run: Run, request: "Callable[..., Request]", done: str, states: "tuple[JobState, ...]") -> int:
+    from ffrtmp_tui import bulk
     from ffrtmp_tui.job_view import JOB_COLUMNS
-    from ffrtmp_tui.link import Refused, new_id
+    from ffrtmp_tui.link import new_id
     from ffrtmp_tui.selection import chosen
     from ffrtmpd.wire.messages.jobs import Acted
 
     selection = chosen(run, states)
     count = len(selection.jobs)
-    if not run.args.yes and ((selection.by_range and count > 1) or run.args.filter):
-        _confirm(run, f"{run.args.verb_word} {count} job{'' if count == 1 else 's'} of {run.context_name}")
-    changed: list[JobView] = []
-    problems: list[Refused] = []
-    for job in selection.jobs:
-        try:
-            acted = run.ask(request(request_id=new_id(), job=job), Acted).job
-        except Refused as refused:
-            if len(selection.jobs) == 1:
-                raise
-            problems.append(refused)
-            run.terminal.say(f"error: {job}: {refused.message}")
-            continue
-        changed.append(acted)
-        if run.form in ("table", "wide"):
-            run.terminal.write(f"{run.terminal.tick} Job {acted.job_id} {_done(acted, done)}")
-    if run.form not in ("table", "wide"):
-        run.show_list(
-            "jobs",
-            changed,
-            JOB_COLUMNS,
-            name_of=lambda job: job.job_id,
-            extra={"errors": [problem.as_plain() for problem in problems]},
-        )
-    return outcome(len(changed), [exit_for(problem.problem.code) for problem in problems])
-
-
-def outcome(done: int, problems: list[Exit]) -> Exit:
-    """Return how a bulk ends: ok, the one way in which everything failed, or partly failed."""
-    if not problems:
-        return Exit.OK
-    return problems[0] if done == 0 and len(set(problems)) == 1 else Exit.PARTLY_FAILED
-
-
-def _confirm(run: Run, what: str) -> None:
-    if not (run.stdin.isatty() and run.terminal.err_shows):
-        raise usage(f"this would {what}, and nobody is here to ask", "say --yes if it is meant")
-    run.terminal.err.write(f"{what[0].upper()}{what[1:]}? Type yes to go on: ")
-    run.terminal.err.flush()
-    if run.stdin.readline().strip().lower() != "yes":
-        raise Failure(Exit.FAILED, "nothing was changed", code="declined")
+    if (selection.by_range and count > 1) or run.args.filter:
+        bulk.confirm(run, count, "job")
+    return bulk.act(
+        run,
+        selection.jobs,
+        lambda job: run.ask(request(request_id=new_id(), job=job), Acted).job,
+        kind="job",
+        told=lambda job: f"Job {job.job_id} {_done(job, done)}",
+        columns=JOB_COLUMNS,
+        name_of=lambda job: job.job_id,
+    )

@@ -6,8 +6,8 @@ from typing import Any, Final
 from ffrtmp_tui import job_verbs, units
 from ffrtmp_tui.command import Argument, Noun, Verb, did_you_mean
 from ffrtmpd.wire.vocabulary import (
+    ENGINES,
     Codec,
-    Engine,
     JobState,
     OutputMode,
     Priority,
@@ -87,7 +87,7 @@ SPEC_ARGUMENTS: Final = (
     Argument(names=("--codec",), choices=tuple(str(codec) for codec in Codec), help="instead of the scenario's"),
     Argument(names=("--preset",), metavar="NAME", help="the encoder's speed preset"),
     Argument(names=("--encoder",), metavar="NAME", help="this encoder and no other, such as libx264"),
-    Argument(names=("--engine",), choices=tuple(str(engine) for engine in Engine), help="which program encodes"),
+    Argument(names=("--engine",), choices=tuple(str(engine) for engine in ENGINES), help="which program encodes"),
     Argument(names=("--require-gpu",), help="only a hardware encoder will do", flag=True),
     Argument(names=("--vmaf",), choices=tuple(str(mode) for mode in VmafMode), help="how much of a file is scored"),
     Argument(names=("--vmaf-floor",), metavar="N", convert=units.number, help="below this mean nothing is published"),

@@ -56,7 +56,7 @@ def join(run: Run) -> int:
     key = folder / "keys" / f"{name}.key"
     if key.exists():
         key = folder / "keys" / f"{name}-{fingerprint(own.public)}.key"
-    context = Context(name=name, master=invitation.endpoint, server_key=invitation.server_public, key=key)
+    context = Context(name=name, master=invitation.endpoint, server_key=invitation.server_public, key=str(key))
     current = _settle(folder, context, own, pending)
     row = {
         "context": name,
@@ -108,15 +108,16 @@ def _settle(folder: Path, context: Context, own: KeyPair, pending: Path) -> bool
     Returns:
         Whether the context became the current one.
     """
+    key = Path(context.key)
     try:
-        if not context.key.exists():
-            write_key_file(context.key, own)
+        if not key.exists():
+            write_key_file(key, own)
         current = contexts.add_context(folder, context)
     except OSError as error:
-        context.key.unlink(missing_ok=True)
+        key.unlink(missing_ok=True)
         raise _unwritable(error) from None
     except Failure:
-        context.key.unlink()
+        key.unlink()
         raise
     pending.unlink()
     return current

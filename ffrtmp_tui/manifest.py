@@ -34,8 +34,9 @@ def read(source: str, *, form: str | None, stdin: TextIO) -> list[Entry]:
     Raises:
         Failure: it cannot be read, or is not of its form.
     """
+    name = source
     if source == "-":
-        text = stdin.read()
+        text, name = stdin.read(), "standard input"
     else:
         try:
             text = Path(source).read_text(encoding="utf-8-sig")
@@ -47,17 +48,17 @@ def read(source: str, *, form: str | None, stdin: TextIO) -> list[Entry]:
     try:
         rows = _READERS[form](text)
     except _Bad as error:
-        raise usage(f"{source} is no {form} manifest: {error}") from None
+        raise usage(f"{name} is no {form} manifest: {error}") from None
     entries = []
     for where, row in rows:
         if not isinstance(row, dict):
-            raise usage(f"{source}, {where}: a job is a table of fields")
+            raise usage(f"{name}, {where}: a job is a table of fields")
         key = next((str(row[name]) for name in KEY_FIELDS if row.get(name)), None)
         entries.append(
             Entry(where=where, fields={name: value for name, value in row.items() if name not in KEY_FIELDS}, key=key)
         )
     if not entries:
-        raise usage(f"{source} holds no job")
+        raise usage(f"{name} holds no job")
     return entries
 
 

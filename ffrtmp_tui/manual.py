@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator
 from importlib import import_module
 from typing import Final
 
-from ffrtmp_tui.cli import NOUNS
 from ffrtmp_tui.command import GLOBAL, Argument, Noun, Verb
+from ffrtmp_tui.dispatch import NOUNS
 
 EXITS: Final = (
     ("0", "ok"),
@@ -30,7 +30,10 @@ ENVIRONMENT: Final = (
     ("NO_COLOR", "no colours"),
 )
 FILES: Final = (
-    ("~/.config/ffrtmp/config.toml", "the user's contexts"),
+    (
+        "~/.config/ffrtmp/config.toml",
+        "the user's contexts: tables contexts.NAME of master, server_key, key and, if need be, output: a form",
+    ),
     ("/etc/ffrtmp/client.toml", "the host's contexts, used where the user has none of the name"),
 )
 _PRECEDENCE: Final = (

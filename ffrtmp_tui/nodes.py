@@ -5,24 +5,14 @@ from typing import Any, Final
 
 from ffrtmp_tui import units
 from ffrtmp_tui.command import Argument, Noun, Verb
-from ffrtmp_tui.failures import Exit, usage
+from ffrtmp_tui.failures import Exit
 from ffrtmp_tui.fit import Column
 from ffrtmp_tui.link import new_id
 from ffrtmp_tui.render import sheet
 from ffrtmp_tui.run import Run
 from ffrtmp_tui.terminal import Terminal
 from ffrtmpd.wire.media import ENCODERS
-from ffrtmpd.wire.messages.nodes import (
-    DescribeNode,
-    DrainNode,
-    GpuLoad,
-    ListNodes,
-    NodeList,
-    NodeReply,
-    NodeView,
-    RemoveNode,
-    UndrainNode,
-)
+from ffrtmpd.wire.messages.nodes import DescribeNode, GpuLoad, ListNodes, NodeList, NodeReply, NodeView
 from ffrtmpd.wire.vocabulary import NodeSortKey
 
 
@@ -197,31 +187,16 @@ def list_nodes(run: Run) -> int:
         if cursor is None or not reply.nodes or (args.limit is not None and len(nodes) >= args.limit):
             break
     run.show_list("nodes", nodes, NODE_COLUMNS, name_of=lambda node: node.node_id, extra={"total": reply.total})
-    if cursor is not None and run.form in ("table", "wide"):
+    if cursor is not None and run.form != "json":
         run.terminal.say(f"{len(nodes)} of {reply.total} nodes")
     return Exit.OK
 
 
-def named(run: Run) -> str:
-    """Return the node that the command names: in full, or by a beginning that only one has.
-
-    Raises:
-        Failure: several begin so.
-    """
-    word = str(run.args.node)
-    begun = run.ask(ListNodes(request_id=new_id(), text=word), NodeList)
-    names = [node.node_id for node in begun.nodes if node.node_id.lower().startswith(word.lower())]
-    if word in names or not names or begun.next is not None:
-        # What nobody is called the master refuses in its own words.
-        return word
-    if len(names) > 1:
-        raise usage(f"{word!r} begins the names of several nodes", f"say which: {', '.join(names[:8])}")
-    return names[0]
-
-
 def describe(run: Run) -> int:
     """Show everything about one node."""
-    node = run.ask(DescribeNode(request_id=new_id(), node_id=named(run)), NodeReply).node
+    from ffrtmp_tui.node_verbs import named
+
+    node = run.ask(DescribeNode(request_id=new_id(), node_id=named(run, run.args.node)), NodeReply).node
     run.show_one(
         {"node": node},
         name=node.node_id,
@@ -233,34 +208,24 @@ def describe(run: Run) -> int:
 
 
 def drain(run: Run) -> int:
-    """Give a node no more jobs."""
-    node = run.ask(DrainNode(request_id=new_id(), node_id=named(run), deadline_s=run.args.deadline), NodeReply).node
-    until = "" if node.drain_until is None else f"; what it still runs at {units.time_text(node.drain_until)} moves on"
-    count = len(node.active_jobs)
-    return _acted(run, node, f"is draining with {count} active job{'' if count == 1 else 's'}{until}")
+    """Give nodes no more jobs."""
+    from ffrtmp_tui import node_verbs
+
+    return node_verbs.drain(run)
 
 
 def undrain(run: Run) -> int:
-    """Let a node take jobs again."""
-    node = run.ask(UndrainNode(request_id=new_id(), node_id=named(run)), NodeReply).node
-    return _acted(run, node, "takes jobs again")
+    """Let nodes take jobs again."""
+    from ffrtmp_tui import node_verbs
+
+    return node_verbs.undrain(run)
 
 
 def remove(run: Run) -> int:
-    """Forget a node and refuse its key."""
-    node = run.ask(RemoveNode(request_id=new_id(), node_id=run.args.node), NodeReply).node
-    return _acted(run, node, "removed; its key is refused from now on")
+    """Forget nodes and refuse their keys."""
+    from ffrtmp_tui import node_verbs
 
-
-def _acted(run: Run, node: NodeView, done: str) -> int:
-    run.show_one(
-        {"node": node},
-        name=node.node_id,
-        people=lambda: f"{run.terminal.tick} Node {node.node_id} {done}\n",
-        columns=NODE_COLUMNS,
-        row=node,
-    )
-    return Exit.OK
+    return node_verbs.remove(run)
 
 
 def node_sheet(node: NodeView, terminal: Terminal) -> str:
@@ -309,7 +274,33 @@ def _memory(size_bytes: int | None) -> str | None:
 
 
 _NODE: Final = Argument(names=("node",), metavar="NODE", help="node id, or a beginning that no other has", kind="node")
-_WHOLE: Final = Argument(names=("node",), metavar="NODE", help="node id, in full", kind="node")
+_MANY: Final = Argument(
+    names=("node",),
+    metavar="NODE",
+    help="node ids, or beginnings that no other has, with blanks or commas between them",
+    many=True,
+    optional=True,
+    kind="node",
+)
+_WHOLE: Final = Argument(
+    names=("node",),
+    metavar="NODE",
+    help="node ids, in full, with blanks or commas between them",
+    many=True,
+    optional=True,
+    kind="node",
+)
+_YES: Final = Argument(names=("--yes", "-y"), help="do not ask before acting on a filter", flag=True)
+
+
+def _filter(meant: str) -> Argument:
+    return Argument(
+        names=("--filter",),
+        metavar="FILTER",
+        many=True,
+        kind="node filter",
+        help=f"all {meant} that fit, in place of ids: 'engine:gstreamer gpu:yes rack-2'",
+    )
 
 
 def _sort(text: str) -> dict[str, Any]:
@@ -366,10 +357,12 @@ NOUN: Final = Noun(
         ),
         Verb(
             name="drain",
-            help="give a node no more jobs; what it runs may finish",
+            help="give nodes no more jobs; what they run may finish",
             run=drain,
             arguments=(
-                _NODE,
+                _MANY,
+                _filter("nodes"),
+                _YES,
                 Argument(
                     names=("--deadline",),
                     metavar="TIME",
@@ -379,22 +372,29 @@ NOUN: Final = Noun(
             ),
             examples=(
                 ("ffrtmp nodes drain worker-1", "before maintenance"),
-                ("ffrtmp nodes drain worker-1 --deadline 30m", "that cannot wait for ever"),
+                ("ffrtmp nodes drain worker-1 worker-2 --deadline 30m", "that cannot wait for ever"),
+                ("ffrtmp nodes drain --filter rack-2 --yes", "all whose name or address has it"),
             ),
         ),
         Verb(
             name="undrain",
-            help="let a node take jobs again",
+            help="let nodes take jobs again",
             run=undrain,
-            arguments=(_NODE,),
-            examples=(("ffrtmp nodes undrain worker-1", "after maintenance"),),
+            arguments=(_MANY, _filter("draining nodes"), _YES),
+            examples=(
+                ("ffrtmp nodes undrain worker-1", "after maintenance"),
+                ("ffrtmp nodes undrain --filter rack-2 --yes", "all of them"),
+            ),
         ),
         Verb(
             name="remove",
-            help="forget a node that is offline, refuse its key, and give what it holds to others",
+            help="forget nodes that are offline, refuse their keys, and give what they hold to others",
             run=remove,
-            arguments=(_WHOLE,),
-            examples=(("ffrtmp nodes remove worker-1", "a machine that is gone for good"),),
+            arguments=(_WHOLE, _filter("offline nodes"), _YES),
+            examples=(
+                ("ffrtmp nodes remove worker-1", "a machine that is gone for good"),
+                ("ffrtmp nodes remove --filter rack-2", "all of a rack that is, once you have said yes"),
+            ),
         ),
     ),
 )

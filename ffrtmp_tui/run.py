@@ -4,15 +4,16 @@ import time
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from ffrtmp_tui.command import CUSTOM, FORMS, did_you_mean
-from ffrtmp_tui.failures import usage
+from ffrtmp_tui.failures import Failure, usage
 from ffrtmp_tui.terminal import Terminal
 from ffrtmpd.wire.messages.common import Reply, Request
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ffrtmp_tui.fit import Column
     from ffrtmp_tui.link import Link
 
@@ -33,25 +34,21 @@ class Run:
     stdin: TextIO
     clock: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time
-    system_file: Path | None = None
+    system_file: "Path | None" = None
     given_link: "Link | None" = None
     _own_link: "Link | None" = field(default=None, init=False)
+    _form: str | None = field(default=None, init=False)
 
     @property
     def form(self) -> str:
-        """The form of the output: flag, then environment, then a table.
+        """The form of the output: flag, then environment, then context, then a table.
 
         Raises:
-            Failure: the environment names no form.
+            Failure: environment or context name no form.
         """
-        if self.args.form:
-            return str(self.args.form)
-        if self.args.quiet:
-            return "name"
-        form = self.environ.get("FFRTMP_OUTPUT") or "table"
-        if form not in FORMS and not form.startswith(CUSTOM):
-            raise usage(f"FFRTMP_OUTPUT: {form!r} is not one of {', '.join(FORMS)}{did_you_mean(form, FORMS)}")
-        return form
+        if self._form is None:
+            self._form = wanted_form(self.args, self.environ, self.system_file)
+        return self._form
 
     @property
     def link(self) -> "Link":
@@ -158,6 +155,36 @@ class Run:
             terminal.write(names([name]))
         else:
             terminal.write(people())
+
+
+def wanted_form(args: Namespace, environ: Mapping[str, str], system_file: "Path | None") -> str:
+    """Return the form that ``args`` (form, quiet, context), else the environment, else the context asks for.
+
+    Raises:
+        Failure: environment or context name no form.
+    """
+    if args.form:
+        return str(args.form)
+    if args.quiet:
+        return "name"
+    where, form = "FFRTMP_OUTPUT", environ.get("FFRTMP_OUTPUT")
+    if not form:
+        where, form = _form_of_context(args.context, environ, system_file) or (where, "table")
+    if form not in FORMS and not str(form).startswith(CUSTOM):
+        raise usage(f"{where}: {form!r} is not one of {', '.join(FORMS)}{did_you_mean(str(form), FORMS)}")
+    return str(form)
+
+
+def _form_of_context(
+    name: str | None, environ: Mapping[str, str], system_file: "Path | None"
+) -> "tuple[str, Any] | None":
+    from ffrtmp_tui import contexts
+
+    try:
+        return contexts.output(environ, context=name, system=system_file or contexts.SYSTEM_FILE)
+    except Failure:
+        # Who needs a context says what is wrong with the file.
+        return None
 
 
 def names(words: Iterable[str]) -> str:

@@ -1,12 +1,13 @@
 """`ffrtmp jobs submit`: from arguments and manifests to jobs on the master's disk."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import msgpack
 
 from ffrtmp_tui import manifest, units
+from ffrtmp_tui.bulk import outcome
 from ffrtmp_tui.failures import Exit, Failure, exit_for, usage
 from ffrtmp_tui.fit import Column
 from ffrtmp_tui.link import Refused, Unreachable, new_id
@@ -64,8 +65,9 @@ def submit_jobs(run: Run) -> int:
         return _dry_run(run, wishes)
     results = list(_submit(run, wishes, key))
     problems = [exit_for(result.problem.code) for _, result in results if result.problem]
-    if len(results) == 1 and results[0][1].problem:
-        raise Refused(results[0][1].problem)
+    if len(results) == 1 and (problem := results[0][1].problem):
+        where = results[0][0].where
+        raise Refused(replace(problem, message=f"{where}: {problem.message}") if where else problem)
     ids = [result.job_id for _, result in results if result.job_id]
     waiting = run.args.wait or run.args.follow
     if not waiting or run.form == "name":
@@ -77,8 +79,6 @@ def submit_jobs(run: Run) -> int:
     for wish, result in results:
         if result.problem and (waiting or run.form == "name"):
             run.terminal.say(f"error: {wish.where}: {clean(result.problem.message)}")
-    from ffrtmp_tui.job_verbs import outcome
-
     code = outcome(len(ids), problems)
     if waiting and ids:
         ended = _wait(run, ids)
@@ -264,8 +264,6 @@ def _dry_run(run: Run, wishes: Sequence[Wish]) -> int:
             problems.append(exit_for(wish.problem.code))
     run.show_list("jobs", rows, _DRY_COLUMNS, name_of=lambda row: row["spec"]["scenario"] if row["spec"] else "-")
     run.terminal.say(f"{len(rows) - len(problems)} of {len(rows)} jobs could be submitted; nothing was")
-    from ffrtmp_tui.job_verbs import outcome
-
     return outcome(len(rows) - len(problems), problems)
 
 

@@ -1,10 +1,10 @@
 """The worker's mind: events in, actions out. No socket, no clock, no thread, no process."""
 
+import math
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
-from functools import singledispatchmethod
+from collections.abc import Callable, Iterable, Mapping
 from itertools import count
-from typing import Final
+from typing import Any, ClassVar, Final
 
 from ffrtmp_worker import session
 from ffrtmp_worker.attempt import Attempt, Ending, Limits
@@ -28,12 +28,11 @@ from ffrtmp_worker.events import (
     StopAsked,
     TimeCame,
 )
-from ffrtmp_worker.finished import Finished, Stage
+from ffrtmp_worker.finished import RESEND_EVERY_S, Finished, Stage
 from ffrtmp_worker.recipe import Recipes
 from ffrtmp_worker.room import short_of_room
 from ffrtmp_worker.spool import Entry, Fate
 from ffrtmp_worker.tally import Tally
-from ffrtmpd.wire.codec import Message
 from ffrtmpd.wire.messages.jobs import Report
 from ffrtmpd.wire.messages.nodes import Hardware, Load
 from ffrtmpd.wire.messages.session import (
@@ -101,6 +100,8 @@ class Agent:
         self._children = count(1)
         self._attempts: dict[AttemptId, Attempt] = {}
         self._finished: dict[AttemptId, Finished] = {}
+        # No result is to be told again before this; they can be many, and are not asked at each turn.
+        self._resend_at = math.inf
         self._highest: OrderedDict[str, int] = OrderedDict()
         self._begun: OrderedDict[tuple[AttemptId, bytes], None] = OrderedDict()
         self._stop_by: float | None = None
@@ -110,6 +111,7 @@ class Agent:
             finished = Finished.recovered(entry, fate)
             self._finished[finished.id] = finished
             self._begun[finished.id, finished.token] = None
+            self._resend_at = 0.0
         self.session = session.Session(
             boot_id=boot_id,
             slots=slots,
@@ -131,7 +133,9 @@ class Agent:
 
     def handle(self, event: Event, now_s: float) -> list[Action]:
         """Return what to do about ``event``. The fence is looked at before anything else."""
-        actions = [*self._fence(now_s), *self._on(event, now_s), *self._settle(now_s)]
+        actions = self._fence(now_s)
+        actions += self._EVENTS[type(event)](self, event, now_s)
+        actions += self._settle(now_s)
         if self.session.stage is not session.Stage.READY:
             # Before READY the master knows no such session; what matters is in the inventory or sent again.
             actions = [
@@ -145,8 +149,8 @@ class Agent:
         """Return when to call with ``TimeCame`` at the latest."""
         moments: list[float | None] = [self.session.wakeup(), self._stop_by]
         moments += [attempt.wakeup() for attempt in self._attempts.values()]
-        if self.session.stage is session.Stage.READY:
-            moments += [finished.wakeup() for finished in self._finished.values()]
+        if self.session.stage is session.Stage.READY and self._finished:
+            moments.append(self._resend_at)
         moments += [self._fenced_at(attempt) for attempt in self._attempts.values()]
         return min((moment for moment in moments if moment is not None), default=None)
 
@@ -169,50 +173,43 @@ class Agent:
 
     # ── events ────────────────────────────────────────────────────────────────────────────────────────────────
 
-    @singledispatchmethod
-    def _on(self, event: Event, now_s: float) -> list[Action]:  # noqa: ARG002 - the shape of all of them
-        raise TypeError(f"no such event: {type(event).__name__}")
-
-    @_on.register
     def _time_came(self, _: TimeCame, now_s: float) -> list[Action]:
         actions = self.session.tick(now_s, busy=bool(self._attempts or self._finished))
         for attempt in self._attempts.values():
             actions += attempt.tick(now_s)
-        if self.session.stage is session.Stage.READY:
+        if self.session.stage is session.Stage.READY and now_s >= self._resend_at:
             for finished in self._finished.values():
                 actions += finished.tick(now_s)
+            self._resend_at = _least(finished.wakeup() for finished in self._finished.values())
         return actions
 
-    @_on.register
     def _link_up(self, _: LinkUp, now_s: float) -> list[Action]:
         return self.session.link_up(now_s)
 
-    @_on.register
     def _message_came(self, event: MessageCame, now_s: float) -> list[Action]:
         self.session.heard(now_s)
-        return self._hear(event.message, now_s)
+        message = event.message
+        hear = self._MESSAGES.get(type(message))
+        if hear is None:
+            return [Note("warning", "message_ignored", {"type": message.TYPE})]
+        return hear(self, message, now_s)
 
-    @_on.register
     def _child_output(self, event: ChildOutput, now_s: float) -> list[Action]:
         attempt = self._attempt_of(event.child)
         return [] if attempt is None else attempt.wrote(event.data, now_s)
 
-    @_on.register
     def _child_exited(self, event: ChildExited, now_s: float) -> list[Action]:
         attempt = self._attempt_of(event.child)
         return [] if attempt is None else attempt.exited(event, now_s)
 
-    @_on.register
     def _sealed(self, event: Sealed, now_s: float) -> list[Action]:
         finished = self._finished.get(event.attempt)
-        return [] if finished is None else finished.sealed(event.error, now_s)
+        return [] if finished is None else self._dropped(finished, finished.sealed(event.error, now_s))
 
-    @_on.register
     def _published(self, event: Published, now_s: float) -> list[Action]:
         finished = self._finished.get(event.attempt)
         return [] if finished is None else finished.published(event.error, now_s)
 
-    @_on.register
     def _room_read(self, event: RoomRead, now_s: float) -> list[Action]:
         stopping = {attempt.id: attempt.is_stopping for attempt in self._attempts.values()}
         actions: list[Action] = []
@@ -221,7 +218,6 @@ class Agent:
             actions += self._attempts[key].stop(Ending(Outcome.FAILED, FailureClass.TRANSIENT, reason), now_s)
         return actions
 
-    @_on.register
     def _stop_asked(self, _: StopAsked, now_s: float) -> list[Action]:
         actions: list[Action] = []
         hurry = self.stopping
@@ -237,11 +233,6 @@ class Agent:
 
     # ── messages ──────────────────────────────────────────────────────────────────────────────────────────────
 
-    @singledispatchmethod
-    def _hear(self, message: Message, now_s: float) -> list[Action]:  # noqa: ARG002 - the shape of all of them
-        return [Note("warning", "message_ignored", {"type": message.TYPE})]
-
-    @_hear.register
     def _welcome(self, message: Welcome, now_s: float) -> list[Action]:
         if message.life != self._life:
             # One restored from a backup gives numbers again that this worker has seen, with other tokens.
@@ -252,18 +243,15 @@ class Agent:
             actions += finished.resend(now_s)
         return actions
 
-    @_hear.register
     def _heartbeat_ack(self, message: HeartbeatAck, _: float) -> list[Action]:
         for key in self.session.acknowledged(message):
             if key in self._attempts:
                 self._attempts[key].leased_from(message.sent_ms / 1000)
         return []
 
-    @_hear.register
     def _reset(self, _: Reset, now_s: float) -> list[Action]:
         return self.session.reset(now_s)
 
-    @_hear.register
     def _denied(self, message: Denied, now_s: float) -> list[Action]:
         problem = message.problem
         note = Note("error", "refused_by_master", {"code": problem.code, "reason": problem.message})
@@ -283,13 +271,13 @@ class Agent:
         for attempt in self._attempts.values():
             if not attempt.is_dropped:
                 actions += attempt.stop(Ending(None), now_s)
-        for finished in self._finished.values():
-            actions += finished.revoked()
+        for finished in list(self._finished.values()):
+            actions += self._dropped(finished, finished.revoked())
         return actions
 
-    @_hear.register
     def _assign(self, message: Assign, now_s: float) -> list[Action]:
-        if (message.job_id, message.attempt) in self._attempts.keys() | self._finished.keys():
+        key = (message.job_id, message.attempt)
+        if key in self._attempts or key in self._finished:
             # The same one; or, after the master was restored from a backup, another with its number, which must wait
             # until that one has ended here. Beats do not show it, so the master says it again.
             return []
@@ -313,7 +301,6 @@ class Agent:
         self._attempts[attempt.id] = attempt
         return [_note(message, "info", "attempt_begun"), *attempt.begin(now_s)]
 
-    @_hear.register
     def _pause(self, message: PauseAttempt, now_s: float) -> list[Action]:
         attempt = self._running(message)
         if attempt is None:
@@ -321,14 +308,12 @@ class Agent:
         # The master gives the slot to another as soon as a beat shows the attempt paused.
         return [_note(message, "info", "attempt_paused"), *attempt.pause(now_s), *self.session.beat_now(now_s)]
 
-    @_hear.register
     def _resume(self, message: ResumeAttempt, now_s: float) -> list[Action]:
         attempt = self._running(message)
         if attempt is None:
             return [_note(message, "warning", "resume_ignored", why="it does not run")]
         return [_note(message, "info", "attempt_resumed"), *attempt.resume(now_s)]
 
-    @_hear.register
     def _kill(self, message: Kill, now_s: float) -> list[Action]:
         note = _note(message, "info", "attempt_killed", reason=message.reason)
         held = self._find(message)
@@ -338,9 +323,8 @@ class Agent:
             return [note, _ended(message, Outcome.CANCELED)]
         if isinstance(held, Attempt):
             return [note, *held.stop(Ending(Outcome.CANCELED), now_s)]
-        return [note, *held.kill(now_s)]
+        return [note, *self._dropped(held, held.kill(now_s))]
 
-    @_hear.register
     def _commit(self, message: Commit, now_s: float) -> list[Action]:
         held = self._find(message)
         if isinstance(held, Finished):
@@ -350,17 +334,15 @@ class Agent:
         reason = "this node does not hold the attempt any more"
         return [_note(message, "warning", "commit_refused", reason=reason), _failed(message, reason)]
 
-    @_hear.register
     def _verdict(self, message: ResultVerdict, now_s: float) -> list[Action]:
         held = self._find(message)
         stale = message.verdict is Verdict.STALE
         if isinstance(held, Finished):
             if not stale:
                 self.tally.recorded(held.result, message.sla)
-            return held.verdict(stale=stale)
+            return self._dropped(held, held.verdict(stale=stale))
         return held.stop(Ending(None), now_s) if held is not None and stale else []
 
-    @_hear.register
     def _fetch_log(self, message: FetchLog, _: float) -> list[Action]:
         return [ReadLog(request=message, running=(message.job_id, message.attempt) in self._attempts)]
 
@@ -404,7 +386,7 @@ class Agent:
         return actions
 
     def _settle(self, now_s: float) -> list[Action]:
-        """Move attempts that have ended on to their results, and forget those that are answered."""
+        """Move attempts that have ended on to their results."""
         actions: list[Action] = []
         for attempt in [attempt for attempt in self._attempts.values() if attempt.over]:
             del self._attempts[attempt.id]
@@ -414,8 +396,15 @@ class Agent:
             if attempt.entry is not None:
                 finished = self._finished[attempt.id] = Finished(attempt.entry)
                 actions += finished.begin(now_s)
-        for done in [done for done in self._finished.values() if done.stage is Stage.OVER]:
-            del self._finished[done.id]
+        if self._finished:
+            # Whichever was told in this event is told again no sooner.
+            self._resend_at = min(self._resend_at, now_s + RESEND_EVERY_S)
+        return actions
+
+    def _dropped(self, finished: Finished, actions: list[Action]) -> list[Action]:
+        """Forget a result that is answered; ``actions`` are what came of the answer."""
+        if finished.stage is Stage.OVER:
+            self._finished.pop(finished.id, None)
         return actions
 
     def _is_working(self) -> bool:
@@ -442,6 +431,32 @@ class Agent:
         held = (held.held() for held in self._finished.values() if not held.is_writing)
         return tuple(held)[:READY_FINISHED_MAX]
 
+    # Tables, since a dispatch by annotations costs as much as what it leads to. What a handler takes is the key's kind.
+    _EVENTS: ClassVar[Mapping[type, Callable[[Any, Any, float], list[Action]]]] = {
+        TimeCame: _time_came,
+        LinkUp: _link_up,
+        MessageCame: _message_came,
+        ChildOutput: _child_output,
+        ChildExited: _child_exited,
+        Sealed: _sealed,
+        Published: _published,
+        RoomRead: _room_read,
+        StopAsked: _stop_asked,
+    }
+    _MESSAGES: ClassVar[Mapping[type, Callable[[Any, Any, float], list[Action]]]] = {
+        Welcome: _welcome,
+        HeartbeatAck: _heartbeat_ack,
+        Reset: _reset,
+        Denied: _denied,
+        Assign: _assign,
+        PauseAttempt: _pause,
+        ResumeAttempt: _resume,
+        Kill: _kill,
+        Commit: _commit,
+        ResultVerdict: _verdict,
+        FetchLog: _fetch_log,
+    }
+
 
 def _ended(about: About, outcome: Outcome) -> Send:
     return Send(Result(job_id=about.job_id, attempt=about.attempt, token=about.token, outcome=outcome, report=Report()))
@@ -463,3 +478,7 @@ def _failed(about: About, reason: str) -> Send:
 
 def _note(about: About, level: str, event: str, **fields: object) -> Note:
     return Note(level, event, {"job": about.job_id, "attempt": about.attempt, **fields})
+
+
+def _least(moments: Iterable[float | None]) -> float:
+    return min((moment for moment in moments if moment is not None), default=math.inf)

@@ -481,6 +481,8 @@ class Attempt:
         live = None if self._push is None else self._push.meter.figures(self._watch.ran_s(now_s))
         report = replace(
             self._report,
+            # Where nothing encodes, no step has told it.
+            engine=self._recipe.engine if ending.outcome is Outcome.ENCODED else self._report.engine,
             media=self._recipe.media,
             quality=self._recipe.quality,
             provenance=self._recipe.provenance,

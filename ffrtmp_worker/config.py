@@ -10,6 +10,7 @@ from ffrtmp_worker.attempt import Limits
 from ffrtmp_worker.cgroups import Bounds
 from ffrtmpd.base.logs import LogSection
 from ffrtmpd.base.metrics_settings import MetricsSection
+from ffrtmpd.base.owner import is_own
 from ffrtmpd.base.settings import SettingsError, load
 from ffrtmpd.wire.messages.session import SLOTS_MAX
 from ffrtmpd.wire.schema import Range, Size
@@ -159,6 +160,13 @@ class ProvenanceSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BenchmarkSettings:
+    """What only measurements need."""
+
+    null_engine: Annotated[bool, "offer the engine null, which encodes nothing and makes no file"] = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """All of it."""
 
@@ -176,6 +184,9 @@ class Settings:
         default_factory=MetricsSection
     )
     log: Annotated[LogSection, "the log on standard error"] = field(default_factory=LogSection)
+    benchmarks: Annotated[BenchmarkSettings, "for measurements; leave it as it is on a node that works"] = field(
+        default_factory=BenchmarkSettings
+    )
 
     @property
     def slots(self) -> int:
@@ -269,11 +280,11 @@ class Home:
         return self.state / "lock"
 
 
-def default_state(environment: Mapping[str, str], *, root: bool) -> Path:
-    """Return the state folder where none is set."""
+def default_state(environment: Mapping[str, str], *, is_system: bool) -> Path:
+    """Return the state folder where none is set; ``is_system``: the user is root or the service's own."""
     if STATE_VARIABLE in environment:
         return Path(environment[STATE_VARIABLE])
-    if root:
+    if is_system:
         return SYSTEM_STATE
     data = environment.get("XDG_DATA_HOME") or str(Path(environment.get("HOME", "/")) / ".local" / "share")
     return Path(data) / "ffrtmp" / "worker"
@@ -304,7 +315,8 @@ def read_settings(
     given = () if config is None else (config,)
     if state is None:
         named = load(Settings, (*system, *given)).worker.state
-        state = Path(named) if named is not None else default_state(environment, root=os.geteuid() == 0)
+        is_system = os.geteuid() == 0 or is_own(SYSTEM_STATE)
+        state = Path(named) if named is not None else default_state(environment, is_system=is_system)
     home = Home(state=state.absolute())
     settings = load(Settings, (*system, home.settings_file, *given), overrides)
     return settings, home

@@ -3,13 +3,13 @@
 It feeds events to the agent and performs its actions. What may take long on a disk is done by one helper thread.
 """
 
+import math
 import queue
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import singledispatchmethod
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import zmq
 
@@ -54,7 +54,7 @@ from ffrtmp_worker.spool import Spool
 from ffrtmp_worker.staging import PartialNotes, publish
 from ffrtmpd.base import faults
 from ffrtmpd.base.logs import Logger
-from ffrtmpd.base.service import Bell
+from ffrtmpd.base.service import Bell, Watchdog, notify
 from ffrtmpd.wire.catalogue import MASTER_TO_WORKER
 from ffrtmpd.wire.codec import Message, ProtocolError, decode, encode
 from ffrtmpd.wire.curve import KeyPair, client_socket
@@ -81,6 +81,7 @@ class Daemon:
         limiter: puts children under limits; it is closed at the end.
         energy: meters children; nothing: nothing is metered.
         recorder: publishes metrics; nothing: none are.
+        watchdog: is told that turns come to their end.
         clock: monotonic seconds.
     """
 
@@ -101,6 +102,7 @@ class Daemon:
         limiter: Limiter | None = None,
         energy: Sampler | None = None,
         recorder: Recorder | None = None,
+        watchdog: Watchdog | None = None,
         clock: Callable[[], float] = clock_s,
     ) -> None:
         self._agent = agent
@@ -112,6 +114,7 @@ class Daemon:
         self._limiter = limiter or Limiter()
         self._energy = energy or Sampler()
         self._recorder = recorder
+        self._watchdog = watchdog or Watchdog({})
         self._clock = clock
         self._context: zmq.Context[Any] = zmq.Context()
         self._socket: zmq.Socket[bytes] | None = None
@@ -145,6 +148,7 @@ class Daemon:
         self._events.append(TimeCame())
         self._drain()
         for _ in range(self._bell.stops_heard()):
+            notify("STOPPING=1")
             self._events.append(StopAsked())
         if self._fault is not None:
             raise self._fault
@@ -165,9 +169,12 @@ class Daemon:
         if look is not None:
             self._on_disk(look)
         self._energy.tick(self._clock())
+        self._watchdog.turned(self._clock())
 
     def _patience_ms(self) -> int | None:
         moments = [moment for moment in (self._agent.wakeup(), self._energy.due_at()) if moment is not None]
+        if (watchdog_s := self._watchdog.due_s()) < math.inf:
+            moments.append(watchdog_s)
         wakeup = min(moments, default=None)
         # Rounded up, or the last millisecond would be spent in empty turns.
         return None if wakeup is None else max(0, int((wakeup - self._clock()) * 1000) + 1)
@@ -178,7 +185,7 @@ class Daemon:
 
     def _perform(self, actions: list[Action]) -> None:
         for action in actions:
-            self._do(action)
+            self._ACTIONS[type(action)](self, action)
 
     def _close(self) -> None:
         for child in self._children.values():
@@ -308,17 +315,11 @@ class Daemon:
 
     # ── actions ───────────────────────────────────────────────────────────────────────────────────────────────
 
-    @singledispatchmethod
-    def _do(self, action: Action) -> None:
-        raise TypeError(f"no such action: {type(action).__name__}")
-
-    @_do.register
     def _do_send(self, action: Send) -> None:
         self._send(action.message)
         if self._recorder is not None:
             self._recorder.sent(action.message)
 
-    @_do.register
     def _do_reconnect(self, _: Reconnect) -> None:
         if self._socket is not None:
             self._poller.unregister(self._socket)
@@ -333,33 +334,27 @@ class Daemon:
         self._poller.register(self._socket, zmq.POLLIN | zmq.POLLOUT)
         self._socket.connect(self._endpoint)
 
-    @_do.register
     def _do_spawn(self, action: Spawn) -> None:
         self._spawn(action)
 
-    @_do.register
     def _do_pause(self, action: PauseChild) -> None:
         if action.child in self._children:
             self._children[action.child].pause()
             self._energy.pause(action.child, self._clock(), paused=True)
 
-    @_do.register
     def _do_resume(self, action: ResumeChild) -> None:
         if action.child in self._children:
             self._children[action.child].resume()
             self._energy.pause(action.child, self._clock(), paused=False)
 
-    @_do.register
     def _do_terminate(self, action: TerminateChild) -> None:
         if action.child in self._children:
             self._children[action.child].terminate()
 
-    @_do.register
     def _do_kill(self, action: KillChild) -> None:
         if action.child in self._children:
             self._children[action.child].kill()
 
-    @_do.register
     def _do_seal(self, action: Seal) -> None:
         entry = action.entry
 
@@ -368,7 +363,6 @@ class Daemon:
 
         self._on_disk(seal)
 
-    @_do.register
     def _do_publish(self, action: Publish) -> None:
         entry = action.entry
 
@@ -380,11 +374,9 @@ class Daemon:
 
         self._on_disk(lambda: Published(attempt=entry.attempt, error=_error_of(give_name)))
 
-    @_do.register
     def _do_forget(self, action: Forget) -> None:
         self._on_disk(lambda: self._noted(f"spool {action.attempt}", lambda: self._spool.drop(action.attempt)))
 
-    @_do.register
     def _do_remove(self, action: Remove) -> None:
         def remove() -> None:
             path = Path(action.path)
@@ -393,22 +385,18 @@ class Daemon:
 
         self._on_disk(lambda: self._noted(action.path, remove))
 
-    @_do.register
     def _do_read_log(self, action: ReadLog) -> None:
         self._send(self._logbook.fetch(action.request, running=action.running))
 
-    @_do.register
     def _do_close_log(self, action: CloseLog) -> None:
         self._logbook.close(action.attempt)
         self._closed_logs += 1
         if self._closed_logs % TRIM_EVERY == 0:
             self._on_disk(lambda: self._noted("logs", self._logbook.trim))
 
-    @_do.register
     def _do_note(self, action: Note) -> None:
         self._log.log(action.level, action.event, action.fields)
 
-    @_do.register
     def _do_quit(self, _: Quit) -> None:
         self._quit = True
 
@@ -436,6 +424,25 @@ class Daemon:
         error = _error_of(work)
         if error is not None:
             self._log.warning("file_not_removed", path=what, reason=error)
+
+    # A table, since a dispatch by annotations costs as much as what it leads to.
+    _ACTIONS: ClassVar[Mapping[type, Callable[[Any, Any], None]]] = {
+        Send: _do_send,
+        Reconnect: _do_reconnect,
+        Spawn: _do_spawn,
+        PauseChild: _do_pause,
+        ResumeChild: _do_resume,
+        TerminateChild: _do_terminate,
+        KillChild: _do_kill,
+        Seal: _do_seal,
+        Publish: _do_publish,
+        Forget: _do_forget,
+        Remove: _do_remove,
+        ReadLog: _do_read_log,
+        CloseLog: _do_close_log,
+        Note: _do_note,
+        Quit: _do_quit,
+    }
 
 
 def _error_of(work: Callable[[], object]) -> str | None:

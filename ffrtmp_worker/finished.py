@@ -10,7 +10,7 @@ from typing import Final
 from ffrtmp_worker.events import Action, AttemptId, Forget, Note, Publish, Remove, Seal, Send
 from ffrtmp_worker.spool import Entry, Fate
 from ffrtmpd.wire.messages.session import Committed, Held, Result
-from ffrtmpd.wire.vocabulary import FailureClass, Outcome
+from ffrtmpd.wire.vocabulary import Engine, FailureClass, Outcome
 
 RESEND_EVERY_S: Final = 2.0
 REASON_CHARACTERS: Final = 1_024
@@ -33,6 +33,7 @@ class Finished:
         self._entry = entry
         self._unwanted: Outcome | None = None
         self._silent = False
+        self._kept = False
         self._resend_at = 0.0
         self.stage = Stage.SEALING
 
@@ -43,6 +44,7 @@ class Finished:
             reason = "the output was lost while the worker was away"
             entry = replace(entry, result=_failed(entry.result, reason), partial=None)
         found = cls(entry)
+        found._kept = True
         found.stage = Stage.COMMITTED if fate is Fate.PUBLISHED else Stage.ANSWERING
         return found
 
@@ -77,9 +79,14 @@ class Finished:
         return Held(job_id=job_id, attempt=attempt, token=self.token, started=True)
 
     def begin(self, now_s: float) -> list[Action]:
-        """Bring the result to the disk. A canceled one is not worth it: the master ordered it."""
-        if self.outcome is Outcome.CANCELED:
+        """Bring the result to the disk.
+
+        A canceled one is not worth it, for the master ordered it, nor one of the engine null, which made nothing:
+        should this worker die, the job is run again.
+        """
+        if self.outcome is Outcome.CANCELED or self.result.report.engine is Engine.NULL:
             return self._answer(now_s)
+        self._kept = True
         return [Seal(self._entry)]
 
     def sealed(self, error: str | None, now_s: float) -> list[Action]:
@@ -183,7 +190,7 @@ class Finished:
     def _drop(self) -> list[Action]:
         removed = self._remove() if self.stage is not Stage.COMMITTED else []
         self.stage = Stage.OVER
-        return [Forget(self.id), *removed]
+        return [Forget(self.id), *removed] if self._kept else removed
 
     def _remove(self) -> list[Action]:
         return [] if self._entry.partial is None else [Remove(self._entry.partial)]

@@ -35,7 +35,8 @@ from ffrtmp_worker.wiring import build
 from ffrtmpd import __version__
 from ffrtmpd.base.exporter import ExporterError
 from ffrtmpd.base.logs import Logger
-from ffrtmpd.base.service import Bell, CrashReport
+from ffrtmpd.base.owner import become_owner
+from ffrtmpd.base.service import Bell, CrashReport, notify
 from ffrtmpd.base.settings import SettingsError
 from ffrtmpd.wire.curve import KeyFileError, fingerprint
 from ffrtmpd.wire.schema import to_full
@@ -129,6 +130,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return os.EX_CONFIG
 
 
+def _load_at_home(options: dict[str, Any]) -> tuple[Settings, Home]:
+    """Return settings and folders, and be the user whose state folder it is: root leaves no files there."""
+    settings, home = _load(options)
+    become_owner(home.state)
+    return settings, home
+
+
 def _load(options: dict[str, Any]) -> tuple[Settings, Home]:
     flags = {
         "slots": ("worker", "slots"),
@@ -149,7 +157,7 @@ def _load(options: dict[str, Any]) -> tuple[Settings, Home]:
 
 
 def _join(options: dict[str, Any]) -> int:
-    _, home = _load(options)
+    _, home = _load_at_home(options)
     # Its files must not change under a worker that runs.
     with one_worker(home) if options["replace"] else nullcontext():
         enrolled = join(options["line"], home, replace=options["replace"])
@@ -162,7 +170,7 @@ def _join(options: dict[str, Any]) -> int:
 
 
 def _check(options: dict[str, Any]) -> int:
-    settings, home = _load(options)
+    settings, home = _load_at_home(options)
     rows: list[tuple[str, str]] = [("state", str(home.state)), ("slots", str(settings.slots))]
     fatal: Exception | None = None
     try:
@@ -222,7 +230,7 @@ def _probe(options: dict[str, Any]) -> int:
 
 
 def _recommend(options: dict[str, Any]) -> int:
-    settings, home = _load(options)
+    settings, home = _load_at_home(options)
     found = look(settings, home)
     hardware = found.hardware
     trial = measure(found.tools, hardware, LoadMeter(places_of(settings, home).output_roots[0]).read)
@@ -248,7 +256,7 @@ def _score(options: dict[str, Any]) -> int:
 
 
 def _run(options: dict[str, Any]) -> int:
-    settings, home = _load(options)
+    settings, home = _load_at_home(options)
     log = Logger(form=settings.log.form, level=settings.log.level)
     own, server_public = identity(settings, home)
     with ExitStack() as stack:
@@ -257,6 +265,7 @@ def _run(options: dict[str, Any]) -> int:
         stack.callback(bell.close)
         stack.enter_context(bell.on_signals())
         daemon = build(settings, home, own, server_public, log=log, bell=bell, closing=stack)
+        notify("READY=1")
         with CrashReport(log):
             daemon.run()
     log.info("stopped")

@@ -23,12 +23,15 @@ from ffrtmp_worker.scorer import Scorer
 from ffrtmp_worker.scorers import find_scorer
 from ffrtmp_worker.tools import Tools, find_tools
 from ffrtmpd import __version__
+from ffrtmpd.base.service import credential
 from ffrtmpd.base.settings import SettingsError
 from ffrtmpd.wire.curve import KeyPair, is_key, make_private_folder, read_key_file
 from ffrtmpd.wire.messages.nodes import Hardware
 from ffrtmpd.wire.vocabulary import Engine
 
 PROGRAM: Final = "ffrtmp-worker"
+# A key that systemd hands over goes before the one in the state folder.
+KEY_CREDENTIAL: Final = "ffrtmp-worker.key"
 
 
 class AlreadyRunning(Exception):
@@ -68,7 +71,7 @@ def identity(settings: Settings, home: Home) -> tuple[KeyPair, str]:
         raise SettingsError("master.server_key is not a key of 40 characters")
     if not master.endpoint.startswith("tcp://"):
         raise SettingsError(f"master.endpoint: {master.endpoint!r} must look like tcp://host:5570")
-    return read_key_file(home.state / master.key), master.server_key
+    return read_key_file(credential(KEY_CREDENTIAL) or home.state / master.key), master.server_key
 
 
 def places_of(settings: Settings, home: Home) -> Places:
@@ -108,13 +111,18 @@ def look(settings: Settings, home: Home) -> Found:
         cache=home.gstreamer_proofs,
     )
     more = () if gstreamer is None else gstreamer.encoders
+    engines = [Engine.FFMPEG]
+    if gstreamer is not None:
+        engines.append(Engine.GSTREAMER)
+    if settings.benchmarks.null_engine:
+        engines.append(Engine.NULL)
     scorer = find_scorer(tools, settings.media.scorer)
     hardware = read_hardware(
         tools,
         encoders=(*encoders, *more),
         gpus=gpus,
         program_version=__version__,
-        engines=(Engine.FFMPEG,) if gstreamer is None else (Engine.FFMPEG, Engine.GSTREAMER),
+        engines=engines,
         scorers=() if scorer is None else scorer.measures,
         encoder_sessions=settings.worker.encoder_sessions,
     )

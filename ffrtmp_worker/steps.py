@@ -11,14 +11,15 @@ from ffrtmp_worker.decode import decode_command, decode_problem, decode_timeout_
 from ffrtmp_worker.encoder_sessions import EncoderSessions
 from ffrtmp_worker.engines import FfmpegEngine, MediaEngine, choose
 from ffrtmp_worker.failures import Failure, classify, classify_problems, io_trouble
+from ffrtmp_worker.null import NullRecipe
 from ffrtmp_worker.places import FILE_PREFIX, PlaceError, Places
 from ffrtmp_worker.probe import ProbeError, parse_probe, probe_command, worth_counting
 from ffrtmp_worker.progress import Block, ProgressMeter, ProgressReader, summed
-from ffrtmp_worker.recipe import AttemptFailed, Cause, Step, StepEnd, StepName
+from ffrtmp_worker.recipe import AttemptFailed, Cause, Recipe, Step, StepEnd, StepName
 from ffrtmp_worker.room import Room, expected_bytes
 from ffrtmp_worker.scorer import Scorer
 from ffrtmp_worker.sources import Generated, SourceCache, generated_for, live_graph, needs_loop, source_command
-from ffrtmp_worker.task import Task, TaskError, plan
+from ffrtmp_worker.task import NotHere, Task, TaskError, plan
 from ffrtmp_worker.tools import Tools
 from ffrtmp_worker.verify import verify
 from ffrtmpd.wire.media import ENCODERS
@@ -44,7 +45,7 @@ class Workshop:
     ``encoders`` of ffmpeg were proved here; ``environment`` is the whole environment of every child of FFmpeg's;
     ``room`` is that on disk; ``more_engines`` stand beside ffmpeg. ``scorer`` None: nothing is scored;
     ``scoring_threads`` are those of one comparison; ``hashes``: files are hashed. ``sessions`` are those of the
-    hardware encoders.
+    hardware encoders. ``null``: this node takes jobs that encode nothing.
     """
 
     tools: Tools
@@ -59,6 +60,7 @@ class Workshop:
     scoring_threads: int = 1
     hashes: bool = True
     sessions: EncoderSessions = field(default_factory=EncoderSessions)
+    null: bool = False
 
     @property
     def means(self) -> Means:
@@ -77,9 +79,9 @@ class Workshop:
         ffmpeg = FfmpegEngine(tools=self.tools, encoders=self.encoders, environment=self.environment)
         return (ffmpeg, *self.more_engines)
 
-    def recipe(self, assign: Assign) -> "MediaRecipe":
+    def recipe(self, assign: Assign) -> Recipe:
         """Return the steps of an assignment."""
-        return MediaRecipe(self, assign)
+        return NullRecipe() if self.null and assign.engine is Engine.NULL else MediaRecipe(self, assign)
 
 
 class MediaRecipe:
@@ -217,6 +219,8 @@ class MediaRecipe:
 
     def _begin(self) -> Step:
         assign, shop = self._assign, self._shop
+        if assign.engine is Engine.NULL:
+            raise NotHere("this node does not offer the engine null")
         self._destination = shop.places.resolve_output(assign.output, job_id=assign.job_id, mode=assign.output_mode)
         if assign.input is not None:
             self._source = shop.places.resolve_input(assign.input)

@@ -30,7 +30,7 @@ from ffrtmp_worker.steps import Workshop
 from ffrtmpd import __version__
 from ffrtmpd.base.exporter import serve
 from ffrtmpd.base.logs import Logger
-from ffrtmpd.base.service import Bell
+from ffrtmpd.base.service import Bell, Watchdog
 from ffrtmpd.wire.curve import KeyPair, fingerprint
 from ffrtmpd.wire.media import ENCODERS
 from ffrtmpd.wire.vocabulary import Engine
@@ -77,6 +77,7 @@ def build(
         scoring_threads=max(1, usable_cpus() // max(1, settings.slots)),
         hashes=settings.provenance.hash,
         sessions=EncoderSessions(settings.worker.encoder_sessions),
+        null=settings.benchmarks.null_engine,
     )
     meters = meters_of(settings)
     energy = Sampler(
@@ -143,4 +144,5 @@ def build(
         limiter=limiter,
         energy=energy,
         recorder=recorder,
+        watchdog=Watchdog(),
     )

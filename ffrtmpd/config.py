@@ -12,16 +12,21 @@ from typing import Annotated, Any, Final
 
 from ffrtmpd.base.logs import LogSection
 from ffrtmpd.base.metrics_settings import MetricsSection
+from ffrtmpd.base.owner import is_own
+from ffrtmpd.base.service import credential
 from ffrtmpd.base.settings import SettingsError, load, sample
-from ffrtmpd.broker.settings import BrokerSettings, Terms
+from ffrtmpd.broker.settings import BrokerSettings, Retention, Terms
 from ffrtmpd.sla import SlaSettings
 from ffrtmpd.wire.schema import Range, Size
 from ffrtmpd.wire.vocabulary import CLIENTS_PORT, HEARTBEAT_S, NAME, NAME_RULE, SILENT_BEATS, WORKERS_PORT, Queue
 
 SYSTEM_FOLDER: Final = Path("/etc/ffrtmp")
+SYSTEM_HOME: Final = Path("/var/lib/ffrtmp")
 FILE_NAME: Final = "ffrtmpd.toml"
 FOLDER_NAME: Final = "ffrtmpd.d"
 SCENARIOS_NAME: Final = "scenarios.toml"
+# A key that systemd hands over goes before the one in the home folder.
+KEY_CREDENTIAL: Final = "ffrtmpd.master.key"
 HOME_VARIABLE: Final = "FFRTMPD_HOME"
 PORT: Final = Range(0, 65_535)
 _HOST: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?", re.ASCII)
@@ -100,6 +105,20 @@ class RetriesSection:
     loss_limit: Annotated[int, "nodes a job may lose under it before it is failed as poison", Range(1, 1_000)] = 5
 
 
+KEPT: Final = Range(0, 36_500)
+DAY_S: Final = 86_400.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetentionSection:
+    """How long is kept what is over."""
+
+    completed_days: Annotated[float, "days for completed jobs; 0 keeps them for ever", KEPT] = 30.0
+    failed_days: Annotated[float, "days for failed jobs; 0 keeps them for ever", KEPT] = 90.0
+    canceled_days: Annotated[float, "days for canceled jobs; 0 keeps them for ever", KEPT] = 30.0
+    events_days: Annotated[float, "days for what happened to nodes and keys; 0 keeps it for ever", KEPT] = 365.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlaSection:
     """What is promised; every finished job is judged by it."""
@@ -116,6 +135,13 @@ class ScenariosSection:
     """Scenarios of your own."""
 
     files: Annotated[tuple[str, ...], "more scenario files, from the home folder; later ones win", Size(0, 64)] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchmarksSection:
+    """What only measurements need."""
+
+    null_engine: Annotated[bool, "take jobs for the engine null, which encodes nothing and makes no file"] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +163,10 @@ class Settings:
     retries: Annotated[RetriesSection, "what happens after a failure that may pass"] = field(
         default_factory=RetriesSection
     )
+    retention: Annotated[
+        RetentionSection,
+        "how long is kept what is over. Then a job goes with its history; what was counted stays counted",
+    ] = field(default_factory=RetentionSection)
     sla: Annotated[SlaSection, "what is promised; every finished job is judged by it"] = field(
         default_factory=SlaSection
     )
@@ -145,6 +175,9 @@ class Settings:
     )
     log: Annotated[LogSection, "log lines, on standard error"] = field(default_factory=LogSection)
     scenarios: Annotated[ScenariosSection, "scenarios of your own"] = field(default_factory=ScenariosSection)
+    benchmarks: Annotated[BenchmarksSection, "for measurements; leave it as it is on a cluster that works"] = field(
+        default_factory=BenchmarksSection
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,13 +196,13 @@ class Places:
         return self.run_folder / "endpoints.json"
 
 
-def default_home(environment: Mapping[str, str], *, is_root: bool) -> Path:
-    """Return the home folder when no flag names one."""
+def default_home(environment: Mapping[str, str], *, is_system: bool) -> Path:
+    """Return the home folder when no flag names one; ``is_system``: the user is root or the service's own."""
     named = environment.get(HOME_VARIABLE)
     if named:
         return Path(named).expanduser().absolute()
-    if is_root:
-        return Path("/var/lib/ffrtmp")
+    if is_system:
+        return SYSTEM_HOME
     data = environment.get("XDG_DATA_HOME")
     # The XDG rules say that a path which is not absolute is to be ignored.
     base = Path(data) if data and Path(data).is_absolute() else Path.home() / ".local/share"
@@ -255,7 +288,7 @@ def _is_host(host: str) -> bool:
     return True
 
 
-def places(home: Path, settings: Settings) -> Places:
+def places(home: Path, settings: Settings, environment: Mapping[str, str] = os.environ) -> Places:
     """Return the paths of this master. Those in the settings are taken from the home folder.
 
     Raises:
@@ -268,7 +301,7 @@ def places(home: Path, settings: Settings) -> Places:
     return Places(
         home=home,
         database=home / settings.store.path,
-        key_file=home / settings.keys.folder / "master.key",
+        key_file=credential(KEY_CREDENTIAL, environment) or home / settings.keys.folder / "master.key",
         run_folder=home / "run",
         scenario_files=files,
     )
@@ -332,6 +365,13 @@ def broker_settings(
         back_off_max_s=settings.retries.back_off_max_s,
         loss_limit=settings.retries.loss_limit,
         sla=SlaSettings(wait_s=settings.sla.wait_s, process_s=settings.sla.process_s, exempt=settings.sla.exempt),
+        retention=Retention(
+            completed_s=settings.retention.completed_days * DAY_S,
+            failed_s=settings.retention.failed_days * DAY_S,
+            canceled_s=settings.retention.canceled_days * DAY_S,
+            events_s=settings.retention.events_days * DAY_S,
+        ),
+        null_engine=settings.benchmarks.null_engine,
     )
 
 
@@ -364,4 +404,4 @@ def _toml(value: str | int) -> str:
 
 def current_home() -> Path:
     """Return the home folder for this process."""
-    return default_home(os.environ, is_root=os.geteuid() == 0)
+    return default_home(os.environ, is_system=os.geteuid() == 0 or is_own(SYSTEM_HOME))

@@ -14,7 +14,7 @@ import zmq
 
 from ffrtmpd.base import faults
 from ffrtmpd.base.logs import Logger
-from ffrtmpd.base.service import Bell
+from ffrtmpd.base.service import Bell, Watchdog
 from ffrtmpd.events import (
     Action,
     Event,
@@ -96,6 +96,7 @@ class Daemon:
         bell: ends the run.
         log: where the broker's notes go.
         recorder: counts what happens; nothing: nobody counts.
+        watchdog: is told that turns come to their end.
         clock: the time of a turn, read once in each.
     """
 
@@ -108,6 +109,7 @@ class Daemon:
         bell: Bell,
         log: Logger,
         recorder: Recorder | None = None,
+        watchdog: Watchdog | None = None,
         clock: Callable[[], Now] = read_clock,
     ) -> None:
         self._listener = listener
@@ -116,6 +118,7 @@ class Daemon:
         self._bell = bell
         self._log = log
         self._recorder = recorder
+        self._watchdog = watchdog or Watchdog({})
         self._clock = clock
         self._lost: list[Peer] = []
         self._drained = True
@@ -156,6 +159,7 @@ class Daemon:
         if self._recorder is not None:
             self._recorder.read_only = now.mono_s < self._read_only_until_s
             self._recorder.turned(now, ended, idle=not events)
+        self._watchdog.turned(ended.mono_s)
         return True
 
     def _timeout_ms(self, now: Now) -> int | None:
@@ -167,6 +171,8 @@ class Daemon:
             moments.append(publish_s)
         if now.mono_s < self._read_only_until_s:
             moments.append(self._read_only_until_s)
+        if (watchdog_s := self._watchdog.due_s()) < math.inf:
+            moments.append(watchdog_s)
         if not moments:
             return None
         return min(max(math.ceil((min(moments) - now.mono_s) * 1_000), 0), POLL_MAX_MS)

@@ -28,8 +28,7 @@ class Peer(NamedTuple):
     route: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class MessageCame:
+class MessageCame(NamedTuple):
     """A well-formed message. ``user_id`` is what ZAP answered for the peer's key, ``address`` the peer's IP."""
 
     peer: Peer
@@ -38,8 +37,7 @@ class MessageCame:
     address: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class GarbageCame:
+class GarbageCame(NamedTuple):
     """Frames that are no message."""
 
     peer: Peer
@@ -47,8 +45,7 @@ class GarbageCame:
     problem: ProtocolError
 
 
-@dataclass(frozen=True, slots=True)
-class PeerLost:
+class PeerLost(NamedTuple):
     """A send found nobody at the other end."""
 
     peer: Peer
@@ -62,16 +59,14 @@ class TimeCame:
 Event = MessageCame | GarbageCame | PeerLost | TimeCame
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(NamedTuple):
     """Send ``message`` to ``peer`` once the turn is on disk."""
 
     peer: Peer
     message: Message
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(NamedTuple):
     """Write a log line."""
 
     level: str

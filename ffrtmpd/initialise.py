@@ -104,6 +104,34 @@ def initialise(places: Places, settings: Settings, client: Client, *, admin: str
     return steps
 
 
+def first_start(places: Places, settings: Settings, client: Client, *, admin: str, wall_s: float) -> list[Step]:
+    """Make what a master needs before its first start, and return what was made.
+
+    Where all of it is, nothing is touched. Who is an administrator is decided by whom others enrolled or revoked
+    since: none is added to a cluster that has keys.
+
+    Raises:
+        InitError, KeyFileError, StoreError: as ``initialise``.
+    """
+    if places.key_file.exists() and places.database.exists() and client.config_file.exists():
+        return []
+    if places.database.exists() and not _may_enrol(places.database, client, wall_s):
+        return []
+    steps = initialise(places, settings, client, admin=admin, wall_s=wall_s)
+    return [step for step in steps if step.made]
+
+
+def _may_enrol(database: Path, client: Client, wall_s: float) -> bool:
+    """Tell whether nobody is enrolled yet, or this client is and lacks only its context."""
+    own = read_key_file(client.key_file).public if client.key_file.exists() else None
+    store = Store.open(database)
+    try:
+        known = list(store.principals())
+    finally:
+        store.close()
+    return not known or any(one.public == own and one.is_open(wall_s) for one in known)
+
+
 def _cannot_write(path: Path, error: OSError) -> InitError:
     return InitError(f"cannot write {path}: {error.strerror}; choose another folder with --home or --client-config")
 

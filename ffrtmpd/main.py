@@ -14,11 +14,12 @@ from typing import Any, Final
 
 import zmq
 
-from ffrtmpd import __version__, backup_command
+from ffrtmpd import __version__, backup_command, import_command
 from ffrtmpd.auth import DoorOpen, ZapDoor, prove_closed
 from ffrtmpd.base.exporter import ExporterError, serve
 from ffrtmpd.base.logs import LogForm, Logger, LogLevel
-from ffrtmpd.base.service import Bell, CrashReport, notify
+from ffrtmpd.base.owner import other_owner
+from ffrtmpd.base.service import Bell, CrashReport, Watchdog, notify
 from ffrtmpd.base.settings import SettingsError
 from ffrtmpd.broker.broker import Broker
 from ffrtmpd.config import (
@@ -36,13 +37,13 @@ from ffrtmpd.config import (
 )
 from ffrtmpd.daemon import Daemon
 from ffrtmpd.events import Side
-from ffrtmpd.initialise import Client, InitError, Step, client_folder, initialise, write_settings
+from ffrtmpd.initialise import Client, InitError, Step, client_folder, first_start, initialise, write_settings
 from ffrtmpd.listener import Listener, PortTaken
 from ffrtmpd.metrics import PORT, MasterMetrics
 from ffrtmpd.principals import Principals
 from ffrtmpd.recorder import Recorder
 from ffrtmpd.scenario import load_scenarios
-from ffrtmpd.store import SQLITE, BackupTargetError, Store, StoreError
+from ffrtmpd.store import SQLITE, BackupTargetError, NotOurs, Store, StoreError
 from ffrtmpd.wire.curve import KeyFileError, KeyPair, fingerprint, make_private_folder, read_key_file
 
 EXIT_CODES: Final[dict[type[Exception], int]] = {
@@ -51,6 +52,7 @@ EXIT_CODES: Final[dict[type[Exception], int]] = {
     SettingsError: os.EX_CONFIG,
     KeyFileError: os.EX_CONFIG,
     BackupTargetError: os.EX_CANTCREAT,
+    NotOurs: os.EX_DATAERR,
     StoreError: os.EX_CONFIG,
     InitError: os.EX_CONFIG,
     DoorOpen: os.EX_SOFTWARE,
@@ -62,9 +64,10 @@ examples:
   ffrtmpd --config /srv/ffrtmpd.toml check-config
   ffrtmpd run --address '*'          listen on every address, once; set listen.address to keep it
   ffrtmpd backup /backup/master.db   copy the database while the master runs
+  ffrtmpd import-db /srv/old.db      take over the jobs of ffmpeg-rtmp, the Go project
 
-exit codes: 0 stopped as asked, 2 wrong usage, 69 a port is in use, 73 a backup cannot be written there, 78 settings,
-key or database cannot be used, 70 a fault of the program itself
+exit codes: 0 stopped as asked, 2 wrong usage, 65 what is to be imported is not what it should be, 69 a port is in use,
+73 a backup cannot be written there, 78 settings, key or database cannot be used, 70 a fault of the program itself
 """
 INIT_EXAMPLES: Final = """\
 examples:
@@ -99,7 +102,7 @@ def parser() -> argparse.ArgumentParser:
         parents=[common, listen, log],
     )
     top.add_argument("--version", action="version", version=f"ffrtmpd {__version__}")
-    commands = top.add_subparsers(dest="command", metavar="run | init | check-config | backup")
+    commands = top.add_subparsers(dest="command", metavar="run | init | check-config | backup | import-db")
     commands.add_parser("run", help="run the master (the default)", parents=[common, listen, log])
     commands.add_parser("check-config", help="say whether the settings can be used", parents=[common, listen, log])
     init = commands.add_parser(
@@ -112,6 +115,11 @@ def parser() -> argparse.ArgumentParser:
     )
     init.add_argument("--name", metavar="CLUSTER", help="name of the cluster, and of your context")
     init.add_argument("--admin", metavar="NAME", help="name of the first administrator: you")
+    init.add_argument(
+        "--first-start",
+        action="store_true",
+        help="what the service does before it starts: keys, a database and an administrator where there are none",
+    )
     init.add_argument("--client-config", type=Path, metavar="DIR", help="folder of your context (~/.config/ffrtmp)")
     copy = commands.add_parser(
         "backup",
@@ -122,6 +130,16 @@ def parser() -> argparse.ArgumentParser:
         argument_default=argparse.SUPPRESS,
     )
     copy.add_argument("file", type=Path, metavar="FILE", help="the copy; a name that is not taken yet")
+    bring = commands.add_parser(
+        "import-db",
+        help="take over the jobs of ffmpeg-rtmp, the Go project",
+        epilog=import_command.EXAMPLES,
+        formatter_class=raw,
+        parents=[common],
+        argument_default=argparse.SUPPRESS,
+    )
+    bring.add_argument("file", type=Path, metavar="FILE", help="its master's SQLite database; it is only read")
+    bring.add_argument("--dry-run", action="store_true", help="say what would be imported, and change nothing")
     return top
 
 
@@ -167,6 +185,9 @@ def _load(options: dict[str, Any]) -> tuple[Settings, Places]:
 
 def _init(options: dict[str, Any]) -> int:
     home = _home(options)
+    _refuse_root_elsewhere(home, "init")
+    if "first_start" in options:
+        return _first_start(home, options)
     admin = options.get("admin") or getpass.getuser()
     check_name(admin, "--admin")
     # Before anything is written: what was asked for must make sense together with the files that are there.
@@ -189,6 +210,25 @@ def _init(options: dict[str, Any]) -> int:
     steps = [written, *initialise(where, settings, client, admin=admin, wall_s=time.time())]
     _tell(steps)
     return os.EX_OK
+
+
+def _first_start(home: Path, options: dict[str, Any]) -> int:
+    settings, where = _load(options)
+    folder = options.get("client_config")
+    client = Client(
+        folder=home / ".config/ffrtmp" if folder is None else folder.expanduser().absolute(),
+        context=settings.cluster.name,
+    )
+    admin = options.get("admin") or getpass.getuser()
+    for step in first_start(where, settings, client, admin=admin, wall_s=time.time()):
+        print(f"made  {step.what}  {step.where}")
+    return os.EX_OK
+
+
+def _refuse_root_elsewhere(home: Path, command: str) -> None:
+    owner = other_owner(home)
+    if owner is not None:
+        raise SettingsError(f"{home} belongs to the user {owner}: say `sudo -u {owner} ffrtmpd {command}`")
 
 
 def _tell(steps: list[Step]) -> None:
@@ -234,11 +274,25 @@ def _backup(options: dict[str, Any]) -> int:
     return os.EX_OK
 
 
+# ── import-db ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _import_db(options: dict[str, Any]) -> int:
+    settings = {key: value for key, value in options.items() if key in ("home", "config")}
+    _, where = _load(settings)
+    scenarios = load_scenarios(scenario_files(where.scenario_files))
+    dry_run = bool(options.get("dry_run"))
+    report = import_command.run(where.database, scenarios, options["file"], dry_run=dry_run)
+    print("\n".join(report.lines(options["file"], dry_run=dry_run)))
+    return 1 if report.refused else os.EX_OK
+
+
 # ── run ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _run(options: dict[str, Any]) -> int:
     settings, where = _load(options)
+    _refuse_root_elsewhere(where.home, "run")
     log = Logger(form=settings.log.form, level=settings.log.level)
     scenarios = load_scenarios(scenario_files(where.scenario_files))
     key = _master_key(where)
@@ -250,6 +304,8 @@ def _run(options: dict[str, Any]) -> int:
         _allow_connections()
         store = Store.open(where.database)
         stack.callback(store.close)
+        if store.upgrade is not None:
+            log.info("schema_changed", was=store.upgrade.was, now=store.upgrade.now, copy=str(store.upgrade.copy))
         principals = Principals(store.principals())
 
         context: zmq.Context[Any] = zmq.Context()
@@ -278,7 +334,15 @@ def _run(options: dict[str, Any]) -> int:
         exporter = serve(settings.metrics, usual_port=PORT, collector=metrics, unready=recorder.unready, log=log)
         if exporter is not None:
             stack.callback(exporter.close)
-        daemon = Daemon(listener=listener, brain=broker, ledger=store, bell=bell, log=log, recorder=recorder)
+        daemon = Daemon(
+            listener=listener,
+            brain=broker,
+            ledger=store,
+            bell=bell,
+            log=log,
+            recorder=recorder,
+            watchdog=Watchdog(),
+        )
         stack.enter_context(_Announced(where, reachable, key.public))
         log.info(
             "listening",
@@ -330,7 +394,13 @@ class _Announced:
         self._path.unlink(missing_ok=True)
 
 
-_COMMANDS: Final = {"run": _run, "init": _init, "check-config": _check_config, "backup": _backup}
+_COMMANDS: Final = {
+    "run": _run,
+    "init": _init,
+    "check-config": _check_config,
+    "backup": _backup,
+    "import-db": _import_db,
+}
 
 
 if __name__ == "__main__":

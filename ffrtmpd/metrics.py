@@ -19,6 +19,7 @@ from ffrtmpd.base.families import Labels, Reader
 from ffrtmpd.base.figures import SHORT, Exemplar
 from ffrtmpd.broker.cluster import Loss
 from ffrtmpd.wire.vocabulary import (
+    ENGINES,
     Engine,
     FailureClass,
     JobState,
@@ -101,7 +102,7 @@ class MasterMetrics(Collector):
         )
         yield _sums("ffrtmp_queue_by_priority", "Queued jobs by priority.", "priority", Priority, _sum(queued, 2))
         yield _sums("ffrtmp_queue_by_type", "Queued jobs by queue.", "type", Queue, _sum(queued, 1))
-        engines = [(engine,) for engine in Engine if engine is not Engine.AUTO]
+        engines = [(engine,) for engine in ENGINES if engine is not Engine.AUTO]
         yield kept.unknown("ffrtmp_jobs_by_engine", "Attempts begun by engine.", "engine", ("engine",), engines)
         yield kept.unknown(
             "ffrtmp_jobs_completed_by_engine", "Jobs completed by engine.", "engine_done", ("engine",), engines

@@ -82,6 +82,9 @@ def lacks(ability: Ability, need: Need) -> Why | None:
     """Return what a node of that ability lacks for it, None if nothing."""
     if need.engine is not Engine.AUTO and need.engine not in ability.engines:
         return Why.NO_ENGINE
+    if need.engine is Engine.NULL:
+        # Encodes nothing, so it has no encoders.
+        return None
     proved = [ENCODERS[name] for name in ability.encoders if name in ENCODERS]
     able = [
         encoder

@@ -5,6 +5,7 @@ Memory only; after a restart it is made anew from the store and from what the wo
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 
 from ffrtmpd.events import Peer
@@ -86,6 +87,15 @@ class Ability(NamedTuple):
     encoder_busy: bool = False
 
 
+@lru_cache(maxsize=4_096)
+def _ability(
+    engines: tuple[Engine, ...], encoders: tuple[str, ...], scorers: tuple[str, ...]
+) -> tuple[Ability, Ability]:
+    """Return what such a node can run, and what it can run while its hardware encoders have no room."""
+    able = Ability(engines, encoders, scorers)
+    return able, able._replace(encoder_busy=True)
+
+
 # Share of slots taken, processor load in percent, name: the smaller, the sooner a node gets a job.
 Rank = tuple[float, float, str]
 
@@ -113,7 +123,7 @@ class Node:
     @property
     def free_slots(self) -> int:
         """Slots without an attempt. One told to stop or to pause keeps its slot until the worker shows that it has."""
-        return max(0, self.slots - sum(not hold.frozen for hold in self.holds.values()))
+        return max(0, self.slots - len([hold for hold in self.holds.values() if not hold.frozen]))
 
     @property
     def status(self) -> NodeStatus:
@@ -144,13 +154,13 @@ class Node:
     def ability(self) -> Ability | None:
         """What it can run when nothing else runs, None while nobody knows."""
         told = self.hardware
-        return None if told is None else Ability(told.engines, told.encoders, told.scorers)
+        return None if told is None else _ability(told.engines, told.encoders, told.scorers)[False]
 
     @property
     def ability_now(self) -> Ability | None:
         """The same beside what it runs."""
-        ability = self.ability
-        return None if ability is None else ability._replace(encoder_busy=self.encoder_busy)
+        told = self.hardware
+        return None if told is None else _ability(told.engines, told.encoders, told.scorers)[self.encoder_busy]
 
     @property
     def rank(self) -> Rank:
@@ -172,6 +182,7 @@ class Roster:
         self._by_peer: dict[Peer, Node] = {}
         self._free: dict[Ability, Ranking[str, Rank]] = {}
         self._free_as: dict[str, Ability] = {}
+        self._changed: dict[str, Node] = {}
         self.sessions: dict[str, Session] = {}
         self.candidates: dict[Peer, Candidate] = {}
 
@@ -221,10 +232,18 @@ class Roster:
     @property
     def free(self) -> Mapping[Ability, Ranking[str, Rank]]:
         """The nodes that take jobs now, best first, by ability; no ranking is empty."""
+        if self._changed:
+            for node in self._changed.values():
+                self._list(node)
+            self._changed.clear()
         return self._free
 
     def changed(self, node: Node) -> None:
-        """Take note of what a node is now, so that nobody has to look at every node to find a free one."""
+        """Take note that a node is another now, so that nobody has to look at every node to find a free one."""
+        # What it is now is looked at when somebody asks: of a burst of results that is once.
+        self._changed[node.node_id] = node
+
+    def _list(self, node: Node) -> None:
         ability = node.ability_now if node.takes_jobs else None
         before = self._free_as.get(node.node_id)
         if before is not None and before != ability:

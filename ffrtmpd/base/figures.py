@@ -6,8 +6,7 @@ have a part more: the number of the bucket, or ``sum``.
 
 from bisect import bisect_left
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 SEPARATOR: Final = "|"
 SUM: Final = "sum"
@@ -20,8 +19,7 @@ LONG: Final = (
 SHORT: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 
-@dataclass(frozen=True, slots=True)
-class Exemplar:
+class Exemplar(NamedTuple):
     """A job that a bucket was counted up for, its value, and when (Unix seconds)."""
 
     job_id: str
@@ -35,11 +33,12 @@ class Figures:
     def __init__(self, kept: Mapping[str, float] | None = None) -> None:
         self.values: dict[str, float] = dict(kept or {})
         self.exemplars: dict[str, Exemplar] = {}
-        self._changed: dict[str, float] = {}
+        self._changed: dict[tuple[str, ...], float] = {}
+        self._seen: dict[tuple[str, ...], Exemplar] = {}
 
-    def count(self, metric: str, *labels: str, by: float = 1.0) -> None:
-        """Count a counter up."""
-        name = SEPARATOR.join((metric, *labels))
+    def count(self, *name: str, by: float = 1.0) -> None:
+        """Count a counter up; its name are the metric and the labels."""
+        # Put together only when it is taken: until then it may be counted hundreds of times.
         self._changed[name] = self._changed.get(name, 0.0) + by
 
     def observe(
@@ -55,11 +54,14 @@ class Figures:
         self.count(metric, *labels, bucket)
         self.count(metric, *labels, SUM, by=value)
         if exemplar is not None:
-            self.exemplars[SEPARATOR.join((metric, *labels, bucket))] = exemplar
+            self._seen[(metric, *labels, bucket)] = exemplar
 
     def take(self) -> dict[str, float]:
         """Make what was counted since the last call part of the values, and return it by name."""
-        changed, self._changed = self._changed, {}
+        changed = {SEPARATOR.join(name): by for name, by in self._changed.items()}
+        self._changed.clear()
+        self.exemplars.update((SEPARATOR.join(name), exemplar) for name, exemplar in self._seen.items())
+        self._seen.clear()
         for name, by in changed.items():
             self.values[name] = self.values.get(name, 0.0) + by
         return changed

@@ -1,10 +1,11 @@
 """One line an event: logfmt for people, JSON for collectors."""
 
 import json
+import os
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any, Final, TextIO
@@ -34,7 +35,9 @@ class LogSection:
     level: Annotated[LogLevel, "the least level written: debug, info, warning or error"] = LogLevel.INFO
 
 
-LEVELS: Final = tuple(LogLevel)
+LEVELS: Final = {level.value: number for number, level in enumerate(LogLevel)}
+# As syslog(3) numbers them, which the journal takes from the beginning of a line.
+_PRIORITIES: Final = {"debug": 7, "info": 6, "warning": 4, "error": 3}
 # Anything else is quoted, so that a hostile file name cannot forge a line.
 _BARE: Final = re.compile(r"[A-Za-z0-9_.:/@%+,\-]+\Z")
 
@@ -58,8 +61,9 @@ class Logger:
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._stream = sys.stderr if stream is None else stream
+        self._to_journal = is_journal(self._stream)
         self._render = _json if form == "json" else _logfmt
-        self._least = LEVELS.index(LogLevel(level))
+        self._least = LEVELS[LogLevel(level)]
         self._wall = wall
 
     def debug(self, event: str, **fields: Any) -> None:
@@ -80,16 +84,26 @@ class Logger:
 
     def log(self, level: str, event: str, fields: dict[str, Any]) -> None:
         """Log ``event`` at ``level``; fields that are None are left out."""
-        if LEVELS.index(LogLevel(level)) < self._least:
+        if LEVELS[level] < self._least:
             return
         present = {key: value for key, value in fields.items() if value is not None}
         line = self._render({"at": stamp(self._wall()), "level": level, "event": event, **present})
+        begin = f"<{_PRIORITIES[level]}>" if self._to_journal else ""
         try:
-            self._stream.write(line + "\n")
+            self._stream.write(f"{begin}{line}\n")
             self._stream.flush()
         except (BrokenPipeError, ValueError, OSError):
             # A log that nobody can read any more must not stop a night's work.
             return
+
+
+def is_journal(stream: TextIO, environment: Mapping[str, str] = os.environ) -> bool:
+    """Tell whether a stream leads to systemd's journal, as systemd.exec(5) says how to."""
+    try:
+        told = os.fstat(stream.fileno())
+    except (OSError, ValueError):
+        return False
+    return environment.get("JOURNAL_STREAM") == f"{told.st_dev}:{told.st_ino}"
 
 
 def stamp(wall_s: float) -> str:

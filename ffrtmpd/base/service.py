@@ -1,11 +1,13 @@
 """What a daemon hears from and tells the system that runs it: signals, wake-ups, systemd, and its own faults."""
 
+import math
 import os
 import signal
 import socket
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Final
 
@@ -87,6 +89,40 @@ def notify(state: str, environment: Mapping[str, str] = os.environ) -> None:
         except OSError:
             # The daemon works without being watched.
             return
+
+
+class Watchdog:
+    """Tells systemd that turns still come to their end, where it asks for that (``WatchdogSec=``).
+
+    Args:
+        environment: what systemd started this process with.
+    """
+
+    def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
+        self._environment = environment
+        limit_us = environment.get("WATCHDOG_USEC", "")
+        is_for_us = environment.get("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
+        is_watched = is_for_us and limit_us.isdecimal() and int(limit_us) > 0
+        # Half of the time that is left, as sd_watchdog_enabled(3) advises.
+        self._every_s = int(limit_us) / 2_000_000 if is_watched else math.inf
+        self._due_s = 0.0 if is_watched else math.inf
+
+    def due_s(self) -> float:
+        """Return the monotonic second at which a turn shall come, infinity if nobody watches."""
+        return self._due_s
+
+    def turned(self, now_s: float) -> None:
+        """Say that a turn has ended, if it is time; ``now_s`` is of the clock that ``due_s`` is of."""
+        if now_s >= self._due_s:
+            notify("WATCHDOG=1", self._environment)
+            self._due_s = now_s + self._every_s
+
+
+def credential(name: str, environment: Mapping[str, str] = os.environ) -> Path | None:
+    """Return the file of a credential that systemd handed over (``LoadCredential=``), None if it did not."""
+    folder = environment.get("CREDENTIALS_DIRECTORY")
+    path = Path(folder, name) if folder else None
+    return path if path is not None and path.is_file() else None
 
 
 class CrashReport:

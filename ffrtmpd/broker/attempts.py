@@ -116,9 +116,8 @@ def _encoded(cluster: Cluster, message: Result, node: Node, row: JobRow) -> None
             row = _begin(cluster, row, message.report.encoder, message.report.engine)
         elif row.state is JobState.PAUSED:
             row = cluster.move(row, JobEvent.RESUME, why="it finished before it could be stopped")
-        if row.spec.output_mode is not OutputMode.FILE:
-            row = _keep_report(cluster, row, message.report)
-            _complete(cluster, message, node, row)
+        if not _publishes(row):
+            _complete(cluster, message, node, row, message.report)
             return
         row = _keep_report(cluster, row, message.report, phase=Phase.PUBLISHING)
         live = cluster.live.get(row.seq)
@@ -127,9 +126,14 @@ def _encoded(cluster: Cluster, message: Result, node: Node, row: JobRow) -> None
     cluster.tell(node, Commit(job_id=message.job_id, attempt=message.attempt, token=message.token))
 
 
+def _publishes(row: JobRow) -> bool:
+    """Tell whether its output is a file, which gets its name only after COMMIT."""
+    return row.spec.output_mode is OutputMode.FILE and row.spec.engine is not Engine.NULL
+
+
 def unproven(report: Report, row: JobRow) -> str | None:
-    """Return how the probe in ``report`` differs from what was asked; None if it does not, or if it was a push."""
-    if row.spec.output_mode is not OutputMode.FILE:
+    """Return how the probe in ``report`` differs from what was asked; None if it does not, or if there is no file."""
+    if not _publishes(row):
         return None
     video = report.media.video if report.media else None
     if video is None:
@@ -159,16 +163,21 @@ def committed(cluster: Cluster, message: Committed, node: Node) -> None:
         cluster.requeue(row, why=f"{node.node_id} published it before the master was restored")
         _verdict(cluster, message, node, Verdict.STALE)
     else:
-        _complete(cluster, message, node, row)
+        _complete(cluster, message, node, row, None)
 
 
-def _complete(cluster: Cluster, message: About, node: Node, row: JobRow) -> None:
+def _complete(cluster: Cluster, message: About, node: Node, row: JobRow, told: Report | None) -> None:
+    """Record that a job is done; ``told`` is its report, None if that is on disk already."""
     live = cluster.live.get(row.seq)
-    measured = full(live.progress if live else row.progress)
     cluster.release(node, row.seq)
-    report = row.report
-    output = report.output if report else None
-    done = cluster.move(row, JobEvent.COMPLETE, why=_figures(report), progress=measured, output=output)
+    report = row.report if told is None else told
+    changes: JobChanges = {
+        "progress": full(live.progress if live else row.progress),
+        "output": report.output if report else None,
+    }
+    if told is not None:
+        changes["report"], changes["exit_code"] = told, told.exit_code
+    done = cluster.move(row, JobEvent.COMPLETE, why=_figures(report), **changes)
     cluster.figures.count("attempts", SUCCESS)
     if report is not None and report.engine is not None:
         cluster.figures.count("engine_done", report.engine)

@@ -15,6 +15,7 @@ from ffrtmpd.broker import (
     many,
     nodes,
     overview,
+    retention,
     sessions,
     submissions,
 )
@@ -169,6 +170,7 @@ class Broker:
         # Jobs that had to wait for what workers say may begin then.
         cluster.timers.set(("dispatch", None), now.mono_s + cluster.longest_lease_s)
         sessions.restore(cluster)
+        retention.arm(cluster)
         for seq, due_at in cluster.store.waiting():
             cluster.timers.set(("due", seq), now.mono_s + max(0.0, due_at - now.wall_s))
 
@@ -198,6 +200,7 @@ class Broker:
         jobs.tell_waiters(cluster)
         cluster.store.add_figures(cluster.figures.take())
         overview.tell_watchers(cluster)
+        cluster.store.flush()
         self._in_turn = False
         return self._take()
 
@@ -389,6 +392,8 @@ class Broker:
                     overview.watch_over(cluster, whom)
                 case "fetch":
                     jobs.fetch_over(cluster, whom)
+                case "retention":
+                    retention.step(cluster)
 
     def _job_due(self, seq: Any) -> None:
         row = self._cluster.store.job(seq)

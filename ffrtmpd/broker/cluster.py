@@ -57,6 +57,10 @@ _GIVES_REASON = frozenset(
 )
 
 
+# What happens to nearly every job stands in its history; a line for each would be most of the log.
+_USUAL = frozenset({JobEvent.ASSIGN, JobEvent.START, JobEvent.COMPLETE, JobEvent.DUE})
+
+
 class Refusal(Exception):
     """A request that is answered with an error and changes nothing."""
 
@@ -153,6 +157,8 @@ class Cluster:
         self.strikes = Strikes()
         # What is counted of jobs, for as long as the database lives.
         self.figures = Figures()
+        # What was removed since the last line about it in the log.
+        self.purged: Counter[str] = Counter()
         # When the jobs that were assigned in this turn had been queued, Unix seconds.
         self.dispatched: list[float] = []
         self.now = Now(0.0, 0.0)
@@ -213,17 +219,18 @@ class Cluster:
         self.entered(moved)
         if moved.state in (JobState.COMPLETED, JobState.FAILED):
             self._finished(moved)
-        self.note(
-            "info",
-            "job",
-            job=moved.job_id,
-            was=row.state,
-            state=moved.state,
-            by=who,
-            node=moved.node_id,
-            attempt=moved.attempt or None,
-            why=why,
-        )
+        if event not in _USUAL:
+            self.note(
+                "info",
+                "job",
+                job=moved.job_id,
+                was=row.state,
+                state=moved.state,
+                by=who,
+                node=moved.node_id,
+                attempt=moved.attempt or None,
+                why=why,
+            )
         return moved
 
     def entered(self, row: JobRow) -> None:
@@ -492,4 +499,6 @@ def vmaf_of(spec: JobSpec) -> VmafMode:
 
 def full(progress: Progress | None) -> Progress:
     """Return the progress of a completed job: what was last measured, at 100 percent."""
-    return dataclasses.replace(progress or Progress(), percent=100.0, eta_s=None)
+    if progress is None:
+        return Progress(percent=100.0)
+    return dataclasses.replace(progress, percent=100.0, eta_s=None)

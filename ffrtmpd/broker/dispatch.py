@@ -15,7 +15,8 @@ def dispatch(cluster: Cluster) -> None:
     nothing and blocks nothing.
     """
     _resume(cluster)
-    if not cluster.queued:
+    free = cluster.roster.free
+    if not (free and cluster.queued):
         return
     heads: dict[str, Head | None] = {}
     while cluster.roster.free and (choice := _first(cluster, heads)) is not None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ffrtmpd.sla import SlaSettings
-from ffrtmpd.wire.vocabulary import CLIENTS_PORT, HEARTBEAT_S, SILENT_BEATS, WORKERS_PORT, Queue
+from ffrtmpd.wire.vocabulary import CLIENTS_PORT, HEARTBEAT_S, SILENT_BEATS, WORKERS_PORT, JobState, Queue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +18,24 @@ class Terms:
 
     fence_s: float
     give_away_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retention:
+    """How long is kept what is over, in seconds; 0 keeps it for ever. ``events_s``: of nodes and keys."""
+
+    completed_s: float = 0.0
+    failed_s: float = 0.0
+    canceled_s: float = 0.0
+    events_s: float = 0.0
+
+    def of(self, state: JobState) -> float:
+        """Return how long jobs in a final state are kept."""
+        return {
+            JobState.COMPLETED: self.completed_s,
+            JobState.FAILED: self.failed_s,
+            JobState.CANCELED: self.canceled_s,
+        }[state]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +55,8 @@ class BrokerSettings:
         loss_limit: losses with a node after which a job is failed as poison.
         fetch_timeout_s: how long a node may take to answer for a log.
         sla: what is promised.
+        retention: how long is kept what is over.
+        null_engine: jobs that encode nothing are taken, for benchmarks.
     """
 
     cluster: str = "ffrtmp"
@@ -57,6 +77,8 @@ class BrokerSettings:
     loss_limit: int = 5
     fetch_timeout_s: float = 5.0
     sla: SlaSettings = field(default_factory=SlaSettings)
+    retention: Retention = field(default_factory=Retention)
+    null_engine: bool = False
 
     @property
     def silent_s(self) -> float:

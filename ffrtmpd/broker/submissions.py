@@ -1,8 +1,8 @@
 """SUBMIT: check each job, store it, and say which became a job."""
 
-import dataclasses
 import hashlib
 import re
+from collections.abc import Mapping
 
 import msgpack
 
@@ -10,8 +10,8 @@ from ffrtmpd.broker.cluster import Cluster, Refusal
 from ffrtmpd.events import Peer
 from ffrtmpd.placement import need_of, rank_of
 from ffrtmpd.principals import Principal
-from ffrtmpd.scenario import InvalidSpec, UnknownScenario
-from ffrtmpd.store import KeyConflict, NewJob
+from ffrtmpd.scenario import InvalidSpec, Scenarios, UnknownScenario
+from ffrtmpd.store import JobRow, KeyConflict, NewJob
 from ffrtmpd.wire.codec import Message
 from ffrtmpd.wire.media import ENCODERS
 from ffrtmpd.wire.messages.common import Problem
@@ -32,14 +32,17 @@ _URL_SCHEMES = {
 
 def submit(cluster: Cluster, request: Submit, by: Principal, peer: Peer) -> Message:
     """Take each job that can be taken."""
-    results = tuple(_take(cluster, submission, by) for submission in request.jobs)
+    known = cluster.store.known([submission.key for submission in request.jobs])
+    results = tuple(_take(cluster, submission, by, known) for submission in request.jobs)
     return Submitted(request_id=request.request_id, results=results)
 
 
-def _take(cluster: Cluster, submission: Submission, by: Principal) -> SubmitResult:
+def _take(cluster: Cluster, submission: Submission, by: Principal, known: Mapping[str, JobRow]) -> SubmitResult:
     spec = submission.spec
     try:
-        encode = resolve(cluster, spec)
+        if spec.engine is Engine.NULL:
+            _refuse_null(cluster, spec)
+        encode = resolve(cluster.scenarios, spec)
         row, new = cluster.store.add(
             NewJob(
                 key=submission.key,
@@ -53,6 +56,7 @@ def _take(cluster: Cluster, submission: Submission, by: Principal) -> SubmitResu
                 who=by.name,
             ),
             at=cluster.now.wall_s,
+            known=known,
         )
     except Refusal as refusal:
         return SubmitResult(key=submission.key, problem=refusal.problem)
@@ -65,7 +69,6 @@ def _take(cluster: Cluster, submission: Submission, by: Principal) -> SubmitResu
         return SubmitResult(key=submission.key, problem=problem)
     if new:
         cluster.entered(row)
-        cluster.note("info", "job", job=row.job_id, state=row.state, by=by.name, scenario=row.scenario)
     reason = cluster.why_waiting(row.requires) if row.state is JobState.QUEUED else None
     return SubmitResult(key=submission.key, job_id=row.job_id, state=row.state, reason=reason)
 
@@ -77,7 +80,9 @@ def _first_state(cluster: Cluster, spec: JobSpec) -> JobState:
 
 def digest_of(spec: JobSpec) -> bytes:
     """Return what tells two specs apart, whatever the order of their labels."""
-    plain = to_plain(dataclasses.replace(spec, labels=dict(sorted(spec.labels.items()))))
+    plain = to_plain(spec)
+    if spec.labels:
+        plain["labels"] = dict(sorted(spec.labels.items()))
     return hashlib.sha256(msgpack.packb(plain)).digest()
 
 
@@ -85,7 +90,7 @@ def _is_scored(spec: JobSpec) -> bool:
     return spec.vmaf is not VmafMode.OFF or spec.vmaf_floor is not None or spec.psnr or spec.ssim
 
 
-def resolve(cluster: Cluster, spec: JobSpec) -> Encode:
+def resolve(scenarios: Scenarios, spec: JobSpec) -> Encode:
     """Return what to encode, or refuse a spec that no node could ever run.
 
     Raises:
@@ -136,13 +141,29 @@ def resolve(cluster: Cluster, spec: JobSpec) -> Encode:
     _refuse_words(spec)
     _refuse_places(spec)
     try:
-        return cluster.scenarios.resolve(spec)
+        return scenarios.resolve(spec)
     except UnknownScenario as error:
         raise Refusal(
             ErrorCode.UNKNOWN_SCENARIO, str(error), hint="`ffrtmp scenarios list` shows the known ones"
         ) from None
     except InvalidSpec as error:
         raise Refusal(ErrorCode.INVALID_ARGUMENT, str(error)) from None
+
+
+def _refuse_null(cluster: Cluster, spec: JobSpec) -> None:
+    if not cluster.settings.null_engine:
+        raise Refusal(
+            ErrorCode.INVALID_ARGUMENT,
+            "the engine null encodes nothing; it is for benchmarks, and this master does not take its jobs",
+            hint="choose auto, ffmpeg or gstreamer",
+        )
+    asks = spec.input or spec.output or spec.require_gpu or _is_scored(spec) or spec.verify is VerifyMode.DECODE
+    if asks or spec.output_mode is not OutputMode.FILE:
+        raise Refusal(
+            ErrorCode.INVALID_ARGUMENT,
+            "the engine null reads and makes nothing",
+            hint="leave out input, output, scores, verify and the GPU",
+        )
 
 
 def _refuse_words(spec: JobSpec) -> None:

@@ -14,7 +14,9 @@ from ffrtmpd.store.errors import (
     StoreReadOnly,
 )
 from ffrtmpd.store.files import SQLITE
-from ffrtmpd.store.records import Head, JobChanges, JobRow, JobUpdate, NewJob, NodeRow, job_id, parse_job_ref
+from ffrtmpd.store.old_project import NotOurs, open_old
+from ffrtmpd.store.records import Head, JobChanges, JobRow, JobUpdate, NewJob, NodeRow, Past, job_id, parse_job_ref
+from ffrtmpd.store.retention import Purged
 from ffrtmpd.store.search import LOOK_MAX, Search
 from ffrtmpd.store.store import Store
 
@@ -33,7 +35,10 @@ __all__ = [
     "NoSuchJob",
     "NoSuchPrincipal",
     "NodeRow",
+    "NotOurs",
+    "Past",
     "PublicKeyTaken",
+    "Purged",
     "Search",
     "StaleAttempt",
     "Store",
@@ -41,5 +46,6 @@ __all__ = [
     "StoreReadOnly",
     "backup",
     "job_id",
+    "open_old",
     "parse_job_ref",
 ]

@@ -5,10 +5,14 @@ import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Final
 
 from ffrtmpd.store.errors import BackupTargetError, StoreError
-from ffrtmpd.store.files import BUSY_S
 from ffrtmpd.store.migrations import version_of
+
+# Another program (a shell, a backup) may hold the write lock. The master's only thread waits for it, so the wait must
+# stay below the silence after which nodes count as offline.
+BUSY_S: Final = 2.0
 
 
 def backup(source: Path, target: Path) -> None:
@@ -38,9 +42,9 @@ def backup(source: Path, target: Path) -> None:
         raise BackupTargetError(f"cannot write {part}: {error.strerror}") from None
     try:
         _copy(source, part)
-        _sync(part)
+        sync(part)
         part.rename(target)
-        _sync(target.parent)
+        sync(target.parent)
     except OSError as error:
         raise BackupTargetError(f"cannot write {target}: {error.strerror}") from None
     except sqlite3.Error as error:
@@ -70,7 +74,8 @@ def _copy(source: Path, part: Path) -> None:
         )
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Wait until a file or folder is on the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -4,16 +4,13 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ffrtmpd.lifecycle import JobEvent
-from ffrtmpd.store.records import JobChanges, JobRow, dump
+from ffrtmpd.store.records import REPORTS, JobChanges, JobRow, dump
 from ffrtmpd.wire.messages.jobs import Report
 from ffrtmpd.wire.vocabulary import TERMINAL_STATES, JobState, Phase
 
 Columns = dict[str, Any]
 
 _CHANGEABLE: Final = frozenset(JobChanges.__annotations__)
-# Wire types are stored as JSON, in columns that say so.
-_AS_JSON: Final = {"progress": "progress_json", "report": "report_json"}
-
 _OFF_NODE: Final[Columns] = {"node_id": None, "token": None, "phase": None, "progress_json": None}
 _NO_REPORT: Final[Columns] = {
     "report_json": None,
@@ -81,9 +78,14 @@ def columns_of(changes: Mapping[str, Any]) -> Columns:
     unknown = changes.keys() - _CHANGEABLE
     if unknown:
         raise TypeError(f"a job has no changeable {', '.join(sorted(unknown))}")
-    columns = {_AS_JSON.get(name, name): dump(value) if name in _AS_JSON else value for name, value in changes.items()}
-    if "report" in changes:
-        columns.update(_figures(changes["report"]))
+    columns = dict(changes)
+    # Wire types are stored as JSON, in columns that say so.
+    if "progress" in columns:
+        columns["progress_json"] = dump(columns.pop("progress"))
+    if "report" in columns:
+        report: Report | None = columns.pop("report")
+        columns["report_json"] = None if report is None else REPORTS.dump(report)
+        columns.update(_figures(report))
     return columns
 
 

@@ -10,15 +10,14 @@ from typing import Any, Final
 
 import peewee
 
+from ffrtmpd.store.backup import BUSY_S
 from ffrtmpd.store.errors import StoreError
-from ffrtmpd.store.migrations import MIGRATIONS, Migration, migrate, version_of
+from ffrtmpd.store.migrations import MIGRATIONS, Migration, NewerSchema, migrate, version_of
+from ffrtmpd.store.upgrade import Upgrade, copy_first, way_back
 from ffrtmpd.wire.curve import make_private_folder
 
 # The engine's version.
 SQLITE: Final = sqlite3.sqlite_version
-# Another program (a shell, a backup) may hold the write lock. The master's only thread waits for it, so the wait must
-# stay below the silence after which nodes count as offline.
-BUSY_S: Final = 2.0
 PRAGMAS: Final = {
     # Survives a power cut, not only a crash of the program.
     "synchronous": "FULL",
@@ -37,11 +36,16 @@ DRIVER_ERRORS: Final = (sqlite3.Error, peewee.PeeweeException)
 
 @dataclass(slots=True)
 class Database:
-    """An open database. ``lock`` is the descriptor that keeps a second master out, None in memory."""
+    """An open database.
+
+    ``lock`` is the descriptor that keeps a second master out, None in memory. ``upgrade`` tells of the schema that it
+    had before, None if that was the newest already.
+    """
 
     peewee: Any
     connection: sqlite3.Connection
     lock: int | None
+    upgrade: Upgrade | None = None
 
     def close(self) -> None:
         """Close the database, then let the next one in."""
@@ -53,6 +57,8 @@ class Database:
 
 def open_database(path: Path | None, steps: Sequence[Migration] = MIGRATIONS) -> Database:
     """Open the database at ``path``, made anew if there is none, and bring it to the newest schema.
+
+    A database of an older schema is copied first; the copy stays beside it.
 
     Args:
         path: the file; None for one in memory.
@@ -73,7 +79,11 @@ def open_database(path: Path | None, steps: Sequence[Migration] = MIGRATIONS) ->
         raise _unusable(path, error) from None
     try:
         _check(database.connection, path)
+        database.upgrade = copy_first(path, version_of(database.connection), steps[-1].number)
         migrate(database.connection, steps)
+    except NewerSchema as error:
+        database.close()
+        raise StoreError(f"cannot use the database {path}: {error}; {way_back(path, error.known)}") from None
     except StoreError as error:
         database.close()
         raise StoreError(f"cannot use the database {path}: {error}") from None

@@ -14,10 +14,6 @@ NO_JOB: Final = 0
 LOOK_MAX: Final = 10_000
 
 _COLUMNS: Final = "id, job_seq, at, from_state, to_state, event, who, why, attempt, node_id"
-ADD: Final = (
-    "INSERT INTO audit (job_seq, at, from_state, to_state, event, who, why, attempt, node_id) "
-    "VALUES (0, ?, NULL, '', ?, ?, ?, 0, ?)"
-)
 LAST: Final = "SELECT MAX(id) FROM audit"
 # Every name put into these texts is a constant of this program.
 _AFTER: Final = f"SELECT {_COLUMNS} FROM audit WHERE id > ? ORDER BY id LIMIT ?"  # noqa: S608

@@ -1,4 +1,7 @@
-"""The schema, as the numbered steps that made it. A step once released is never edited: add another."""
+"""The schema, as the numbered steps that made it.
+
+A step is never edited once its fixture is in ``tests/master/fixtures``: add another. docs/operations.md says how.
+"""
 
 import sqlite3
 from collections.abc import Sequence
@@ -126,6 +129,15 @@ SCHEMA_VERSION: Final = MIGRATIONS[-1].number
 _HAS_META: Final = "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = 'meta'"
 
 
+class NewerSchema(StoreError):
+    """The database was made by a newer program. ``found`` is its schema version, ``known`` the newest known here."""
+
+    def __init__(self, found: int, known: int) -> None:
+        super().__init__(f"it has schema version {found}, this program knows {known}")
+        self.found = found
+        self.known = known
+
+
 def version_of(connection: sqlite3.Connection) -> int:
     """Return the schema version of a database, 0 for an empty one.
 
@@ -147,14 +159,13 @@ def migrate(connection: sqlite3.Connection, steps: Sequence[Migration] = MIGRATI
     Each step and its number are one transaction: a step that fails leaves the database as it was before it.
 
     Raises:
-        StoreError: the database is newer than this program, or of another one.
+        NewerSchema: a newer program made it what it is.
+        StoreError: it is the database of another program.
     """
     found = version_of(connection)
     newest = steps[-1].number
     if found > newest:
-        raise StoreError(
-            f"it has schema version {found}, this program knows {newest}: start the newer ffrtmpd, or restore a backup"
-        )
+        raise NewerSchema(found, newest)
     for step in steps[found:]:
         connection.execute("BEGIN IMMEDIATE")
         try:

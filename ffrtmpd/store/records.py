@@ -2,9 +2,8 @@
 
 import json
 import re
-from dataclasses import dataclass, fields
-from functools import lru_cache
-from typing import Any, Final, TypedDict, TypeVar
+from dataclasses import dataclass
+from typing import Any, Final, Generic, NamedTuple, TypedDict, TypeVar
 
 from ffrtmpd.store.errors import StoreError
 from ffrtmpd.wire.messages.jobs import AuditEntry, JobSpec, Progress, Report
@@ -35,7 +34,7 @@ def parse_job_ref(text: str) -> int | None:
 
 def dump(message: Any) -> str | None:
     """Return a wire type as JSON for a column, None for None."""
-    return None if message is None else json.dumps(to_plain(message), separators=(",", ":"))
+    return None if message is None else _JSON.encode(to_plain(message))
 
 
 def load(cls: type[M], text: str) -> M:
@@ -50,19 +49,48 @@ def load(cls: type[M], text: str) -> M:
         raise StoreError(f"a stored {cls.__name__} cannot be read: {error}") from None
 
 
-# Between submit and end a job's row is read some five times; its spec is parsed at the first.
-@lru_cache(maxsize=2_048)
-def _load_spec(text: str) -> JobSpec:
-    return load(JobSpec, text)
+class Remembered(Generic[M]):
+    """Wire types by the JSON they are stored as, so that what was written or read a moment ago is not parsed again."""
+
+    def __init__(self, cls: type[M], most: int) -> None:
+        self._cls, self._most = cls, most
+        self._known: dict[str, M] = {}
+
+    def dump(self, message: M) -> str:
+        """Return ``message`` as JSON for a column."""
+        text = _JSON.encode(to_plain(message))
+        self._keep(text, message)
+        return text
+
+    def load(self, text: str) -> M:
+        """Return the wire type that ``dump`` wrote.
+
+        Raises:
+            StoreError: the column holds something else.
+        """
+        known = self._known.get(text)
+        if known is None:
+            known = load(self._cls, text)
+            self._keep(text, known)
+        return known
+
+    def _keep(self, text: str, message: M) -> None:
+        if len(self._known) >= self._most:
+            # The oldest half: by then its jobs are on their nodes, or have ended.
+            for old in list(self._known)[: self._most // 2]:
+                del self._known[old]
+        self._known[text] = message
 
 
-@lru_cache(maxsize=2_048)
-def _load_encode(text: str) -> Encode:
-    return load(Encode, text)
+_JSON: Final = json.JSONEncoder(separators=(",", ":"))
+# Between submit and end a job's row is looked at some five times.
+SPECS: Final = Remembered(JobSpec, 2_048)
+ENCODES: Final = Remembered(Encode, 2_048)
+# With the last lines of its log one may have ten kilobytes.
+REPORTS: Final = Remembered(Report, 256)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobRow:
+class JobRow(NamedTuple):
     """A job as stored. Times are Unix seconds; what never happened or is not known is None.
 
     The fields are the columns, in order. ``attempt`` counts assignments; ``failures`` those that failed and ``losses``
@@ -122,12 +150,12 @@ class JobRow:
     @property
     def spec(self) -> JobSpec:
         """What was submitted."""
-        return _load_spec(self.spec_json)
+        return SPECS.load(self.spec_json)
 
     @property
     def encode(self) -> Encode:
         """What to encode, as resolved at the submit."""
-        return _load_encode(self.encode_json)
+        return ENCODES.load(self.encode_json)
 
     @property
     def progress(self) -> Progress | None:
@@ -137,10 +165,10 @@ class JobRow:
     @property
     def report(self) -> Report | None:
         """What the last attempt did."""
-        return None if self.report_json is None else load(Report, self.report_json)
+        return None if self.report_json is None else REPORTS.load(self.report_json)
 
 
-JOB_COLUMNS: Final = tuple(field.name for field in fields(JobRow))
+JOB_COLUMNS: Final = JobRow._fields
 
 
 class JobUpdate(TypedDict, total=False):
@@ -172,8 +200,7 @@ class JobChanges(JobUpdate, total=False):
     attempt: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewJob:
+class NewJob(NamedTuple):
     """A job to add.
 
     ``digest`` covers the spec, so that a key repeated with other content is noticed. ``encode`` is the spec resolved:
@@ -193,6 +220,23 @@ class NewJob:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Past:
+    """What became of a job before it came here. Times are Unix seconds, durations seconds."""
+
+    state: JobState
+    started_at: float | None = None
+    finished_at: float
+    attempt: int = 0
+    failures: int = 0
+    failure_class: FailureClass | None = None
+    reason: str | None = None
+    output: str | None = None
+    waited_s: float = 0.0
+    processed_s: float = 0.0
+    report: Report | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NodeRow:
     """A node as last seen. ``hardware`` and the times are None before its first session."""
 
@@ -206,8 +250,7 @@ class NodeRow:
     last_seen_at: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """The first job of a requirement class: the smallest rank, then the smallest sequence number."""
 
     seq: int
@@ -216,25 +259,81 @@ class Head:
 
 def job_row(values: tuple[Any, ...]) -> JobRow:
     """Return the job whose columns are ``values``, in the order of ``JOB_COLUMNS``."""
-    taken = dict(zip(JOB_COLUMNS, values, strict=True))
-    taken["queue"] = _QUEUES[taken["queue"]]
-    taken["priority"] = _PRIORITIES[taken["priority"]]
-    taken["state"] = _STATES[taken["state"]]
-    taken["phase"] = _PHASES[taken["phase"]]
-    taken["resuming"] = bool(taken["resuming"])
-    taken["failure_class"] = _FAILURES[taken["failure_class"]]
-    return JobRow(**taken)
+    taken = list(values)
+    for place, members in _WORDS:
+        taken[place] = members[taken[place]]
+    taken[_RESUMING] = bool(taken[_RESUMING])
+    return JobRow._make(taken)
+
+
+def new_row(seq: int, job: NewJob, at: float) -> JobRow:
+    """Return the row of a job that is added under number ``seq`` at ``at``, Unix seconds."""
+    spec = job.spec
+    return JobRow(
+        seq=seq,
+        key=job.key,
+        digest=job.digest,
+        spec_json=SPECS.dump(spec),
+        encode_json=ENCODES.dump(job.encode),
+        requires=job.requires,
+        rank=job.rank,
+        queue=spec.queue,
+        priority=spec.priority,
+        scenario=spec.scenario,
+        state=job.state,
+        phase=None,
+        attempt=0,
+        token=None,
+        node_id=None,
+        max_attempts=spec.max_attempts,
+        losses=0,
+        failures=0,
+        created_at=at,
+        started_at=None,
+        finished_at=None,
+        due_at=job.due_at if job.state is JobState.PENDING else None,
+        failure_class=None,
+        exit_code=None,
+        reason=job.reason,
+        output=None,
+        resuming=False,
+        lost_node=None,
+        lost_token=None,
+        progress_json=None,
+        report_json=None,
+        state_at=at,
+        waited_s=0.0,
+        processed_s=0.0,
+        vmaf=None,
+        qoe=None,
+        energy_j=None,
+        joules_per_minute=None,
+    )
+
+
+def columns(row: JobRow) -> list[Any]:
+    """Return the columns of a job, as ``job_row`` takes them."""
+    plain: list[Any] = list(row)
+    for place, _ in _WORDS:
+        word = plain[place]
+        if word is not None:
+            # SQLite takes a word that is no plain text only after some asking.
+            plain[place] = word._value_
+    return plain
 
 
 # A plain map is several times faster than calling the enum, and a row needs five.
-_QUEUES: Final = {member.value: member for member in Queue}
-_PRIORITIES: Final = {member.value: member for member in Priority}
-_STATES: Final = {member.value: member for member in JobState}
-_PHASES: Final[dict[str | None, Phase | None]] = {None: None, **{member.value: member for member in Phase}}
-_FAILURES: Final[dict[str | None, FailureClass | None]] = {
-    None: None,
-    **{member.value: member for member in FailureClass},
-}
+_WORDS: Final[tuple[tuple[int, dict[str | None, Any]], ...]] = tuple(
+    (JOB_COLUMNS.index(name), {None: None, **{member.value: member for member in kind}})
+    for name, kind in (
+        ("queue", Queue),
+        ("priority", Priority),
+        ("state", JobState),
+        ("phase", Phase),
+        ("failure_class", FailureClass),
+    )
+)
+_RESUMING: Final = JOB_COLUMNS.index("resuming")
 
 
 def audit_entry(values: tuple[Any, ...]) -> AuditEntry:

@@ -4,35 +4,24 @@ import dataclasses
 import secrets
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from enum import Enum
 from pathlib import Path
-from typing import Any, Final, Self, Unpack
+from typing import Final, Self, Unpack
 
 from ffrtmpd.lifecycle import INITIAL, JobEvent, next_state
-from ffrtmpd.principals import Principal
-from ffrtmpd.store import ended, happened, hot, queries, registry, search, windows
+from ffrtmpd.store import ended, happened, hot, queries, retention, search, windows
 from ffrtmpd.store.effects import columns_of, consequences
 from ffrtmpd.store.ended import Edge, Ended
-from ffrtmpd.store.errors import KeyConflict, NoSuchJob, StaleAttempt, StoreError
+from ffrtmpd.store.errors import KeyConflict, StaleAttempt, StoreError
 from ffrtmpd.store.files import Database, open_database
-from ffrtmpd.store.records import (
-    Head,
-    JobChanges,
-    JobRow,
-    JobUpdate,
-    NewJob,
-    NodeRow,
-    audit_entry,
-    dump,
-    job_id,
-    job_row,
-)
-from ffrtmpd.store.registry import PrincipalChanges
+from ffrtmpd.store.records import Head, JobChanges, JobRow, JobUpdate, NewJob, Past, audit_entry, job_row, new_row
+from ffrtmpd.store.registrar import Registrar
+from ffrtmpd.store.retention import Purged
+from ffrtmpd.store.rows import Rows
 from ffrtmpd.store.search import Found, Search
-from ffrtmpd.store.turn import Row, Turn
+from ffrtmpd.store.upgrade import Upgrade
 from ffrtmpd.wire.messages.jobs import AuditEntry
 from ffrtmpd.wire.messages.overview import Event
-from ffrtmpd.wire.vocabulary import JobState, Priority, Queue, Role, SortKey
+from ffrtmpd.wire.vocabulary import JobState, Priority, Queue, SortKey
 
 Cell = tuple[JobState, Queue, Priority]
 # Counting further would hold up the turn, and nobody asks who is in place 1,001.
@@ -41,7 +30,7 @@ _QUEUES: Final = list(Queue)
 _PRIORITIES: Final = list(Priority)
 
 
-class Store:
+class Store(Registrar):
     """What the master knows that must outlive it.
 
     Writes belong to a turn: ``begin``, any number of them, then ``commit`` or ``rollback``. Reads see them at once. Any
@@ -49,8 +38,8 @@ class Store:
     """
 
     def __init__(self, database: Database) -> None:
-        self._database = database
-        self._turn = Turn(database.connection)
+        super().__init__(database)
+        self._rows = Rows(self._turn, self._note_move)
         self._counts: Counter[Cell] = Counter()
         self._moved: Counter[Cell] = Counter()
         self._cluster_id = ""
@@ -77,10 +66,17 @@ class Store:
             self._turn.rollback()
         self._database.close()
 
+    @property
+    def upgrade(self) -> Upgrade | None:
+        """How the schema changed when it was opened, None if it did not."""
+        return self._database.upgrade
+
     # ── the turn ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def begin(self) -> None:
         """Start a turn. One that writes nothing costs nothing."""
+        if self.is_writing:
+            raise RuntimeError("the turn before was neither committed nor rolled back")
         self._turn.begin()
         self._moved.clear()
 
@@ -93,11 +89,26 @@ class Store:
         self._turn.commit()
         self._counts.update(self._moved)
         self._moved.clear()
+        self._rows.committed()
 
     def rollback(self) -> None:
         """Undo the turn's writes."""
         self._turn.rollback()
         self._moved.clear()
+        self._rows.rolled_back()
+
+    def flush(self) -> None:
+        """Hand what was written to SQLite: reads, and the commit, do it by themselves.
+
+        Raises:
+            StoreReadOnly: the turn is undone.
+        """
+        self._rows.flush()
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether the turn has anything to commit."""
+        return self._rows.is_writing or self._database.connection.in_transaction
 
     # ── the cluster ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -126,13 +137,22 @@ class Store:
 
     def add_figures(self, changes: Mapping[str, float]) -> None:
         """Count counters up; one that is not there begins at 0."""
-        for change in changes.items():
-            self._turn.write(hot.ADD_FIGURE, change)
+        if changes:
+            self._turn.write_many(hot.ADD_FIGURE, changes.items())
 
     # ── jobs ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def add(self, job: NewJob, at: float) -> tuple[JobRow, bool]:
+    def known(self, keys: Sequence[str]) -> dict[str, JobRow]:
+        """Return the jobs that have these keys already."""
+        return {key: self._rows.need(seq) for key, seq in self._rows.by_key(keys).items()}
+
+    def add(self, job: NewJob, at: float, known: Mapping[str, JobRow] | None = None) -> tuple[JobRow, bool]:
         """Add a job and return it with True, or the job that has this key already with False.
+
+        Args:
+            job: what to add.
+            at: when, Unix seconds.
+            known: what ``known`` returned for the keys of several jobs in this turn; None: it is asked here.
 
         Raises:
             KeyConflict: the key is known with another digest.
@@ -140,38 +160,59 @@ class Store:
         """
         if job.state not in INITIAL:
             raise ValueError(f"a job cannot begin as {job.state}")
-        spec = job.spec
-        values = (
-            job.key,
-            job.digest,
-            dump(spec),
-            dump(job.encode),
-            job.requires,
-            job.rank,
-            spec.queue.value,
-            spec.priority.value,
-            spec.scenario,
-            job.state.value,
-            spec.max_attempts,
-            at,
-            job.due_at if job.state is JobState.PENDING else None,
-            job.reason,
-            at,
-        )
-        added = self._turn.write(hot.ADD_JOB, values).fetchall()
-        if not added:
-            known = job_row(self._turn.read(hot.GET_JOB_BY_KEY, (job.key,))[0])
-            if known.digest != job.digest:
-                raise KeyConflict(job.key, known.job_id)
-            return known, False
-        row = job_row(added[0])
-        self._audit(row, None, "submit", at=at, who=job.who, why=job.reason)
+        before = (self.known([job.key]) if known is None else known).get(job.key) or self._rows.added(job.key)
+        if before is not None:
+            if before.digest != job.digest:
+                raise KeyConflict(job.key, before.job_id)
+            return before, False
+        row = new_row(self._rows.next_number(), job, at)
+        self._rows.add(row)
+        self._rows.audit(row.seq, at, None, row.state._value_, "submit", job.who, job.reason, 0, None)
         return row, True
+
+    def bring_in(self, job: NewJob, past: Past | None, *, created_at: float, at: float) -> JobRow | None:
+        """Add a job that another program has kept until ``at``, and return it; None if its key is known here.
+
+        Args:
+            job: what it is.
+            past: what became of it; None: it is to be done here, and waits from now on.
+            created_at: when it was submitted, Unix seconds. Lists by age take the numbers of jobs for their order, so
+                this must not be before the newest here.
+            at: now, Unix seconds.
+        """
+        try:
+            row, is_new = self.add(job, created_at)
+        except KeyConflict:
+            return None
+        if not is_new:
+            return None
+        if past is None:
+            return self._rows.change(row, {"state_at": at})
+        columns = columns_of({"report": past.report}) | {
+            field.name: getattr(past, field.name) for field in dataclasses.fields(past) if field.name != "report"
+        }
+        after = self._rows.change(row, {**columns, "state_at": past.finished_at})
+        self._rows.audit(
+            row.seq,
+            past.finished_at,
+            row.state._value_,
+            after.state._value_,
+            "import",
+            job.who,
+            past.reason,
+            after.attempt,
+            after.node_id,
+        )
+        return after
+
+    def newest_created_at(self) -> float:
+        """Return when the newest job was submitted (Unix seconds), 0 if there is none."""
+        newest = self.jobs(limit=1)
+        return newest[0].created_at if newest else 0.0
 
     def job(self, seq: int) -> JobRow | None:
         """Return a job, None if there is none with that number."""
-        found = self._turn.read(hot.GET_JOB, (seq,))
-        return job_row(found[0]) if found else None
+        return self._rows.get(seq)
 
     def head(self, requires: str) -> Head | None:
         """Return the next job of a requirement class, None if none is queued."""
@@ -180,7 +221,7 @@ class Store:
 
     def heads(self, requires: str, limit: int) -> list[Head]:
         """Return the next jobs of a requirement class in the order of work."""
-        return [Head(seq, rank) for seq, rank in self._turn.read(hot.HEADS, (requires, limit))]
+        return [Head(seq, rank) for rank, seq in self._rows.heads.first(requires, limit)]
 
     def ready_classes(self) -> dict[str, int]:
         """Return how many jobs are queued by requirement class; it reads them all."""
@@ -219,7 +260,7 @@ class Store:
             StaleAttempt: the job is at another attempt.
             IllegalTransition: it cannot happen to a job in that state.
         """
-        row = self._need(seq)
+        row = self._rows.need(seq)
         if expect_attempt is not None and expect_attempt != row.attempt:
             raise StaleAttempt(f"{row.job_id} is at attempt {row.attempt}, not {expect_attempt}")
         on_node = _has_node(row)
@@ -227,8 +268,18 @@ class Store:
         if event is JobEvent.ASSIGN:
             _check_assignment(row, changes)
         columns = {"reason": why, **consequences(row, event, target, at), **columns_of(changes), "state": target}
-        after = self._write(row, columns)
-        self._audit(after, row.state, event.value, at=at, who=who, why=why, node_id=after.node_id or row.node_id)
+        after = self._rows.change(row, columns)
+        self._rows.audit(
+            seq,
+            at,
+            row.state._value_,
+            target._value_,
+            event._value_,
+            who,
+            why,
+            after.attempt,
+            after.node_id or row.node_id,
+        )
         return after
 
     def update(self, seq: int, *, state: JobState, attempt: int, **changes: Unpack[JobUpdate]) -> JobRow:
@@ -238,10 +289,11 @@ class Store:
             NoSuchJob: no such job.
             StaleAttempt: the job is in another state or at another attempt.
         """
-        row = self._need(seq)
+        row = self._rows.need(seq)
         if row.state is not state or row.attempt != attempt:
             raise StaleAttempt(f"{row.job_id} is {row.state} at attempt {row.attempt}, not {state} at {attempt}")
-        return self._write(row, columns_of(changes))
+        columns = columns_of(changes)
+        return self._rows.change(row, columns) if columns else row
 
     def waiting(self) -> list[tuple[int, float]]:
         """Return number and due time of the pending jobs, soonest first. One without a due time is due at 0."""
@@ -283,7 +335,7 @@ class Store:
             bounds=(after_seq, before_seq),
             oldest_first=oldest_first,
         )
-        return [self._need(seq) for seq in found]
+        return [row for seq in found if (row := self._rows.look(seq)) is not None]
 
     def search(
         self, wanted: Search, *, limit: int, bounds: tuple[int | None, int | None], oldest_first: bool = False
@@ -339,6 +391,18 @@ class Store:
             return None
         return 1 + ahead + sum(number for cell, number in self.counts().items() if _goes_before(cell, row))
 
+    def purge(self, state: JobState, before: float) -> Purged:
+        """Take one small step to remove the jobs in a final state that finished before then; see `retention`."""
+        purged = retention.purge_jobs(self._turn, state, before)
+        for seq, cell in purged.jobs:
+            self._rows.forget(seq)
+            self._moved[cell] -= 1
+        return purged
+
+    def purge_events(self, before: float) -> int:
+        """Take one small step to remove what happened to nodes and keys before then; see `retention`."""
+        return retention.purge_events(self._turn, before)
+
     def history(self, seq: int, limit: int = 1_000) -> list[AuditEntry]:
         """Return the last transitions of a job, oldest first."""
         return [audit_entry(values) for values in reversed(self._ask(queries.history(seq, limit)))]
@@ -352,7 +416,7 @@ class Store:
 
     def add_event(self, event: str, *, at: float, who: str, why: str | None, node_id: str | None) -> None:
         """Record what happened to a node or a key, in one order with the transitions of jobs."""
-        self._turn.write(happened.ADD, (at, event, who, why, node_id))
+        self._rows.audit(happened.NO_JOB, at, None, "", event, who, why, 0, node_id)
 
     def last_event(self) -> int:
         """Return the number of the newest event, 0 if there is none."""
@@ -365,59 +429,6 @@ class Store:
     def events_after(self, since: int, *, job: str | None, node_id: str | None, limit: int) -> tuple[list[Event], int]:
         """Return the events behind ``since``, oldest first, and the number to go on from."""
         return happened.after(self._turn.read, since, job=job, node_id=node_id, limit=limit)
-
-    # ── keys and nodes ────────────────────────────────────────────────────────────────────────────────────────────
-
-    def principals(self) -> list[Principal]:
-        """Return every key there ever was, by id."""
-        return [registry.principal(values) for values in self._ask(registry.all_principals())]
-
-    def add_principal(
-        self,
-        *,
-        name: str,
-        role: Role,
-        public: str,
-        at: float,
-        grants: Role | None = None,
-        expires_at: float | None = None,
-    ) -> Principal:
-        """Add a key and return it.
-
-        Raises:
-            NameTaken: a live key has the name; invitations (``grants``) neither take nor need a free one.
-            PublicKeyTaken: the public half is known.
-        """
-        new = Principal(id=0, name=name, role=role, public=public, created_at=at, grants=grants, expires_at=expires_at)
-        registry.refuse_clash(self.principals(), new)
-        number = self._tell(registry.add_principal(new))
-        return dataclasses.replace(new, id=number)
-
-    def change_principal(self, number: int, **changes: Unpack[PrincipalChanges]) -> Principal:
-        """Change a key and return it after that.
-
-        Raises:
-            NoSuchPrincipal: no such id.
-            NameTaken: a live key has the name.
-            PublicKeyTaken: another key has the public half.
-        """
-        known = self.principals()
-        after = dataclasses.replace(registry.find_principal(known, number), **changes)
-        registry.refuse_clash(known, after)
-        self._tell(registry.change_principal(after))
-        return after
-
-    def nodes(self) -> list[NodeRow]:
-        """Return every node ever seen, by id."""
-        return [registry.node_row(values) for values in self._ask(registry.all_nodes())]
-
-    def save_node(self, row: NodeRow) -> None:
-        """Store a node in place of what was known of it."""
-        self._tell(registry.save_node(row))
-
-    def remove_node(self, node_id: str) -> None:
-        """Forget a node; its jobs keep its name."""
-        self._tell(registry.remove_node(node_id))
 
     # ── inside ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -433,39 +444,9 @@ class Store:
             self.commit()
         self._cluster_id = known
 
-    def _need(self, seq: int) -> JobRow:
-        row = self.job(seq)
-        if row is None:
-            raise NoSuchJob(f"there is no {job_id(seq)}")
-        return row
-
-    def _write(self, row: JobRow, columns: Mapping[str, Any]) -> JobRow:
-        """Write ``columns`` of a job if it is still as ``row`` says, and return it after that."""
-        if not columns:
-            return row
-        values = [value.value if isinstance(value, Enum) else value for value in columns.values()]
-        written = self._turn.write(hot.set_job(tuple(columns)), (*values, row.seq, row.state.value, row.attempt))
-        if written.rowcount != 1:
-            raise StaleAttempt(f"{row.job_id} was changed by another program")
-        return dataclasses.replace(row, **columns)
-
-    def _audit(
-        self,
-        after: JobRow,
-        before: JobState | None,
-        event: str,
-        *,
-        at: float,
-        who: str,
-        why: str | None,
-        node_id: str | None = None,
-    ) -> None:
-        """Record a transition in the turn that made it, and in the figures."""
-        left = None if before is None else before.value
-        values = (after.seq, at, left, after.state.value, event, who, why, after.attempt, node_id)
-        self._turn.write(hot.ADD_AUDIT, values)
+    def _note_move(self, before: JobRow | None, after: JobRow) -> None:
         if before is not None:
-            self._moved[before, after.queue, after.priority] -= 1
+            self._moved[before.state, before.queue, before.priority] -= 1
         self._moved[after.state, after.queue, after.priority] += 1
 
     def _fact(self, name: str) -> str | None:
@@ -474,15 +455,6 @@ class Store:
 
     def _put_fact(self, name: str, value: str) -> None:
         self._turn.write(hot.PUT_FACT, (name, value))
-
-    def _ask(self, query: Any) -> list[Row]:
-        sql, parameters = query.bind(self._database.peewee).sql()
-        return self._turn.read(sql, parameters)
-
-    def _tell(self, query: Any) -> int:
-        """Run a write made of models and return the id of the row it added, if it added one."""
-        sql, parameters = query.bind(self._database.peewee).sql()
-        return self._turn.write(sql, parameters).lastrowid or 0
 
 
 def _goes_before(cell: Cell, row: JobRow) -> bool:

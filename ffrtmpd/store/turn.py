@@ -1,7 +1,7 @@
 """The one connection, and the transaction that makes a turn one write to the disk."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NoReturn
 
 from ffrtmpd.store.errors import StoreError, StoreReadOnly
@@ -34,12 +34,15 @@ class Turn:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._problem: str | None = None
+        self._flush: Callable[[], None] = _nothing
 
     def begin(self) -> None:
         """Start a turn; costs nothing until something is written."""
-        if self._connection.in_transaction:
-            raise RuntimeError("the turn before was neither committed nor rolled back")
         self._problem = None
+
+    def before_read(self, flush: Callable[[], None]) -> None:
+        """Call ``flush`` before each read and commit: it writes what was held back."""
+        self._flush = flush
 
     def commit(self) -> None:
         """Put what the turn wrote on the disk; nothing written, nothing done.
@@ -47,9 +50,10 @@ class Turn:
         Raises:
             StoreReadOnly: the turn is undone.
         """
-        self._refuse_broken()
+        self._flush()
+        self.refuse_broken()
         if self._connection.in_transaction:
-            self._run("COMMIT", ())
+            self._run(self._connection.execute, "COMMIT", ())
 
     def rollback(self) -> None:
         """Undo what the turn wrote."""
@@ -63,6 +67,11 @@ class Turn:
         Raises:
             StoreError: the disk cannot be read, or holds something else.
         """
+        self._flush()
+        return self.peek(sql, parameters)
+
+    def peek(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        """Return the rows of a statement, without what is held back."""
         try:
             return self._connection.execute(sql, parameters).fetchall()
         except sqlite3.Error as error:
@@ -74,18 +83,35 @@ class Turn:
         Raises:
             StoreReadOnly: the turn is undone and broken.
         """
-        self._refuse_broken()
-        if not self._connection.in_transaction:
-            self._run("BEGIN IMMEDIATE", ())
-        return self._run(sql, parameters)
+        self._begin_writing()
+        return self._run(self._connection.execute, sql, parameters)
 
-    def _refuse_broken(self) -> None:
+    def write_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> int:
+        """Run a statement within the turn for each of ``rows``, and return how many rows it changed.
+
+        Raises:
+            StoreReadOnly: the turn is undone and broken.
+        """
+        self._begin_writing()
+        return self._run(self._connection.executemany, sql, rows).rowcount
+
+    def refuse_broken(self) -> None:
+        """Refuse to go on with a turn that is broken.
+
+        Raises:
+            StoreReadOnly: it is.
+        """
         if self._problem is not None:
             raise StoreReadOnly(self._problem)
 
-    def _run(self, sql: str, parameters: Sequence[Any]) -> sqlite3.Cursor:
+    def _begin_writing(self) -> None:
+        self.refuse_broken()
+        if not self._connection.in_transaction:
+            self._run(self._connection.execute, "BEGIN IMMEDIATE", ())
+
+    def _run(self, call: Callable[..., sqlite3.Cursor], sql: str, parameters: Iterable[Any]) -> sqlite3.Cursor:
         try:
-            return self._connection.execute(sql, parameters)
+            return call(sql, parameters)
         except sqlite3.Error as error:
             self.rollback()
             self._problem = str(error)
@@ -100,3 +126,7 @@ class Turn:
             raise StoreError(f"the database is damaged ({error}): stop ffrtmpd and restore a backup") from error
         # A wrong statement is a fault of this program.
         raise error
+
+
+def _nothing() -> None:
+    """Hold nothing back."""

@@ -5,13 +5,16 @@ import binascii
 import os
 import stat
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgpack
 import zmq
 
 from ffrtmpd.wire.codec import MESSAGE_MAX
+
+if TYPE_CHECKING:
+    # A one-shot command does without it.
+    from pathlib import Path
 
 # With libzmq's default of 30 s a few hundred silent connections lock newcomers out of the accept queue.
 HANDSHAKE_MS: Final = 3_000
@@ -63,7 +66,7 @@ def fingerprint(public: str) -> str:
     return hashlib.sha256(public.encode()).hexdigest()[:16]
 
 
-def write_key_file(path: Path, pair: KeyPair) -> None:
+def write_key_file(path: "Path", pair: KeyPair) -> None:
     """Write ``pair`` to a new file that only its owner can read.
 
     Raises:
@@ -77,13 +80,13 @@ def write_key_file(path: Path, pair: KeyPair) -> None:
         os.fsync(file.fileno())
 
 
-def make_private_folder(folder: Path) -> None:
+def make_private_folder(folder: "Path") -> None:
     """Create ``folder`` and its parents; the folder itself is readable by its owner only."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     folder.mkdir(mode=0o700, exist_ok=True)
 
 
-def read_key_file(path: Path) -> KeyPair:
+def read_key_file(path: str | os.PathLike[str]) -> KeyPair:
     """Return the key pair in ``path``.
 
     Raises:
@@ -92,7 +95,7 @@ def read_key_file(path: Path) -> KeyPair:
     import tomllib
 
     try:
-        with path.open("rb") as file:
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC), "rb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             if mode & 0o077:
                 raise KeyFileError(f"{path} can be read by others (mode {mode:04o}): run chmod 600 {path}")

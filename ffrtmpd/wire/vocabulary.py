@@ -144,11 +144,20 @@ class Codec(StrEnum):
 
 
 class Engine(StrEnum):
-    """Which program encodes. ``auto`` leaves the choice to the node."""
+    """Which program encodes. ``auto`` leaves the choice to the node and never means ``null``.
+
+    ``null`` encodes nothing and ends at once: benchmarks measure with it what the cluster itself costs. Master and
+    worker refuse it unless their settings allow it.
+    """
 
     AUTO = "auto"
     FFMPEG = "ffmpeg"
     GSTREAMER = "gstreamer"
+    NULL = "null"
+
+
+# What people are offered.
+ENGINES: Final = (Engine.AUTO, Engine.FFMPEG, Engine.GSTREAMER)
 
 
 class OutputMode(StrEnum):

@@ -2,8 +2,11 @@
 
 import io
 import json
+from pathlib import Path
 
-from ffrtmpd.base.logs import Logger, stamp
+import pytest
+
+from ffrtmpd.base.logs import Logger, is_journal, stamp
 
 
 def test_logfmt_quotes_what_could_forge_a_line() -> None:
@@ -47,3 +50,24 @@ def test_closed_stream_does_not_stop_the_program() -> None:
 
 def test_stamp_is_utc_with_milliseconds() -> None:
     assert stamp(1_700_000_000.25) == "2023-11-14T22:13:20.250Z"
+
+
+def test_journal_is_told_how_grave_a_line_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "stream"
+    with path.open("w") as stream:
+        told = path.stat()
+        monkeypatch.setenv("JOURNAL_STREAM", f"{told.st_dev}:{told.st_ino}")
+        log = Logger(stream=stream, level="debug")
+        for level in ("debug", "info", "warning", "error"):
+            log.log(level, level, {})
+    lines = path.read_text().splitlines()
+    assert [line[:3] for line in lines] == ["<7>", "<6>", "<4>", "<3>"]
+    assert all(line[3:].startswith("at=") for line in lines)
+
+
+def test_stream_that_is_another_file_than_the_journal_gets_plain_lines(tmp_path: Path) -> None:
+    told = tmp_path.stat()
+    with (tmp_path / "stream").open("w") as stream:
+        assert not is_journal(stream, {"JOURNAL_STREAM": f"{told.st_dev}:{told.st_ino}"})
+        assert not is_journal(stream, {})
+    assert not is_journal(io.StringIO(), {"JOURNAL_STREAM": "1:1"})

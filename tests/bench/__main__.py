@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from tests.bench import claim, console, crowd, overhead, sampling, scrape, startup, submit
+from tests.bench import claim, console, crowd, overhead, retention, sampling, scrape, startup, submit
 from tests.bench.measure import Row, table
 
 BENCHMARKS: dict[str, Callable[[Path], Iterator[Row]]] = {
@@ -15,6 +15,7 @@ BENCHMARKS: dict[str, Callable[[Path], Iterator[Row]]] = {
     "startup": startup.run,
     "submit": submit.run,
     "claim": claim.run,
+    "retention": retention.run,
     "crowd": crowd.run,
     "console": console.run,
     "scrape": scrape.run,

@@ -1,15 +1,45 @@
 """Taking turns with a baseline, and the table of what came out."""
 
+import math
 import resource
 import statistics
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
 PER_SECOND: Final = "/s"
 Take = Callable[[], Mapping[str, float]]
+
+
+class Of(StrEnum):
+    """What of a row an aim is for: its median, its ratio to the baseline, or what lies beyond that."""
+
+    MEDIAN = "median"
+    RATIO = "ratio"
+    BEYOND = "beyond"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aim:
+    """What a row shall reach: at most ``most``, at least ``least``."""
+
+    of: Of = Of.RATIO
+    most: float | None = None
+    least: float | None = None
+
+    def holds(self, value: float) -> bool:
+        """Return whether ``value`` is within the aim."""
+        return (self.most is None or value <= self.most) and (self.least is None or value >= self.least)
+
+    def text(self, unit: str) -> str:
+        """Return the aim in a few characters."""
+        after = {Of.MEDIAN: f" {unit}", Of.RATIO: " ×", Of.BEYOND: f" {unit} beyond"}[self.of]
+        parts = [f"≥ {self.least:g}"] if self.least is not None else []
+        parts += [f"≤ {self.most:g}"] if self.most is not None else []
+        return ", ".join(parts) + after
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,24 +53,41 @@ class Row:
     unit: str
     values: Sequence[float]
     base: Sequence[float] = ()
+    aim: Aim | None = None
+
+    def figures(self) -> dict[Of, float]:
+        """Return the median, and of the pairs the median ratio and the median difference."""
+        found = {Of.MEDIAN: statistics.median(self.values)}
+        if self.base:
+            pairs = list(zip(self.values, self.base, strict=True))
+            found[Of.RATIO] = statistics.median(value / base if base else math.inf for value, base in pairs)
+            found[Of.BEYOND] = statistics.median(value - base for value, base in pairs)
+        return found
+
+    @property
+    def is_held(self) -> bool | None:
+        """Whether the aim is reached; None where there is none."""
+        return None if self.aim is None else self.aim.holds(self.figures()[self.aim.of])
 
     def cells(self) -> tuple[str, ...]:
-        """Return the line's texts: median, spread, median ratio and median difference of the pairs."""
-        median, least, most = statistics.median(self.values), min(self.values), max(self.values)
-        cells = (self.what, str(len(self.values)), f"{_figure(median)} {self.unit}")
-        spread = f"{_figure(least)} – {_figure(most)}"
-        if not self.base:
-            return (*cells, spread, "", "")
-        pairs = list(zip(self.values, self.base, strict=True))
-        ratio = statistics.median(value / base for value, base in pairs)
-        if self.unit == PER_SECOND:
-            # A difference of rates tells nothing.
-            return (*cells, spread, f"{ratio:.2f}", "")
-        beyond = statistics.median(value - base for value, base in pairs)
-        return (*cells, spread, f"{ratio:.2f}", f"{'+' if beyond >= 0 else ''}{_figure(beyond)} {self.unit}")
+        """Return the line's texts."""
+        found = self.figures()
+        ratio = f"{found[Of.RATIO]:.2f}" if self.base else ""
+        # A difference of rates tells nothing.
+        beyond = f"{found[Of.BEYOND]:+,.4g} {self.unit}" if self.base and self.unit != PER_SECOND else ""
+        return (
+            self.what,
+            str(len(self.values)),
+            f"{_figure(found[Of.MEDIAN])} {self.unit}",
+            f"{_figure(min(self.values))} – {_figure(max(self.values))}",
+            ratio,
+            beyond,
+            "" if self.aim is None else self.aim.text(self.unit),
+            {None: "", True: "yes", False: "**no**"}[self.is_held],
+        )
 
 
-HEADINGS: Final = ("what", "n", "median", "min – max", "ratio", "beyond")
+HEADINGS: Final = ("what", "n", "median", "min – max", "ratio", "beyond", "aim", "held")
 
 
 def table(rows: Sequence[Row]) -> str:

@@ -3,23 +3,38 @@ from collections.abc import Mapping
 
 import pytest
 
-from tests.bench.measure import Row, cost, in_turns, table
+from tests.bench.measure import Aim, Of, Row, cost, in_turns, table
 
 
 def test_pairs_are_compared_one_by_one() -> None:
     # Both slow down together: the median of the ratios does not move, that of the values does.
     row = Row(what="ours", unit="ms", values=[20.0, 200.0, 2_000.0], base=[10.0, 100.0, 1_000.0])
-    assert row.cells() == ("ours", "3", "200 ms", "20 – 2,000", "2.00", "+100 ms")
+    assert row.cells() == ("ours", "3", "200 ms", "20 – 2,000", "2.00", "+100 ms", "", "")
 
 
 def test_rates_have_a_ratio_and_no_difference() -> None:
-    assert Row(what="r", unit="/s", values=[5.0], base=[10.0]).cells()[-2:] == ("0.50", "")
+    assert Row(what="r", unit="/s", values=[5.0], base=[10.0]).cells()[4:6] == ("0.50", "")
 
 
 def test_table_is_markdown_of_even_lines() -> None:
     lines = table([Row(what="a", unit="s", values=[1.0]), Row(what="longer", unit="s", values=[1.5])]).splitlines()
     assert len({len(line) for line in lines}) == 1
-    assert lines[2] == "| a      | 1 |    1 s |     1 – 1 |       |        |"
+    assert lines[2] == "| a      | 1 |    1 s |     1 – 1 |       |        |     |      |"
+
+
+@pytest.mark.parametrize(
+    ("aim", "cells"),
+    [
+        (Aim(least=2.0), ("≥ 2 ×", "yes")),
+        (Aim(least=2.5), ("≥ 2.5 ×", "**no**")),
+        (Aim(least=0.8, most=1.2), ("≥ 0.8, ≤ 1.2 ×", "**no**")),
+        (Aim(of=Of.BEYOND, most=10.0), ("≤ 10 ms beyond", "yes")),
+        (Aim(of=Of.MEDIAN, most=19.0), ("≤ 19 ms", "**no**")),
+    ],
+)
+def test_aim_is_shown_with_whether_it_is_held(aim: Aim, cells: tuple[str, str]) -> None:
+    row = Row(what="ours", unit="ms", values=[20.0, 20.0], base=[10.0, 10.0], aim=aim)
+    assert row.cells()[-2:] == cells
 
 
 def test_first_round_warms_up_and_is_not_kept() -> None:

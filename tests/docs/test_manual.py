@@ -6,14 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from docs import daemon_manual
 from ffrtmp_tui import manual
-from ffrtmp_tui.cli import NOUNS
+from ffrtmp_tui.dispatch import NOUNS
 
 MAN = Path(__file__).parents[2] / "docs" / "man"
 
 
 def test_pages_are_those_of_the_commands_and_no_others() -> None:
-    assert {path.name for path in MAN.iterdir()} == set(manual.pages())
+    assert {path.name for path in MAN.iterdir()} == {*manual.pages(), *daemon_manual.pages()}
     assert set(manual.pages()) == {"ffrtmp.1", *(f"ffrtmp-{name}.1" for name in NOUNS)}
 
 

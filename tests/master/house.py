@@ -44,7 +44,7 @@ from ffrtmpd.wire.messages.session import (
     Started,
     Welcome,
 )
-from ffrtmpd.wire.vocabulary import FailureClass, Outcome, Role
+from ffrtmpd.wire.vocabulary import Engine, FailureClass, Outcome, Role
 
 M = TypeVar("M", bound=Message)
 
@@ -152,7 +152,7 @@ class House:
         for event in events:
             self.store.begin()
             self._keep(self.broker.serve(event, self.now))
-            assert not self.store._database.connection.in_transaction, f"{event} wrote"
+            assert not self.store.is_writing, f"{event} wrote"
             self.store.commit()
         self._check_free()
 
@@ -223,6 +223,7 @@ class House:
         encoders: tuple[str, ...] = CPU,
         scorers: tuple[str, ...] = (),
         sessions: int | None = None,
+        more_engines: tuple[Engine, ...] = (),
         **hardware: Any,
     ) -> "Worker":
         """Enrol a worker and connect it."""
@@ -233,6 +234,7 @@ class House:
         self.store.commit()
         self.principals.put(principal)
         worker = Worker(self, name, slots=slots, encoders=encoders, scorers=scorers, sessions=sessions, **hardware)
+        worker.more_engines = more_engines
         self.workers.append(worker)
         worker.connect()
         return worker
@@ -260,6 +262,7 @@ class Worker:
         self.hardware = hardware
         self.house, self.name, self.slots, self.encoders = house, name, slots, encoders
         self.scorers, self.sessions = scorers, sessions
+        self.more_engines: tuple[Engine, ...] = ()
         self.boots = 0
         self.peer = Peer(Side.WORKERS, b"")
         self.jobs: dict[str, Assign] = {}
@@ -281,7 +284,7 @@ class Worker:
         hardware = Hardware(
             hostname=self.name,
             encoders=self.encoders,
-            engines=engines,
+            engines=(*engines, *self.more_engines),
             scorers=self.scorers,
             encoder_sessions=self.sessions,
             **self.hardware,

@@ -53,7 +53,10 @@ def test_sample_sets_what_was_chosen() -> None:
         "cluster": {"name": "studio"},
         "listen": {"workers_port": 0},
         "sessions": {"live": {}, "default": {}, "batch": {}},
-        **{section: {} for section in ("store", "keys", "retries", "sla", "metrics", "log", "scenarios")},
+        **{
+            section: {}
+            for section in ("store", "keys", "retries", "retention", "sla", "metrics", "log", "scenarios", "benchmarks")
+        },
     }
 
 
@@ -142,10 +145,10 @@ def test_queue_has_its_own_terms_and_the_common_ones_where_it_has_none(tmp_path:
 
 
 def test_home_folder_follows_variable_then_root_then_xdg() -> None:
-    assert default_home({"FFRTMPD_HOME": "/srv/x", "XDG_DATA_HOME": "/d"}, is_root=True) == Path("/srv/x")
-    assert default_home({"XDG_DATA_HOME": "/d"}, is_root=True) == Path("/var/lib/ffrtmp")
-    assert default_home({"XDG_DATA_HOME": "/d"}, is_root=False) == Path("/d/ffrtmp/master")
-    assert default_home({"XDG_DATA_HOME": "relative"}, is_root=False) == Path.home() / ".local/share/ffrtmp/master"
+    assert default_home({"FFRTMPD_HOME": "/srv/x", "XDG_DATA_HOME": "/d"}, is_system=True) == Path("/srv/x")
+    assert default_home({"XDG_DATA_HOME": "/d"}, is_system=True) == Path("/var/lib/ffrtmp")
+    assert default_home({"XDG_DATA_HOME": "/d"}, is_system=False) == Path("/d/ffrtmp/master")
+    assert default_home({"XDG_DATA_HOME": "relative"}, is_system=False) == Path.home() / ".local/share/ffrtmp/master"
 
 
 def test_paths_are_taken_from_the_home_folder_unless_absolute(tmp_path: Path) -> None:

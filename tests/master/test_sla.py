@@ -1,6 +1,5 @@
 """Acceptance 15: which finished jobs were served as promised."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -31,8 +30,8 @@ SPEC = JobSpec(scenario="720p30-h264")
 )
 def test_judgement(changes: dict[str, Any], expected: Sla | None) -> None:
     house = House()
-    row = replace(house.row(house.submit(SPEC)[0]), state=JobState.COMPLETED)
-    assert judge(replace(row, **changes), SlaSettings(), loss_limit=5) is expected
+    row = house.row(house.submit(SPEC)[0])._replace(state=JobState.COMPLETED)
+    assert judge(row._replace(**changes), SlaSettings(), loss_limit=5) is expected
 
 
 def test_waiting_and_work_are_counted_and_a_pause_is_neither() -> None:

@@ -300,6 +300,8 @@ def test_illegal_event_changes_nothing(store: Store, state: JobState, event: Job
     seq = added(store).seq
     with turn(store):
         store._turn.write("UPDATE jobs SET state = ? WHERE seq = ?", (state.value, seq))
+    # What it remembers is read anew.
+    store.rollback()
     before = store.job(seq), store.history(seq), store.counts()
     with turn(store), pytest.raises(IllegalTransition):
         store.apply(seq, event, at=1.0, who="bob", node_id="w1", token=TOKEN)

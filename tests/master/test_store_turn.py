@@ -40,6 +40,7 @@ def no_room() -> Iterator[None]:
 def fill(store: Store) -> None:
     for number in range(1_000):
         store.add(new_job(f"more-{number:04}"), at=1.0)
+    store.flush()
 
 
 def committed_jobs(path: Path) -> int:
@@ -139,8 +140,9 @@ def test_read_only_database_answers_reads(store: Store) -> None:
     row = added(store)
     store._turn.read("PRAGMA query_only = 1")
     store.begin()
+    store.apply(row.seq, JobEvent.HOLD, at=1.0, who="bob")
     with pytest.raises(StoreReadOnly, match="read-only"):
-        store.apply(row.seq, JobEvent.HOLD, at=1.0, who="bob")
+        store.commit()
     store.rollback()
     assert store.jobs() == [row]
 
@@ -151,8 +153,9 @@ def test_database_locked_by_another_program_is_waited_for_once_a_turn(store: Sto
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         store.begin()
+        store.apply(row.seq, JobEvent.HOLD, at=1.0, who="bob")
         with pytest.raises(StoreReadOnly, match="locked"):
-            store.apply(row.seq, JobEvent.HOLD, at=1.0, who="bob")
+            store.flush()
         other.execute("ROLLBACK")
         with pytest.raises(StoreReadOnly):
             store.apply(row.seq, JobEvent.HOLD, at=1.0, who="bob")
@@ -166,11 +169,15 @@ def test_row_changed_by_another_program_meanwhile_is_stale(store: Store, path: P
     row = added(store)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute(change)
-    with turn(store), pytest.raises(StaleAttempt):
-        store._write(row, {"reason": "as the row says, it is queued"})
+    store.begin()
+    store.apply(row.seq, JobEvent.HOLD, at=1.0, who="bob")
+    with pytest.raises(StaleAttempt, match=row.job_id):
+        store.commit()
+    store.rollback()
     changed = store.job(row.seq)
     assert changed is not None
     assert changed.reason is None
+    assert [entry.event for entry in store.history(row.seq)] == ["submit"]
 
 
 def test_wrong_statement_is_our_fault_and_no_store_error() -> None:

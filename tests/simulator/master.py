@@ -319,7 +319,7 @@ class Master:
     @property
     def writes(self) -> bool:
         """Whether this turn has written anything."""
-        return bool(self.store._database.connection.in_transaction)
+        return self.store.is_writing
 
     def come_to(self, point: CrashPoint, *, writes: bool) -> None:
         """Die here if it is to.

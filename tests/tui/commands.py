@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ffrtmp_tui.cli import run_command
+from ffrtmp_tui.dispatch import run_command
 from ffrtmp_tui.terminal import Terminal
 from ffrtmpd.wire.curve import KeyPair, write_key_file
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ffrtmp_tui.link import Link
 from ffrtmpd.wire.vocabulary import Role
 from tests.tui.commands import Shell
 from tests.tui.masters import Answer, RealMaster, ScriptedMaster
@@ -36,6 +37,14 @@ def master(shell: Shell) -> Iterator[RealMaster]:
         for name in ("node-1", "eve", "ana", "root"):
             shell.add(name, master=running.endpoint, server_key=running.key.public, pair=running.pairs[name])
         yield running
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give up on a silent master after two tries of 0.2 s."""
+    defaults = Link.__init__.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "tries_s", (0.2, 0.2))
 
 
 @pytest.fixture

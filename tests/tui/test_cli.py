@@ -8,8 +8,8 @@ from importlib import import_module
 
 import pytest
 
-from ffrtmp_tui.cli import NOUNS
 from ffrtmp_tui.command import Noun, parser_for
+from ffrtmp_tui.dispatch import NOUNS
 from ffrtmp_tui.terminal import real_terminal
 from ffrtmpd import __version__
 from ffrtmpd.wire.curve import new_key_pair
@@ -148,10 +148,10 @@ def test_colours_are_for_a_screen_that_nobody_forbade(
 @pytest.mark.parametrize("words", [["jobs", "status", "1"], ["nodes", "list"], ["ping"]])
 def test_one_shot_command_loads_nothing_heavy(shell: Shell, words: list[str]) -> None:
     script = (
-        "import sys; from ffrtmp_tui.cli import main; main(sys.argv[1:]);"
-        "heavy = {'urwid', 'peewee', 'rich', 'asyncio', 'sqlite3', 'subprocess', 'csv', 'ffrtmpd.store',"
+        "import sys; before = set(sys.modules); from ffrtmp_tui.cli import main; main(sys.argv[1:]);"
+        "heavy = {'urwid', 'pathlib', 'peewee', 'rich', 'asyncio', 'sqlite3', 'subprocess', 'csv', 'ffrtmpd.store',"
         "'ffrtmpd.wire.catalogue', 'ffrtmpd.wire.messages.session', 'ffrtmp_tui.demo', 'ffrtmp_tui.submit'};"
-        "found = sorted(heavy & set(sys.modules)); sys.exit(f'loaded {found}' if found else 0)"
+        "found = sorted(heavy & set(sys.modules) - before); sys.exit(f'loaded {found}' if found else 0)"
     )
     # Nothing listens on port 1: the command has loaded all that it needs by the time it says so.
     shell.add(

@@ -192,6 +192,14 @@ def test_manifest_is_submitted_with_a_result_for_each_line(shell: Shell) -> None
     assert queues == {"job-000001": "live", "job-000002": "batch"}
 
 
+def test_manifest_of_one_job_that_cannot_be_names_its_line(shell: Shell) -> None:
+    ended = shell("jobs", "submit", "-f", "-", stdin="scenario,wat\n720p30-h264,1\n")
+    assert (ended.code, ended.out, ended.err) == (2, "", "error: line 2: unknown field 'wat'\n")
+    ended = shell("jobs", "submit", "-f", "-", stdin='[{"scenario": "nothing"}]')
+    assert ended.code == 2
+    assert ended.err.startswith("error: job 1: 'nothing': no such scenario")
+
+
 def test_manifest_of_thousands_is_taken_in_several_requests_and_ids_come_in_order(shell: Shell) -> None:
     text = "\n".join('{"scenario": "720p30-h264"}' for _ in range(1_200))
     ended = shell("jobs", "submit", "-f", "-", "-q", stdin=text)

@@ -50,7 +50,7 @@ def test_user_context_wins_over_the_host_one_which_is_used_without_it(environ: d
     system.write_text(table("a", "tcp://system:9") + table("host", "tcp://host:8"))
     assert contexts.resolve(environ, system=system).master == "tcp://a:1"
     found = contexts.resolve(environ, context="host", system=system)
-    assert (found.master, found.key) == ("tcp://host:8", system.parent / "keys" / "host.key")
+    assert (found.master, found.key) == ("tcp://host:8", str(system.parent / "keys" / "host.key"))
 
 
 def test_only_context_needs_no_choice(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
     write_key_file(path, new_key_pair())
     path.chmod(0o644)
     with pytest.raises(Failure, match="chmod 600"):
-        Context(name="a", master="tcp://a:1", server_key=KEY, key=path).key_pair()
+        Context(name="a", master="tcp://a:1", server_key=KEY, key=str(path)).key_pair()
 
 
 @pytest.mark.parametrize(
@@ -125,8 +125,8 @@ def test_address_of_another_kind_is_refused(address: str) -> None:
 
 def test_added_context_becomes_current_once_and_comments_live_on(tmp_path: Path) -> None:
     folder = tmp_path / "config"
-    first = Context(name="one", master="tcp://h:1", server_key=KEY, key=folder / "keys" / "one.key")
-    second = Context(name="t.wo", master="tcp://h:2", server_key=KEY, key=Path("/elsewhere/two.key"))
+    first = Context(name="one", master="tcp://h:1", server_key=KEY, key=str(folder / "keys" / "one.key"))
+    second = Context(name="t.wo", master="tcp://h:2", server_key=KEY, key="/elsewhere/two.key")
     assert contexts.add_context(folder, first)
     path = folder / "config.toml"
     path.write_text("# mine\n" + path.read_text())
@@ -180,3 +180,41 @@ def test_no_context_is_no_error_of_the_list(shell: Shell) -> None:
     ended = shell("context", "list")
     assert ended.code == 0
     assert "none yet" in ended.err
+
+
+# ── the form of the output ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_form_is_told_by_flag_then_environment_then_context(shell: Shell, environ: dict[str, str]) -> None:
+    shell.environ.update(environ)
+    file = Path(environ["FFRTMP_CONFIG_DIR"]) / "config.toml"
+    file.write_text(file.read_text().replace('master = "tcp://b:2"', 'output = "name"\nmaster = "tcp://b:2"'))
+    words = ("context", "list")
+    assert shell(*words).out.startswith("Current  Context")
+    shell.environ["FFRTMP_CONTEXT"] = "b"
+    assert shell(*words).out == "a\nb\n"
+    shell.environ["FFRTMP_OUTPUT"] = "json"
+    assert [known["name"] for known in shell(*words).json["contexts"]] == ["a", "b"]
+    assert shell(*words, "-o", "csv").out.startswith("current,name")
+    assert shell(*words, "-q").out == "a\nb\n"
+
+
+def test_form_of_the_context_is_that_of_errors_too(shell: Shell, environ: dict[str, str]) -> None:
+    shell.environ.update(environ)
+    file = Path(environ["FFRTMP_CONFIG_DIR"]) / "config.toml"
+    file.write_text(file.read_text() + 'output = "json"\n')
+    for words in ("jobs frobnicate", "jobs list --wrong", "context use nobody"):
+        assert shell(*words.split()).err.startswith("error: "), words
+        assert shell(*words.split(), "--context", "b").err.startswith('{"error": '), words
+        assert shell(*words.split(), "--context", "b", "-o", "table").err.startswith("error: "), words
+
+
+def test_form_that_a_context_cannot_mean_is_named_with_its_place(shell: Shell, environ: dict[str, str]) -> None:
+    shell.environ.update(environ)
+    file = Path(environ["FFRTMP_CONFIG_DIR"]) / "config.toml"
+    for value, said in (('"jsn"', "contexts.b.output: 'jsn' is not one of"), ("5", "contexts.b.output: 5 is not")):
+        file.write_text(f"{file.read_text().partition('output')[0]}output = {value}\n")
+        ended = shell("context", "list", "--context", "b")
+        assert (ended.code, ended.out) == (2, "")
+        assert f"{file}: {said}" in ended.err
+        assert shell("context", "list", "--context", "b", "-o", "name").code == 0

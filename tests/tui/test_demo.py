@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -106,6 +107,19 @@ def test_demo_knows_no_other_cluster(tmp_path: Path) -> None:
     environ = {"FFRTMP_MASTER": "x", "FFRTMPD_HOME": "y", "FFMPEG_RTMP_MASTER": "z", "PATH": os.environ["PATH"]}
     told = DemoCluster(tmp_path, environ).command("-c", "import os; print([v for v in os.environ if 'RTMP' in v])")
     assert told == "['FFRTMP_CONFIG_DIR']\n"
+
+
+@pytest.mark.e2e
+def test_context_of_a_demo_leads_to_its_master_and_needs_nothing_beside(shell: Shell, tmp_path: Path) -> None:
+    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": ":".join(path for path in sys.path if path)}
+    demo = DemoCluster(tmp_path / "demo", environ)
+    try:
+        demo.start_master()
+        shell.environ["FFRTMP_CONFIG_DIR"] = str(demo.client)
+        assert shell("ping", "-o", "json").json["master"] == demo.master
+        assert stat.S_IMODE((demo.client / "config.toml").stat().st_mode) == 0o600
+    finally:
+        demo.stop()
 
 
 def test_taken_port_is_told_from_a_free_one() -> None:

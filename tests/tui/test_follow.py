@@ -9,7 +9,6 @@ from dataclasses import replace
 import pytest
 
 from ffrtmp_tui.board import Board, bar, line
-from ffrtmp_tui.link import Link
 from ffrtmp_tui.terminal import Terminal
 from ffrtmpd.wire.messages.common import Reply, Request
 from ffrtmpd.wire.messages.jobs import (
@@ -194,14 +193,6 @@ def test_log_that_the_node_cannot_give_ends_with_1(shell: Shell, scripted: Start
     scripted(lambda request: error(request, ErrorCode.UNAVAILABLE, "the node is away"))
     ended = shell("jobs", "logs", "123")
     assert (ended.code, ended.err) == (1, "error: the node is away\n")
-
-
-@pytest.fixture
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give up on a silent master after two tries of 0.2 s."""
-    defaults = Link.__init__.__kwdefaults__
-    assert defaults is not None
-    monkeypatch.setitem(defaults, "tries_s", (0.2, 0.2))
 
 
 class AwayNode:

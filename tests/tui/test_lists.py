@@ -3,6 +3,7 @@
 import io
 import os
 import pty
+import re
 import select
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ffrtmp_tui.cli import run_command
+from ffrtmp_tui.dispatch import run_command
 from ffrtmp_tui.terminal import Terminal, pager_of
 from tests.tui.commands import Shell
 from tests.tui.masters import RealMaster
@@ -50,6 +51,21 @@ def jobs(shell: Shell, master: RealMaster) -> None:
 def test_jobs_are_filtered_and_sorted_by_the_master(shell: Shell, words: str, expected: list[int]) -> None:
     ended = shell("jobs", "list", *words.split(), "-q")
     assert (ended.code, ended.out) == (0, "".join(f"job-{number:06d}\n" for number in expected))
+
+
+@pytest.mark.usefixtures("jobs")
+def test_window_says_what_it_leaves_out_in_every_form(shell: Shell) -> None:
+    for form in ("table", "wide", "csv", "jsonl", "name", "custom-columns=state"):
+        ended = shell("jobs", "list", "--limit", "2", "-o", form)
+        assert ended.err == "2 of 4 jobs; --all shows every one\n", form
+        # No index answers this: what was not looked at may fit as well.
+        ended = shell("jobs", "list", "--limit", "1", "--filter", "h264", "-o", form)
+        assert ended.err == "1 of at least 1 jobs; --all shows every one\n", form
+        assert shell("jobs", "list", "--all", "--filter", "h264", "-o", form).err == "", form
+    told = shell("jobs", "list", "--limit", "1", "--filter", "h264", "-o", "json")
+    assert (told.err, told.json["total"], told.json["partial"]) == ("", 1, True)
+    told = shell("jobs", "list", "--filter", "h264", "-o", "json")
+    assert (told.json["total"], told.json["partial"], told.json["next"]) == (3, False, None)
 
 
 @pytest.mark.usefixtures("jobs")
@@ -98,10 +114,26 @@ def test_events_are_shown_for_all_or_for_one(shell: Shell, master: RealMaster) -
     assert shell("events", "--limit", "0").code == 2
 
 
-def test_events_are_followed_until_interrupted(shell: Shell) -> None:
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [
+        (
+            "table",
+            [
+                r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d  job-000001    submit > queued           root",
+                r".*  job-000001    cancel > canceled         root  \(cancel asked\)",
+            ],
+        ),
+        ("csv", ["at,event,to_state,.*,number", r"[\d.]+,submit,queued,.*,1", r"[\d.]+,cancel,canceled,.*,2"]),
+        ("custom-columns=event,job_id", ["EVENT +JOB_ID", "submit +job-000001", "cancel +job-000001"]),
+        ("jsonl", [r'\{"number": 1, .*"event": "submit".*\}', r'\{"number": 2, .*"event": "cancel".*\}']),
+        ("name", ["job-000001", "job-000001"]),
+    ],
+)
+def test_events_are_followed_until_interrupted(shell: Shell, form: str, expected: list[str]) -> None:
     script = "import sys; from ffrtmp_tui.cli import main; sys.exit(main(sys.argv[1:]))"
     follower = subprocess.Popen(
-        [sys.executable, "-c", script, "events", "--follow"],
+        [sys.executable, "-c", script, "events", "--follow", "-o", form],
         env={**shell.environ, "PYTHONPATH": ":".join(sys.path), "TZ": "UTC"},
         stdout=subprocess.PIPE,
         text=True,
@@ -110,13 +142,13 @@ def test_events_are_followed_until_interrupted(shell: Shell) -> None:
     try:
         shell("jobs", "submit", "720p30-h264")
         shell("jobs", "cancel", "1")
-        lines = [follower.stdout.readline() for _ in range(2)]
+        lines = [follower.stdout.readline().rstrip("\n") for _ in expected]
     finally:
         follower.terminate()
         follower.wait()
         follower.stdout.close()
-    assert "job-000001    submit > queued           root" in lines[0]
-    assert lines[1].endswith("job-000001    cancel > canceled         root  (cancel asked)\n")
+    for line, pattern in zip(lines, expected, strict=True):
+        assert re.fullmatch(pattern, line), line
 
 
 # ── acting on what a filter selects ───────────────────────────────────────────────────────────────────────────────

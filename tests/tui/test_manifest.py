@@ -56,7 +56,7 @@ def test_form_is_told_by_the_look(text: str, form: str) -> None:
     [
         ("json", "[", "no json manifest"),
         ("json", "[1]", "a job is a table"),
-        ("json", "[]", "holds no job"),
+        ("json", "[]", "standard input holds no job"),
         ("json", "3", "expected a list"),
         ("jsonl", '{"a": 1}\n{', "line 2"),
         ("csv", "scenario\na,b\n", "more fields"),

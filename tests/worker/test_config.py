@@ -72,7 +72,7 @@ def test_state_folder_may_be_set_in_a_file(tmp_path: Path) -> None:
     ],
 )
 def test_state_folder_where_none_is_set(environment: dict[str, str], *, root: bool, expected: str) -> None:
-    assert default_state(environment, root=root) == Path(expected)
+    assert default_state(environment, is_system=root) == Path(expected)
 
 
 @pytest.mark.parametrize(

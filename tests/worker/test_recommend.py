@@ -63,15 +63,24 @@ def test_command_of_operators_hands_over_to_the_worker(tmp_path: Path) -> None:
     program = Path(sys.executable).with_name("ffrtmp")
     environment = {
         **os.environ,
-        "PATH": f"{program.parent}:/usr/bin:/bin",
+        # The worker lies beside it, as in a virtual environment that is not active.
+        "PATH": "/usr/bin:/bin",
         "FFRTMP_WORKER_STATE": str(tmp_path / "state"),
     }
     told = subprocess.run(
         [program, "config", "recommend", "-o", "json"], env=environment, capture_output=True, check=True
     )
     assert json.loads(told.stdout)["advice"]["slots"] >= 1
+
+
+def test_command_of_operators_without_a_worker_says_where_to_run_it(tmp_path: Path) -> None:
+    # An interpreter that nothing is installed beside.
+    python = tmp_path / "python"
+    python.symlink_to(Path(sys.executable).resolve())
+    program = "import sys; from ffrtmp_tui.cli import main; sys.exit(main(sys.argv[1:]))"
+    environment = {**os.environ, "PATH": "/nonexistent", "PYTHONPATH": ":".join(path for path in sys.path if path)}
     lonely = subprocess.run(
-        [program, "config", "recommend"], env={**os.environ, "PATH": "/nonexistent"}, capture_output=True, check=False
+        [python, "-c", program, "config", "recommend"], env=environment, capture_output=True, check=False
     )
     assert (lonely.returncode, lonely.stdout) == (1, b"")
     assert b"hint: install the worker here" in lonely.stderr

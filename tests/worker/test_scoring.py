@@ -17,11 +17,11 @@ from ffrtmp_worker.ffmpeg import environment
 from ffrtmp_worker.places import Places
 from ffrtmp_worker.process import Child, ToolRun, marked, run_tool
 from ffrtmp_worker.quality import Comparison, NotComparable, ScoringFailed
-from ffrtmp_worker.recipe import AttemptFailed, Step, StepEnd, StepName
+from ffrtmp_worker.recipe import AttemptFailed, Recipe, Step, StepEnd, StepName
 from ffrtmp_worker.scorer import Scorer, job_text, parse_job, score
 from ffrtmp_worker.scorers import find_scorer
 from ffrtmp_worker.sources import SourceCache
-from ffrtmp_worker.steps import MediaRecipe, Workshop
+from ffrtmp_worker.steps import Workshop
 from ffrtmpd.wire.messages.measures import Quality
 from ffrtmpd.wire.messages.session import Assign
 from ffrtmpd.wire.vocabulary import Codec, FailureClass, VmafMode
@@ -172,7 +172,7 @@ def test_program_that_is_stopped_takes_its_ffmpeg_along(scorer: Scorer, clip: Cl
 # ── through the steps of a job ────────────────────────────────────────────────────────────────────────────────────
 
 
-def recipe(scorer: Scorer, folder: Path, order: Assign) -> MediaRecipe:
+def recipe(scorer: Scorer, folder: Path, order: Assign) -> Recipe:
     return Workshop(
         tools=media.tools(),
         encoders=media.proven(),
@@ -185,7 +185,7 @@ def recipe(scorer: Scorer, folder: Path, order: Assign) -> MediaRecipe:
     ).recipe(order)
 
 
-def done(made: MediaRecipe) -> Quality:
+def done(made: Recipe) -> Quality:
     """Run all steps; return the scores."""
     step: Step | None = made.advance(None)
     while step is not None:

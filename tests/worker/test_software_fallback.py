@@ -10,9 +10,9 @@ from ffrtmp_worker.encoder_sessions import EncoderSessions
 from ffrtmp_worker.events import Note, Seal
 from ffrtmp_worker.ffmpeg import environment
 from ffrtmp_worker.places import Places
-from ffrtmp_worker.recipe import AttemptFailed, Step, StepEnd, StepName
+from ffrtmp_worker.recipe import AttemptFailed, Recipe, Step, StepEnd, StepName
 from ffrtmp_worker.sources import SourceCache
-from ffrtmp_worker.steps import MediaRecipe, Workshop
+from ffrtmp_worker.steps import Workshop
 from ffrtmpd.wire.messages.session import Started
 from ffrtmpd.wire.vocabulary import FailureClass, OutputMode
 from tests.worker.attempts import BUILDS, node
@@ -36,7 +36,7 @@ def shop(tmp_path: Path) -> Workshop:
     )
 
 
-def planned(shop: Workshop, **order: object) -> tuple[MediaRecipe, Step]:
+def planned(shop: Workshop, **order: object) -> tuple[Recipe, Step]:
     """Return an attempt whose encode is about to run."""
     recipe = shop.recipe(replace(assign(), input="in.mov", **order))  # type: ignore[arg-type]
     recipe.advance(None)
@@ -46,7 +46,7 @@ def planned(shop: Workshop, **order: object) -> tuple[MediaRecipe, Step]:
     return recipe, step
 
 
-def finish(recipe: MediaRecipe) -> None:
+def finish(recipe: Recipe) -> None:
     check = recipe.advance(GOOD)
     assert check is not None
     assert check.name is StepName.CHECK

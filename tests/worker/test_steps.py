@@ -7,9 +7,9 @@ import pytest
 
 from ffrtmp_worker.ffmpeg import environment
 from ffrtmp_worker.places import Places
-from ffrtmp_worker.recipe import AttemptFailed, Cause, Step, StepEnd, StepName
+from ffrtmp_worker.recipe import AttemptFailed, Cause, Recipe, Step, StepEnd, StepName
 from ffrtmp_worker.sources import SourceCache
-from ffrtmp_worker.steps import MediaRecipe, Workshop
+from ffrtmp_worker.steps import Workshop
 from ffrtmp_worker.tools import Tools
 from ffrtmpd.wire.messages.session import Assign
 from ffrtmpd.wire.vocabulary import FailureClass
@@ -23,7 +23,7 @@ SOURCE = b"""{"format": {"format_name": "matroska,webm", "duration": "10.0", "si
 OUTPUT = SOURCE.replace(b"matroska,webm", b"mov,mp4")
 GOOD = StepEnd(exit_code=0, stdout=b"", log_tail="")
 
-Make = Callable[[Assign], MediaRecipe]
+Make = Callable[[Assign], Recipe]
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_encoder_that_is_not_here_may_be_elsewhere(make: Make, tmp_path: Path) -
     assert caught.value.failure_class is FailureClass.TRANSIENT
 
 
-def encoding(make: Make, tmp_path: Path) -> MediaRecipe:
+def encoding(make: Make, tmp_path: Path) -> Recipe:
     (tmp_path / "in.mov").write_bytes(b"x")
     recipe = make(replace(assign(), input="in.mov"))
     recipe.advance(None)
@@ -202,7 +202,7 @@ ENDLESS = SOURCE.replace(b'"duration": "10.0", ', b"")
 PULL_LOST = "[error] rtmp://host/in/x: Input/output error\n"
 
 
-def pulling(make: Make, duration_s: float | None) -> MediaRecipe:
+def pulling(make: Make, duration_s: float | None) -> Recipe:
     recipe = make(replace(assign(live=True), input="rtmp://host/in/x", duration_s=duration_s))
     assert going(recipe.advance(None)).name is StepName.PROBE
     step = going(recipe.advance(replace(GOOD, stdout=ENDLESS)))

@@ -1,0 +1,196 @@
+"""The rows of jobs that the present turns are about: read once, changed in memory, written together.
+
+A turn's changes of one job are one write, and all writes of a kind go to SQLite in one call: that takes a fifth of
+what a call for each would. They are written before anything else is read, and before the turn is committed.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+from ffrtmpd.store import hot
+from ffrtmpd.store.errors import NoSuchJob, StaleAttempt
+from ffrtmpd.store.heads import Heads
+from ffrtmpd.store.records import JobRow, columns, job_id, job_row
+from ffrtmpd.store.turn import Turn
+from ffrtmpd.wire.vocabulary import TERMINAL_STATES, JobState
+
+# Between turns so many rows stay, those changed last: the jobs that nodes hold, and what was just submitted.
+KEPT: Final = 4_096
+# A state is left and entered by so many jobs of a queue and priority; told of every row that changes.
+Moved = Callable[[JobRow | None, JobRow], None]
+
+
+class Rows:
+    """Reads and writes jobs and what happened.
+
+    Args:
+        turn: the transaction.
+        moved: is told of each job that was added or changed its state: its row before and after.
+    """
+
+    def __init__(self, turn: Turn, moved: Moved) -> None:
+        self._turn = turn
+        self._moved = moved
+        self._known: dict[int, JobRow] = {}
+        # To be written: rows that are new, rows that are on disk as they were before the turn, and audit rows.
+        self._new: set[int] = set()
+        self._new_keys: dict[str, int] = {}
+        self._before: dict[int, JobRow] = {}
+        self._audit: list[tuple[Any, ...]] = []
+        self._last: int | None = None
+        self.heads = Heads(self._read_heads)
+        turn.before_read(self.flush)
+
+    # ── reading ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def get(self, seq: int) -> JobRow | None:
+        """Return a job, None if there is none with that number."""
+        row = self._known.get(seq)
+        if row is None:
+            found = self._turn.peek(hot.GET_JOB, (seq,))
+            if not found:
+                return None
+            row = self._known[seq] = job_row(found[0])
+        return row
+
+    def need(self, seq: int) -> JobRow:
+        """Return a job.
+
+        Raises:
+            NoSuchJob: no such job.
+        """
+        row = self.get(seq)
+        if row is None:
+            raise NoSuchJob(f"there is no {job_id(seq)}")
+        return row
+
+    def look(self, seq: int) -> JobRow | None:
+        """Return a job, as ``get`` does, and remember nothing: lists look at many and come back to none."""
+        row = self._known.get(seq)
+        if row is None:
+            found = self._turn.peek(hot.GET_JOB, (seq,))
+            row = job_row(found[0]) if found else None
+        return row
+
+    def by_key(self, keys: Iterable[str]) -> dict[str, int]:
+        """Return the numbers of the jobs that have these keys already; see also ``added``."""
+        return dict(self._turn.peek(hot.KNOWN_KEYS, (json.dumps(list(keys)),)))
+
+    def added(self, key: str) -> JobRow | None:
+        """Return the job with that key if it was added a moment ago and is not written yet."""
+        seq = self._new_keys.get(key)
+        return None if seq is None else self._known[seq]
+
+    def _read_heads(self, requires: str, limit: int) -> list[Any]:
+        heads = self._turn.read(hot.HEADS, (requires, limit))
+        # Most of them will be assigned one after the other.
+        unknown = [seq for _, seq in heads if seq not in self._known]
+        for values in self._turn.peek(hot.GET_JOBS, (json.dumps(unknown),)):
+            self._known[values[0]] = job_row(values)
+        return heads
+
+    # ── writing ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def next_number(self) -> int:
+        """Return the number of the next job to add; one that was given is never given again."""
+        if self._last is None:
+            found = self._turn.peek(hot.LAST_NUMBER)
+            self._last = int(found[0][0]) if found else 0
+        return self._last + 1
+
+    def add(self, row: JobRow) -> None:
+        """Add a job, under the number that is next."""
+        self._turn.refuse_broken()
+        self._last = row.seq
+        self._new.add(row.seq)
+        self._new_keys[row.key] = row.seq
+        self._enter(None, row)
+
+    def change(self, row: JobRow, changes: Mapping[str, Any]) -> JobRow:
+        """Write columns of a job, and return it after that."""
+        self._turn.refuse_broken()
+        after = row._replace(**changes)
+        if row.seq not in self._new:
+            self._before.setdefault(row.seq, row)
+        # What changed last is forgotten last.
+        self._known.pop(row.seq, None)
+        self._enter(row, after)
+        return after
+
+    def _enter(self, before: JobRow | None, after: JobRow) -> None:
+        self._known[after.seq] = after
+        left = None if before is None else before.state
+        if left is after.state:
+            return
+        if left is JobState.QUEUED:
+            self.heads.left(after.requires, (after.rank, after.seq))
+        if after.state is JobState.QUEUED:
+            self.heads.entered(after.requires, (after.rank, after.seq))
+        self._moved(before, after)
+
+    def audit(self, *values: Any) -> None:
+        """Add an audit row: job, at, from, to, event, who, why, attempt, node."""
+        self._turn.refuse_broken()
+        self._audit.append(values)
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether anything waits to be written."""
+        return bool(self._audit or self._new or self._before)
+
+    def flush(self) -> None:
+        """Write what the turn has changed so far.
+
+        Raises:
+            StaleAttempt: another program has changed a job meanwhile.
+            StoreReadOnly: the turn is undone and broken.
+        """
+        try:
+            self._write()
+        except BaseException:
+            # What was undone on disk is undone here.
+            self.rolled_back()
+            raise
+
+    def _write(self) -> None:
+        if self._new:
+            new, self._new = sorted(self._new), set()
+            self._new_keys.clear()
+            self._turn.write_many(hot.ADD_JOB, [columns(self._known[seq]) for seq in new])
+        if self._before:
+            before, self._before = self._before, {}
+            written = self._turn.write_many(
+                hot.SET_JOB,
+                [
+                    [*columns(self._known[seq])[hot.FIRST_CHANGING :], seq, row.state._value_, row.attempt]
+                    for seq, row in before.items()
+                ],
+            )
+            if written != len(before):
+                raise StaleAttempt(f"another program has changed one of {', '.join(map(job_id, sorted(before)[:10]))}")
+        if self._audit:
+            audit, self._audit = self._audit, []
+            self._turn.write_many(hot.ADD_AUDIT, audit)
+
+    # ── the turn ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def committed(self) -> None:
+        """The turn is on disk: forget what will not be asked for soon."""
+        if len(self._known) > KEPT:
+            living = [(seq, row) for seq, row in self._known.items() if row.state not in TERMINAL_STATES]
+            self._known = dict(living[-KEPT // 2 :])
+
+    def rolled_back(self) -> None:
+        """The turn never was."""
+        self._known.clear()
+        self._new.clear()
+        self._new_keys.clear()
+        self._before.clear()
+        self._audit.clear()
+        self._last = None
+        self.heads.clear()
+
+    def forget(self, seq: int) -> None:
+        """A job is not there any more."""
+        self._known.pop(seq, None)
