@@ -122,6 +122,21 @@ def test_many_jobs_are_canceled_by_their_count(environ: dict[str, str]) -> None:
         assert terminal.ends() == 0
 
 
+def test_arrows_are_not_taken_for_esc_however_fast_they_come(environ: dict[str, str]) -> None:
+    with Terminal("console", environ=environ) as terminal:
+        terminal.shows(">job-000040")
+        terminal.type("c")
+        terminal.shows("! cancel job-000040 on")
+        terminal.type("\x1b")
+        terminal.until(lambda: "! cancel" not in terminal.text())
+        terminal.type("\x1b[B" * 20)
+        terminal.shows(">job-000020")
+        terminal.type("\x1b2")
+        terminal.shows("<2>Nodes")
+        terminal.type("q")
+        assert terminal.ends() == 0
+
+
 def test_ctrl_c_leaves_what_is_typed_and_then_the_console(environ: dict[str, str]) -> None:
     with Terminal("console", environ=environ) as terminal:
         terminal.shows(">job-000040")
