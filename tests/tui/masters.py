@@ -33,8 +33,8 @@ BUILT_IN = (Path(__file__).parents[2] / "conf" / "scenarios.toml",)
 Answer = Callable[[Request], Reply | None]
 
 
-class Silence(io.TextIOBase):
-    """A stream that takes everything."""
+class Silence(io.StringIO):
+    """A stream that takes everything; it leads to no file."""
 
     def write(self, text: str) -> int:
         return len(text)
@@ -99,7 +99,7 @@ class RealMaster(_InThread):
         self._bell.stop()
 
     def _serve(self) -> None:
-        log = Logger(stream=Silence())  # type: ignore[arg-type]
+        log = Logger(stream=Silence())
         store = Store.open(None)
         for name, role in self._roles.items():
             store.begin()
