@@ -5,16 +5,18 @@ BIN := $(VENV)/bin
 INPUT ?=
 FRAMES ?= 1000000
 SEEDS ?= 10000
+PEERS ?= huey
 
-.PHONY: help demo test bench simulate fuzz docs clean check-python
+.PHONY: help demo test bench simulate fuzz docs picture clean check-python
 
 help:
 	@echo "make demo [INPUT=clip.mp4]  a master and two workers on this machine encode a few clips"
 	@echo "make test [ARGS=...]        lint, types, import contracts, unit and end-to-end tests"
-	@echo "make bench                  measure against bare baselines"
+	@echo "make bench [PEERS=all]      measure against bare baselines and other job queues; ARGS=--quick for a short look"
 	@echo "make simulate [SEEDS=10000] worlds in which much goes wrong, each from its seed"
 	@echo "make fuzz [FRAMES=1000000]  broken messages at both sockets of a real master"
 	@echo "make docs                   fill the generated parts of docs/ and conf/"
+	@echo "make picture                draw docs/console.svg from a real console in front of a real cluster"
 	@echo "make clean                  remove what the targets above have made"
 
 check-python:
@@ -42,7 +44,7 @@ test: $(BIN)/tox
 	@$(BIN)/tox run $(ARGS)
 
 bench: $(VENV)/.installed
-	@$(BIN)/python -m tests.bench
+	@$(BIN)/python -m tests.bench --peers '$(PEERS)' $(ARGS)
 
 fuzz: $(VENV)/.installed
 	@$(BIN)/pip install --quiet --disable-pip-version-check hypothesis pytest
@@ -54,6 +56,10 @@ simulate: $(VENV)/.installed
 
 docs: $(VENV)/.installed
 	@$(BIN)/python docs/generate.py
+
+picture: $(VENV)/.installed
+	@$(BIN)/pip install --quiet --disable-pip-version-check pyte
+	@$(BIN)/python docs/picture.py
 
 clean:
 	rm -rf $(VENV) .tox build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

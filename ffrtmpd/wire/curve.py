@@ -97,7 +97,7 @@ def read_key_file(path: str | os.PathLike[str]) -> KeyPair:
     try:
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC), "rb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
-            if mode & 0o077:
+            if mode & _of_others(path):
                 raise KeyFileError(f"{path} can be read by others (mode {mode:04o}): run chmod 600 {path}")
             document: dict[str, Any] = tomllib.load(file)
     except OSError as error:
@@ -110,6 +110,13 @@ def read_key_file(path: str | os.PathLike[str]) -> KeyPair:
     if zmq.curve_public(secret.encode()).decode() != public:
         raise KeyFileError(f"{path}: the public key does not belong to the secret one")
     return KeyPair(public, secret)
+
+
+def _of_others(path: Path) -> int:
+    """Return the bits of a mode by which others than its user could read a key."""
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    # systemd lets a service read a credential by an access list, whose mask stands where the group's bits do.
+    return 0o007 if folder and path.parent == Path(folder) else 0o077
 
 
 def is_key(text: str) -> bool:

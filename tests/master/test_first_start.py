@@ -80,7 +80,10 @@ def test_key_of_systemd_goes_before_one_in_the_home_folder(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pair = new_key_pair()
-    write_key_file(tmp_path / "credentials/ffrtmpd.master.key", pair)
+    handed = tmp_path / "credentials/ffrtmpd.master.key"
+    write_key_file(handed, pair)
+    # The mask of an access list, as systemd 257 makes one.
+    handed.chmod(0o440)
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path / "credentials"))
     assert first_start() == 0
     assert not (home / "keys").exists()
