@@ -6,11 +6,15 @@ INPUT ?=
 FRAMES ?= 1000000
 SEEDS ?= 10000
 
-.PHONY: help demo test bench simulate fuzz docs clean check-python
+PACKAGE_BUILDS := packaging/build_deb.py $(wildcard packaging/rpm/build)
+
+.PHONY: help demo test test-packages packages bench simulate fuzz docs clean check-python
 
 help:
 	@echo "make demo [INPUT=clip.mp4]  a master and two workers on this machine encode a few clips"
 	@echo "make test [ARGS=...]        lint, types, import contracts, unit and end-to-end tests"
+	@echo "make packages               Debian packages (and rpms) into dist/; docs/install.md tells what that takes"
+	@echo "make test-packages          install, run, upgrade and purge them on Debians of their own; takes root and minutes"
 	@echo "make bench                  measure against bare baselines"
 	@echo "make simulate [SEEDS=10000] worlds in which much goes wrong, each from its seed"
 	@echo "make fuzz [FRAMES=1000000]  broken messages at both sockets of a real master"
@@ -40,6 +44,12 @@ demo: $(VENV)/.installed
 
 test: $(BIN)/tox
 	@$(BIN)/tox run $(ARGS)
+
+packages:
+	@for build in $(PACKAGE_BUILDS); do $$build || exit; done
+
+test-packages: $(BIN)/tox
+	@$(BIN)/tox run -e packages $(ARGS)
 
 bench: $(VENV)/.installed
 	@$(BIN)/python -m tests.bench
