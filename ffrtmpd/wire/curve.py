@@ -112,11 +112,11 @@ def read_key_file(path: str | os.PathLike[str]) -> KeyPair:
     return KeyPair(public, secret)
 
 
-def _of_others(path: Path) -> int:
+def _of_others(path: str | os.PathLike[str]) -> int:
     """Return the bits of a mode by which others than its user could read a key."""
     folder = os.environ.get("CREDENTIALS_DIRECTORY")
     # systemd lets a service read a credential by an access list, whose mask stands where the group's bits do.
-    return 0o007 if folder and path.parent == Path(folder) else 0o077
+    return 0o007 if folder and os.path.dirname(os.fspath(path)) == folder else 0o077  # noqa: PTH120
 
 
 def is_key(text: str) -> bool:
