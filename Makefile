@@ -5,20 +5,30 @@ BIN := $(VENV)/bin
 INPUT ?=
 FRAMES ?= 1000000
 SEEDS ?= 10000
+PEERS ?= huey
 
+<<<<<<< HEAD
 PACKAGE_BUILDS := packaging/build_deb.py $(wildcard packaging/rpm/build)
 
 .PHONY: help demo test test-packages packages bench simulate fuzz docs clean check-python
+=======
+.PHONY: help demo test bench simulate fuzz docs picture clean check-python
+>>>>>>> main
 
 help:
 	@echo "make demo [INPUT=clip.mp4]  a master and two workers on this machine encode a few clips"
 	@echo "make test [ARGS=...]        lint, types, import contracts, unit and end-to-end tests"
+<<<<<<< HEAD
 	@echo "make packages               Debian packages (and rpms) into dist/; docs/install.md tells what that takes"
 	@echo "make test-packages          install, run, upgrade and purge them on Debians of their own; takes root and minutes"
 	@echo "make bench                  measure against bare baselines"
+=======
+	@echo "make bench [PEERS=all]      measure against bare baselines and other job queues; ARGS=--quick for a short look"
+>>>>>>> main
 	@echo "make simulate [SEEDS=10000] worlds in which much goes wrong, each from its seed"
 	@echo "make fuzz [FRAMES=1000000]  broken messages at both sockets of a real master"
 	@echo "make docs                   fill the generated parts of docs/ and conf/"
+	@echo "make picture                draw docs/console.svg from a real console in front of a real cluster"
 	@echo "make clean                  remove what the targets above have made"
 
 check-python:
@@ -52,7 +62,7 @@ test-packages: $(BIN)/tox
 	@$(BIN)/tox run -e packages $(ARGS)
 
 bench: $(VENV)/.installed
-	@$(BIN)/python -m tests.bench
+	@$(BIN)/python -m tests.bench --peers '$(PEERS)' $(ARGS)
 
 fuzz: $(VENV)/.installed
 	@$(BIN)/pip install --quiet --disable-pip-version-check hypothesis pytest
@@ -64,6 +74,10 @@ simulate: $(VENV)/.installed
 
 docs: $(VENV)/.installed
 	@$(BIN)/python docs/generate.py
+
+picture: $(VENV)/.installed
+	@$(BIN)/pip install --quiet --disable-pip-version-check pyte
+	@$(BIN)/python docs/picture.py
 
 clean:
 	rm -rf $(VENV) .tox build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

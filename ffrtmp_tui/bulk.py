@@ -33,8 +33,9 @@ def confirm(run: Run, count: int, kind: str) -> None:
 def act(
     run: Run,
     words: Sequence[str],
-    ask: Callable[[str], V],
+    ask: Callable[[Sequence[str]], Sequence[V | Failure]],
     *,
+    at_once: int = 1,
     kind: str,
     told: Callable[[V], str],
     columns: "Sequence[Column]",
@@ -42,7 +43,8 @@ def act(
 ) -> Exit:
     """Do it to each of ``words`` by ``ask``, say how each ended, and return how the command does.
 
-    ``kind`` is ``job`` or ``node``. ``told`` is what a person reads of one to which it was done.
+    ``ask`` is given ``at_once`` of them at most, and returns what became of each. ``kind`` is ``job`` or ``node``.
+    ``told`` is what a person reads of one to which it was done.
 
     Raises:
         Failure: it was to be done to one thing, or could not even be begun.
@@ -50,29 +52,37 @@ def act(
     done: list[V] = []
     problems: list[tuple[str, Failure]] = []
     away: Unreachable | None = None
-    for word in words:
-        try:
-            if away is not None:
-                # A master that did not answer is not asked for each of those that are left.
-                raise away
-            found = ask(word)
-        except Failure as failure:
-            if len(words) == 1:
-                raise
-            if isinstance(failure, Unreachable):
-                if not done and not problems:
-                    raise
-                away = failure
-            problems.append((word, failure))
-            run.terminal.say(f"error: {word}: {failure.message}")
-            continue
-        done.append(found)
-        if run.form in ("table", "wide"):
-            run.terminal.write(f"{run.terminal.tick} {told(found)}")
+    for begin in range(0, len(words), at_once):
+        part = words[begin : begin + at_once]
+        # A master that did not answer is not asked for those that are left.
+        found = [away] * len(part) if away is not None else _asked(ask, part)
+        for word, what in zip(part, found, strict=True):
+            if isinstance(what, Failure):
+                if len(words) == 1 or (isinstance(what, Unreachable) and not done and not problems):
+                    raise what
+                away = what if isinstance(what, Unreachable) else away
+                problems.append((word, what))
+                run.terminal.say(f"error: {word}: {what.message}")
+            else:
+                done.append(what)
+                if run.form in ("table", "wide"):
+                    run.terminal.write(f"{run.terminal.tick} {told(what)}")
     if run.form not in ("table", "wide"):
         errors: list[dict[str, Any]] = [{kind: word, **failure.as_plain()} for word, failure in problems]
         run.show_list(f"{kind}s", done, columns, name_of=name_of, extra={"errors": errors})
     return outcome(len(done), [failure.exit_code for _, failure in problems])
+
+
+def each(ask: Callable[[str], V]) -> Callable[[Sequence[str]], list[V | Failure]]:
+    """Return how `act` asks for one thing after the other."""
+    return lambda words: [ask(word) for word in words]
+
+
+def _asked(ask: Callable[[Sequence[str]], Sequence[V | Failure]], part: Sequence[str]) -> Sequence[V | Failure]:
+    try:
+        return ask(part)
+    except Failure as failure:
+        return [failure] * len(part)
 
 
 def outcome(done: int, problems: list[Exit]) -> Exit:

@@ -26,6 +26,7 @@ STOP_S: Final = 15.0
 LOOK_EVERY_S: Final = 0.05
 STATE_FILE: Final = "demo.json"
 TAIL_LINES: Final = 15
+PACKAGE: Final = Path(__file__).parent.parent
 MASTER: Final = ("-m", "ffrtmpd.main")
 WORKER: Final = ("-m", "ffrtmp_worker.main")
 CLIENT: Final = ("-m", "ffrtmp_tui")
@@ -59,6 +60,9 @@ class DemoCluster:
             for name, value in environ.items()
             if not name.startswith(("FFRTMP_", "FFRTMPD_")) and name != "FFMPEG_RTMP_MASTER"
         } | {"FFRTMP_CONFIG_DIR": str(self.client)}
+        # Packages keep the modules in a folder that Python does not know by itself.
+        known = environ.get("PYTHONPATH")
+        self._environ["PYTHONPATH"] = f"{PACKAGE}{os.pathsep}{known}" if known else str(PACKAGE)
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         (folder / "logs").mkdir(parents=True, exist_ok=True)
 

@@ -1,9 +1,9 @@
 """What `ffrtmp jobs` does: read, wait, act."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from ffrtmp_tui.failures import Exit
+from ffrtmp_tui.failures import Exit, Failure, usage
 from ffrtmp_tui.run import Run
 from ffrtmpd.wire.vocabulary import JobState
 
@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from ffrtmpd.wire.messages.common import Request
     from ffrtmpd.wire.messages.jobs import JobView
 
+# Each of them is asked for by itself at first.
+WAITED_MOST: Final = 10_000
 _LIVE: Final = (JobState.PENDING, JobState.QUEUED, JobState.ASSIGNED, JobState.PROCESSING, JobState.PAUSED)
 
 
@@ -111,7 +113,10 @@ def wait(run: Run) -> int:
     from ffrtmpd.wire.vocabulary import TERMINAL_STATES
 
     wanted = JobState(run.args.until) if run.args.until else None
-    jobs = [follow.status(run, job).job for job in chosen(run, _LIVE).jobs]
+    selected = chosen(run, _LIVE).jobs
+    if len(selected) > WAITED_MOST:
+        raise usage(f"{len(selected)} jobs are selected, and {WAITED_MOST} at most can be waited for")
+    jobs = [follow.status(run, job).job for job in selected]
     last = {job.job_id: job for job in jobs}
     waiting = set(last)
     reached: set[str] = set()
@@ -190,29 +195,48 @@ def retry(run: Run) -> int:
     return _act(run, Retry, "queued again", (JobState.FAILED, JobState.CANCELED))
 
 
-def _done(job: "JobView", done: str) -> str:
+def _done(state: JobState, reason: str | None, done: str) -> str:
     # A resumed job whose slot was given away stays paused until the next one of its node is free.
-    waits = done == "resumed" and job.state == JobState.PAUSED
-    return job.reason or "resumes later" if waits else f"{done} successfully"
+    waits = done == "resumed" and state == JobState.PAUSED
+    return reason or "resumes when its node has a free slot" if waits else f"{done} successfully"
 
 
 def _act(run: Run, request: "Callable[..., Request]", done: str, states: "tuple[JobState, ...]") -> int:
     from ffrtmp_tui import bulk
     from ffrtmp_tui.job_view import JOB_COLUMNS
-    from ffrtmp_tui.link import new_id
-    from ffrtmp_tui.selection import chosen
-    from ffrtmpd.wire.messages.jobs import Acted
+    from ffrtmp_tui.link import Refused, new_id
+    from ffrtmp_tui.selection import chosen, job_id
+    from ffrtmpd.wire.messages.jobs import ACT_MAX, Acted, ActedOnJobs, ActOnJobs, ActResult
+    from ffrtmpd.wire.vocabulary import JobAct
 
     selection = chosen(run, states)
     count = len(selection.jobs)
     if (selection.by_range and count > 1) or run.args.filter:
         bulk.confirm(run, count, "job")
+
+    def many(jobs: "Sequence[str]") -> "list[ActResult | Failure]":
+        asked = ActOnJobs(request_id=new_id(), act=JobAct(run.args.verb_word), jobs=tuple(jobs))
+        results = run.ask(asked, ActedOnJobs).results
+        return [result if result.problem is None else Refused(result.problem) for result in results]
+
+    if count > 1 and run.form in ("table", "wide", "name"):
+        return bulk.act(
+            run,
+            selection.jobs,
+            many,
+            at_once=ACT_MAX,
+            kind="job",
+            told=lambda result: f"Job {job_id(result.job)} {_done(result.state or JobState.QUEUED, None, done)}",
+            columns=(),
+            name_of=lambda result: job_id(result.job),
+        )
+    # Who wants more of each job than its name asks for one after the other.
     return bulk.act(
         run,
         selection.jobs,
-        lambda job: run.ask(request(request_id=new_id(), job=job), Acted).job,
+        bulk.each(lambda job: run.ask(request(request_id=new_id(), job=job), Acted).job),
         kind="job",
-        told=lambda job: f"Job {job.job_id} {_done(job, done)}",
+        told=lambda job: f"Job {job.job_id} {_done(job.state, job.reason, done)}",
         columns=JOB_COLUMNS,
         name_of=lambda job: job.job_id,
     )

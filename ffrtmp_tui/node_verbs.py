@@ -99,7 +99,9 @@ def _act(
         return Exit.OK
     if run.args.filter:
         bulk.confirm(run, len(names), "node")
-    return bulk.act(run, names, ask, kind="node", told=line, columns=NODE_COLUMNS, name_of=lambda node: node.node_id)
+    return bulk.act(
+        run, names, bulk.each(ask), kind="node", told=line, columns=NODE_COLUMNS, name_of=lambda node: node.node_id
+    )
 
 
 def _chosen(run: Run, statuses: Sequence[NodeStatus], *, whole: bool) -> list[str]:

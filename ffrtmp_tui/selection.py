@@ -8,11 +8,11 @@ from typing import Final
 from ffrtmp_tui.failures import Exit, Failure, usage
 from ffrtmp_tui.link import new_id
 from ffrtmp_tui.run import Run
-from ffrtmpd.wire.messages.jobs import PAGE_MAX, JobList, ListJobs
+from ffrtmpd.wire.messages.jobs import JobList, ListJobs
 from ffrtmpd.wire.vocabulary import JobState
 
 LAST: Final = "last"
-MOST: Final = 10_000
+MOST: Final = 100_000
 _RANGE: Final = re.compile(r"(\d+)-(\d+)\Z")
 
 
@@ -51,6 +51,11 @@ def expand(words: Sequence[str]) -> Selection:
     return Selection(jobs=tuple(jobs), by_range=by_range)
 
 
+def job_id(word: str) -> str:
+    """Return the id of a job that exists and that ``word`` names by id or by number."""
+    return f"job-{int(word.removeprefix('job-')):06d}"
+
+
 def select(run: Run, words: Sequence[str]) -> Selection:
     """Return what ``words`` select, ``last`` replaced by the newest job's id.
 
@@ -79,9 +84,9 @@ def matching(run: Run, filters: Sequence[str], states: Sequence[JobState]) -> Se
     found: list[str] = []
     cursor: str | None = None
     while True:
-        request = ListJobs(request_id=new_id(), limit=PAGE_MAX, cursor=cursor, oldest_first=True, **fields)
+        request = ListJobs(request_id=new_id(), ids_only=True, cursor=cursor, oldest_first=True, **fields)
         reply = run.ask(request, JobList)
-        found += [job.job_id for job in reply.jobs]
+        found += reply.ids
         cursor = reply.next
         if len(found) > MOST:
             raise usage(f"more than {MOST} jobs fit {' '.join(filters)!r}", "narrow the filter, such as with age:<1h")

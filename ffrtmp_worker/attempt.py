@@ -36,6 +36,8 @@ LOG_TAIL_CHARACTERS: Final = 4_096
 REASON_CHARACTERS: Final = 1_024
 COMMAND_WORDS: Final = 512
 FALLBACK_CHARACTERS: Final = 512
+NO_PROGRESS: Final = Progress()
+NO_REPORT: Final = Report()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,13 +115,13 @@ class Attempt:
         self._killed = False
         self._stdout = bytearray()
         self._progress: Progress | None = None
-        self._told = Progress()
+        self._told = NO_PROGRESS
         self._progress_due_at = now_s
         self._mark: tuple[int | None, float | None, int | None] = (None, None, None)
         self._advanced_s = 0.0
         self._encode_began_at: float | None = None
         self._paused_before_s = 0.0
-        self._report = Report()
+        self._report = NO_REPORT
         self._spent = Spent()
         self._push = Supervisor(give_up_s=limits.reconnect_s, random=random) if recipe.pushes else None
         # Why its push was asked to end, to be connected again; and at which second of its run that is due.

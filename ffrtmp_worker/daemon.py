@@ -390,7 +390,8 @@ class Daemon:
         self._send(self._logbook.fetch(action.request, running=action.running))
 
     def _do_close_log(self, action: CloseLog) -> None:
-        self._logbook.close(action.attempt)
+        if not self._logbook.close(action.attempt):
+            return
         self._closed_logs += 1
         if self._closed_logs % TRIM_EVERY == 0:
             self._on_disk(lambda: self._noted("logs", self._logbook.trim))

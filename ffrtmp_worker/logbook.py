@@ -106,11 +106,13 @@ class Logbook:
             log = self._open[attempt] = Log(path)
         return log
 
-    def close(self, attempt: tuple[str, int]) -> None:
-        """Close the log of an attempt, open or not."""
+    def close(self, attempt: tuple[str, int]) -> bool:
+        """Close the log of an attempt; return whether it had one."""
         log = self._open.pop(attempt, None)
-        if log is not None:
-            log.close()
+        if log is None:
+            return False
+        log.close()
+        return True
 
     def close_all(self) -> None:
         """Close every log."""

@@ -51,12 +51,16 @@ def conclude(
         price_per_kwh: in whatever currency; None: no cost is told.
     """
     energy = _energy(report, spent, live, price_per_kwh)
+    experience, bandwidth_bps = _experience(report, live), _bandwidth_bps(report)
+    if energy is None and experience is None and bandwidth_bps is None:
+        # Nothing was measured.
+        return report
     return replace(
         report,
         energy=energy,
-        experience=_experience(report, live),
+        experience=experience,
         efficiency=_efficiency(report, energy),
-        bandwidth_bps=_bandwidth_bps(report),
+        bandwidth_bps=bandwidth_bps,
     )
 
 

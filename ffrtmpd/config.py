@@ -118,6 +118,15 @@ class RetentionSection:
     canceled_days: Annotated[float, "days for canceled jobs; 0 keeps them for ever", KEPT] = 30.0
     events_days: Annotated[float, "days for what happened to nodes and keys; 0 keeps it for ever", KEPT] = 365.0
 
+    def seconds(self) -> Retention:
+        """Return the same in seconds."""
+        return Retention(
+            completed_s=self.completed_days * DAY_S,
+            failed_s=self.failed_days * DAY_S,
+            canceled_s=self.canceled_days * DAY_S,
+            events_s=self.events_days * DAY_S,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SlaSection:
@@ -365,12 +374,7 @@ def broker_settings(
         back_off_max_s=settings.retries.back_off_max_s,
         loss_limit=settings.retries.loss_limit,
         sla=SlaSettings(wait_s=settings.sla.wait_s, process_s=settings.sla.process_s, exempt=settings.sla.exempt),
-        retention=Retention(
-            completed_s=settings.retention.completed_days * DAY_S,
-            failed_s=settings.retention.failed_days * DAY_S,
-            canceled_s=settings.retention.canceled_days * DAY_S,
-            events_s=settings.retention.events_days * DAY_S,
-        ),
+        retention=settings.retention.seconds(),
         null_engine=settings.benchmarks.null_engine,
     )
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from ffrtmpd.broker.settings import Retention
 from ffrtmpd.lifecycle import JobEvent
 from ffrtmpd.old_jobs import WHO, Brought, CannotBringIn, bring, shown
 from ffrtmpd.scenario import Scenarios
@@ -42,6 +43,7 @@ class Report:
     known: int = 0
     began: int = 0
     later: int = 0
+    too_old: int = 0
     refused: list[tuple[str, str]] = field(default_factory=list)
     noted: list[tuple[str, str]] = field(default_factory=list)
     nodes: list[str] = field(default_factory=list)
@@ -60,6 +62,11 @@ class Report:
                 f"{_jobs(self.later)} count as submitted after those that were here before; their own time is the "
                 "label created"
             )
+        if self.too_old:
+            yield (
+                f"{_jobs(self.too_old)} ended longer ago than this master keeps them and will be removed once it runs: "
+                "to keep them, set retention in ffrtmpd.toml first"
+            )
         yield from _listed(f"could not import {_jobs(len(self.refused))}", self.refused)
         yield from _listed("imported with a change", self.noted)
         if self.nodes:
@@ -67,8 +74,15 @@ class Report:
             yield from (f"  {node}" for node in self.nodes)
 
 
-def run(database: Path, scenarios: Scenarios, file: Path, *, dry_run: bool) -> Report:
+def run(database: Path, scenarios: Scenarios, file: Path, *, kept: Retention, dry_run: bool) -> Report:
     """Bring the jobs of ``file`` into ``database``, all that can be or, if anything else fails, none.
+
+    Args:
+        database: this master's.
+        scenarios: what names mean here.
+        file: the Go project's database.
+        kept: how long this master keeps what is over.
+        dry_run: leave ``database`` as it is.
 
     Raises:
         NotOurs: ``file`` is no database of the Go project.
@@ -85,8 +99,9 @@ def run(database: Path, scenarios: Scenarios, file: Path, *, dry_run: bool) -> R
             names = {str(node.get("id")): str(node.get("name") or node.get("address")) for node in old.nodes}
             report.nodes = [_node(node) for node in old.nodes]
             newest = store.newest_created_at()
+            around = _Circumstances(scenarios, names, now, kept)
             for row in old.jobs:
-                newest = _take(store, report, row, _Circumstances(scenarios, names, now), newest)
+                newest = _take(store, report, row, around, newest)
             if dry_run:
                 store.rollback()
             else:
@@ -102,6 +117,14 @@ class _Circumstances:
     scenarios: Scenarios
     nodes: Mapping[str, str]
     now: float
+    kept: Retention
+
+    def is_too_old(self, job: JobRow) -> bool:
+        """Tell whether a job is one that the master will remove."""
+        if job.finished_at is None:
+            return False
+        kept_s = self.kept.of(job.state)
+        return 0 < kept_s < self.now - job.finished_at
 
 
 def _take(store: Store, report: Report, row: Mapping[str, Any], around: _Circumstances, newest: float) -> float:
@@ -119,6 +142,7 @@ def _take(store: Store, report: Report, row: Mapping[str, Any], around: _Circums
         return newest
     report.taken[added.state] += 1
     report.began += brought.began
+    report.too_old += around.is_too_old(added)
     report.later += created_at > brought.created_at
     report.noted += [(_name(row), note) for note in brought.notes]
     return created_at

@@ -278,12 +278,16 @@ def _backup(options: dict[str, Any]) -> int:
 
 
 def _import_db(options: dict[str, Any]) -> int:
-    settings = {key: value for key, value in options.items() if key in ("home", "config")}
-    _, where = _load(settings)
-    scenarios = load_scenarios(scenario_files(where.scenario_files))
-    dry_run = bool(options.get("dry_run"))
-    report = import_command.run(where.database, scenarios, options["file"], dry_run=dry_run)
-    print("\n".join(report.lines(options["file"], dry_run=dry_run)))
+    settings, where = _load({key: value for key, value in options.items() if key in ("home", "config")})
+    _refuse_root_elsewhere(where.home, "import-db")
+    report = import_command.run(
+        where.database,
+        load_scenarios(scenario_files(where.scenario_files)),
+        options["file"],
+        kept=settings.retention.seconds(),
+        dry_run="dry_run" in options,
+    )
+    print("\n".join(report.lines(options["file"], dry_run="dry_run" in options)))
     return 1 if report.refused else os.EX_OK
 
 

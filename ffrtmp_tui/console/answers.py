@@ -262,12 +262,16 @@ class Answers:
                 state.history.marks.discard(target)
             else:
                 bulk.refused += 1
-                bulk.problem = bulk.problem or f"{target}: {clean(problem)}"
+                said = clean(problem)
+                bulk.problem = bulk.problem or (said if target in said else f"{target}: {said}")
         bulk.sent = 0
         if bulk.left and not bulk.stopped:
             self._feed.act()
             return
         state.bulk = None
+        if bulk.refused and len(bulk.plan.targets) == 1:
+            state.say(bulk.problem, "bad")
+            return
         text = f"{bulk.plan.what}: {bulk.done} done"
         if bulk.refused:
             text += f", {bulk.refused} refused: {bulk.problem}"

@@ -19,6 +19,8 @@ from ffrtmp_tui.failures import Failure
 
 # A filter that rests and a selection that rests are asked about a moment later.
 SOON_S: Final = 0.1
+# After Esc so long is waited for the rest of another key, such as an arrow's: it comes in one piece with its Esc.
+ESC_S: Final = 0.01
 # A terminal whose window is closed, or that is told to stop, must not be left in the console's modes.
 _ENDS: Final = (signal.SIGTERM, signal.SIGHUP)
 _WHEEL: Final = {4: -3, 5: 3}
@@ -105,6 +107,7 @@ class App:
         self._now = now
         self._screen = urwid.raw_display.Screen()
         self._screen.set_terminal_properties(colors=depth)
+        self._screen.set_input_timeouts(complete_wait=ESC_S)
         self.view = View(console, now, self._stir)
         self._loop = urwid.MainLoop(self.view, screen=self._screen, handle_mouse=True)
         self._soon: Any = None

@@ -1,15 +1,25 @@
 """What stands above and below every page: the cluster at a glance, the names of the pages, prompts and keys. Pure."""
 
+from typing import Final
+
 from ffrtmp_tui import units
 from ffrtmp_tui.console import panes
-from ffrtmp_tui.console.keymap import Page, footer, shown_key
+from ffrtmp_tui.console.keymap import WORDS, Page, footer, shown_key
 from ffrtmp_tui.console.prompts import MARKS, Asks
+from ffrtmp_tui.console.query import JOB_FIELDS, NODE_FIELDS
 from ffrtmp_tui.console.state import JOB_PAGES, LIST_PAGES, Now, State
 from ffrtmp_tui.console.text import Line, age, bar, fit_line, pad
 from ffrtmp_tui.terminal import clean
 from ffrtmpd.wire.messages.overview import NodesTogether
 from ffrtmpd.wire.vocabulary import NodeStatus, Role
 
+_FORM_KEYS: Final = (
+    ("up down", "field"),
+    ("left right", "value"),
+    ("tab", "complete"),
+    ("enter", "submit"),
+    ("esc", "leave"),
+)
 # Where in a line the name of a page stands, and of which.
 Tab = tuple[int, int, Page]
 
@@ -126,10 +136,35 @@ def bottom_lines(state: State, columns: int) -> list[Line]:
         first = [(message.style, message.text)]
     elif not state.connection.online and state.connection.problem:
         first = [("bad", clean(state.connection.problem))]
-    foot: Line = []
-    for key in footer(state.place, columns):
-        foot += [("key", shown_key(key.keys[0])), ("", f" {key.label} ")]
-    return [*extra, first, foot]
+    return [*extra, first, _foot(state, columns)]
+
+
+def _foot(state: State, columns: int) -> Line:
+    """Return the keys that mean something now, and what may be typed."""
+    if state.prompt is not None:
+        pairs = _typed(state)
+    elif state.form is not None:
+        pairs = list(_FORM_KEYS)
+    elif state.overlay is not None:
+        pairs = [("up down", "scroll"), ("esc", "close")]
+    else:
+        pairs = [(shown_key(key.keys[0]), key.label) for key in footer(state.place, columns)]
+    return [piece for key, label in pairs for piece in (("key", key), ("", f" {label} " if label else " "))]
+
+
+def _typed(state: State) -> list[tuple[str, str]]:
+    match state.prompt.asks if state.prompt else None:
+        case Asks.FILTER:
+            fields = NODE_FIELDS if state.page is Page.NODES else JOB_FIELDS
+            return [("enter", "keep"), ("esc", "as before"), *((f"{name}:", "") for name in fields), ("text", "")]
+        case Asks.COMMAND:
+            known = state.prompt.text if state.prompt else ""
+            names = [word.name for word in WORDS if word.name.startswith(known)]
+            return [("tab", ""), *((name, "") for name in names)]
+        case Asks.YES:
+            return [("y", "yes"), ("esc", "no")]
+        case _:
+            return [("enter", "go"), ("esc", "as before")]
 
 
 def small(state: State, columns: int, rows: int, now: Now) -> tuple[list[Line], dict[int, str]]:

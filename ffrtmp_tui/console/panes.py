@@ -68,11 +68,6 @@ def measures(job: JobView, status: StatusReply | None) -> str:
     )
 
 
-def per_minute(job: JobView) -> str | None:
-    """Return the joules per minute of output, None where they were not metered."""
-    return None if job.joules_per_minute is None else f"{joules(job.joules_per_minute)} per minute of output"
-
-
 def detail_lines(state: State, width: int, now: Now, *, full: bool) -> list[Line]:
     """Return the selected job in three lines, or in full for a pane of its own."""
     job = state.job
@@ -105,7 +100,7 @@ def detail_lines(state: State, width: int, now: Now, *, full: bool) -> list[Line
     pairs = [
         ("queue", f"{job.queue}/{job.priority}"),
         ("node", job.node_id),
-        ("energy", per_minute(job)),
+        ("J/min", None if job.joules_per_minute is None else joules(job.joules_per_minute)),
         ("input", (spec.input or "generated") if spec else None),
         ("output", job.output),
         ("encoder", report.encoder if report else None),

@@ -79,8 +79,8 @@ _MANY: Final[dict[str, tuple[str, Any]]] = {
     "priority": ("priorities", Priority),
     "engine": ("engines", Engine),
 }
-_JOB_FIELDS: Final = (*_MANY, "node", "label", "age")
-_NODE_FIELDS: Final = ("status", "encoder", "engine", "gpu")
+JOB_FIELDS: Final = (*_MANY, "node", "label", "age")
+NODE_FIELDS: Final = ("status", "encoder", "engine", "gpu")
 
 
 def job_fields(text: str, now_s: float) -> dict[str, Any]:
@@ -106,7 +106,7 @@ def job_fields(text: str, now_s: float) -> dict[str, Any]:
         elif name == "age":
             _age(found, value, now_s)
         else:
-            raise _unknown(name, _JOB_FIELDS)
+            raise _unknown(name, JOB_FIELDS)
     return found
 
 
@@ -147,7 +147,7 @@ def node_fields(text: str) -> dict[str, Any]:
                 raise ValueError("gpu: yes or no")
             found["gpu"] = value == "yes"
         else:
-            raise _unknown(name, _NODE_FIELDS)
+            raise _unknown(name, NODE_FIELDS)
     return found
 
 

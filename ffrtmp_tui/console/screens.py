@@ -40,6 +40,7 @@ def screen(state: State, size: tuple[int, int], now: Now) -> Screen:
     """Return the screen of ``size`` columns and rows."""
     columns, rows = size
     drawn = Screen(list_width=columns)
+    told = _told(state, now)
     if columns < LEAST[0] or rows < LEAST[1]:
         drawn.lines, drawn.rows = head.small(state, columns, rows, now)
     else:
@@ -49,7 +50,7 @@ def screen(state: State, size: tuple[int, int], now: Now) -> Screen:
         drawn.tabs = [(len(drawn.lines), *tab) for tab in tabs]
         drawn.lines.append(line)
         bottom = head.bottom_lines(state, columns)
-        _page(drawn, state, columns, rows - len(drawn.lines) - len(bottom), now, wide=wide)
+        _page(drawn, state, columns, rows - len(drawn.lines) - len(bottom), told, wide=wide)
         drawn.lines += bottom
         prompt = state.prompt
         if prompt is not None and prompt.asks is not Asks.YES:
@@ -57,6 +58,14 @@ def screen(state: State, size: tuple[int, int], now: Now) -> Screen:
             drawn.cursor = (min(columns - 1, at), rows - 2)
     drawn.lines = [fit_line(line, columns) for line in drawn.lines[:rows]]
     return drawn
+
+
+def _told(state: State, now: Now) -> Now:
+    """Return the moment of which the rows tell: where nothing new comes, time does not go on in them either."""
+    old = state.connection.age_s(now.mono_s)
+    if old is None or (state.connection.online and not state.frozen):
+        return now
+    return Now(now.mono_s - old, now.wall_s - old)
 
 
 def _page(drawn: Screen, state: State, columns: int, room: int, now: Now, *, wide: bool) -> None:

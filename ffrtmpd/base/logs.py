@@ -1,6 +1,7 @@
 """One line an event: logfmt for people, JSON for collectors."""
 
 import json
+import math
 import os
 import re
 import sys
@@ -8,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from typing import Annotated, Any, Final, TextIO
 
 
@@ -108,8 +110,13 @@ def is_journal(stream: TextIO, environment: Mapping[str, str] = os.environ) -> b
 
 def stamp(wall_s: float) -> str:
     """Return Unix seconds as UTC in ISO 8601 with milliseconds."""
-    whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(wall_s))
-    return f"{whole}.{int(wall_s * 1000) % 1000:03d}Z"
+    return f"{_second(math.floor(wall_s))}.{int(wall_s * 1000) % 1000:03d}Z"
+
+
+@lru_cache(maxsize=8)
+def _second(wall_s: int) -> str:
+    # Many lines come in the same second.
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(wall_s))
 
 
 def _json(fields: dict[str, Any]) -> str:

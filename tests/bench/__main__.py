@@ -1,45 +1,77 @@
 """``python -m tests.bench [NAME...]``: measure and print one table."""
 
+import argparse
 import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from tests.bench import claim, console, crowd, overhead, retention, sampling, scrape, startup, submit
+from tests.bench import (
+    claim,
+    console,
+    crowd,
+    growth,
+    memory,
+    overhead,
+    pipeline,
+    retention,
+    sampling,
+    scrape,
+    startup,
+    submit,
+    worker_cost,
+)
+from tests.bench.machine import machine
 from tests.bench.measure import Row, table
+from tests.bench.others import choose
+from tests.bench.plan import Plan
 
-BENCHMARKS: dict[str, Callable[[Path], Iterator[Row]]] = {
-    "overhead": overhead.run,
-    "sampling": sampling.run,
-    "startup": startup.run,
+BENCHMARKS: dict[str, Callable[[Path, Plan], Iterator[Row]]] = {
+    "pipeline": pipeline.run,
     "submit": submit.run,
+    "startup": startup.run,
     "claim": claim.run,
+    "growth": growth.run,
+    "memory": memory.run,
     "retention": retention.run,
     "crowd": crowd.run,
+    "worker": worker_cost.run,
+    "overhead": overhead.run,
+    "sampling": sampling.run,
     "console": console.run,
     "scrape": scrape.run,
 }
 
 
-def main(names: Sequence[str]) -> int:
-    unknown = set(names) - set(BENCHMARKS)
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of: {', '.join(BENCHMARKS)}; all unless named")
+    parser.add_argument("--quick", action="store_true", help="few rounds and small sizes: that it works, not how fast")
+    parser.add_argument("--long", action="store_true", help="memory over a million jobs rather than 100,000")
+    parser.add_argument("--peers", default="huey", help="huey, dramatiq, celery, with commas; all, none")
+    options = parser.parse_args(arguments)
+    unknown = set(options.names) - set(BENCHMARKS)
     if unknown:
-        print(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}", file=sys.stderr)
-        return os.EX_USAGE
+        parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
+    try:
+        choose(options.peers)
+    except ValueError as error:
+        parser.error(str(error))
+    plan = Plan(quick=options.quick, long=options.long, peers=options.peers)
     # Programs run as they are installed: with their bytecode on disk.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     rows: list[Row] = []
-    for name in names or BENCHMARKS:
+    for name in options.names or BENCHMARKS:
         print(f"{name} ...", file=sys.stderr, flush=True)
         with tempfile.TemporaryDirectory(prefix="ffrtmp-bench-") as folder:
-            rows += BENCHMARKS[name](Path(folder) / name)
-    print(table(rows))
-    print(
-        "\nratio and beyond: medians over pairs taken in turns. Times say nothing on a busy machine; ratios say more."
-    )
+            rows += BENCHMARKS[name](Path(folder) / name, plan)
+    print(f"{machine()}\n\n{table(rows)}")
+    missed = sum(row.is_held is False for row in rows)
+    aims = sum(row.is_held is not None for row in rows)
+    print(f"\n{aims - missed} of {aims} aims are held. Ratio and beyond: medians over pairs taken in turns.")
     return os.EX_OK
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -29,7 +29,8 @@ from ffrtmpd.wire.codec import decode, encode
 from ffrtmpd.wire.curve import KeyPair, client_socket, new_key_pair
 from ffrtmpd.wire.messages.jobs import JobSpec, Submission, Submit, Submitted
 from ffrtmpd.wire.vocabulary import Codec, Role
-from tests.bench.measure import Row
+from tests.bench.measure import Aim, Of, Row
+from tests.bench.plan import Plan
 from tests.e2e.cluster import PATIENCE_S, Cluster, cluster, wait_until
 
 ROOT: Final = Path(__file__).parents[2]
@@ -60,6 +61,9 @@ class Size:
     def from_env(cls, env: Mapping[str, str]) -> Self:
         named = {field.name: f"CROWD_{field.name.upper()}" for field in fields(cls)}
         return cls(**{name: type(getattr(cls(), name))(env[key]) for name, key in named.items() if key in env})
+
+
+QUICK: Final = Size(workers=100, backlog=2_000, rounds=2, idle_s=2.0, rate=100.0, paced_s=2.0, burst=500, restarts=1)
 
 
 class Master(Protocol):
@@ -438,9 +442,9 @@ def _meet(stack: ExitStack, master: Master, keys: list[KeyPair], size: Size, fol
     return Meeting(master, workers, client, size, folder)
 
 
-def run(folder: Path) -> Iterator[Row]:
+def run(folder: Path, plan: Plan) -> Iterator[Row]:
     """Measure the bare master, then the real one with an empty queue and with a full one."""
-    size = Size.from_env(os.environ)
+    size = QUICK if plan.quick else Size.from_env(os.environ)
     keys = [new_key_pair() for _ in range(size.workers)]
     folder.mkdir()
     bare = measure_bare(folder, keys, size)
@@ -448,6 +452,13 @@ def run(folder: Path) -> Iterator[Row]:
     yield from rows(size, bare, real)
 
 
+# The share and the memory are those of a master with a thousand workers.
+AIMS: Final = {
+    "idle": Aim(of=Of.MEDIAN, most=15.0),
+    "memory": Aim(of=Of.MEDIAN, most=200.0),
+    "p99": Aim(of=Of.MEDIAN, most=20.0),
+    "back": Aim(of=Of.MEDIAN, most=5.0),
+}
 LINES: Final = (
     ("idle", "beats alone: share of a core", "%"),
     ("memory", "memory, resident", "MiB"),
@@ -468,7 +479,8 @@ def rows(size: Size, bare: Found, real: Found) -> Iterator[Row]:
     for name, text, unit in LINES:
         what = text.format(rate=size.rate, burst=size.burst)
         yield Row(what=f"{what}: bare ROUTER", unit=unit, values=bare[name])
-        yield Row(what=f"{what}: ffrtmpd", unit=unit, values=real[name], base=bare[name])
-        yield Row(what=f"{what}: {size.backlog:,} queued", unit=unit, values=real[f"full {name}"], base=bare[name])
+        aim, base, full = AIMS.get(name), bare[name], real[f"full {name}"]
+        yield Row(what=f"{what}: ffrtmpd", unit=unit, values=real[name], base=base, aim=aim)
+        yield Row(what=f"{what}: {size.backlog:,} queued", unit=unit, values=full, base=base, aim=aim)
         if name == "memory":
             yield Row(what=f"submits while the {size.backlog:,} came", unit="/s", values=real["queued"])

@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -20,9 +21,10 @@ from ffrtmpd.wire.curve import client_socket
 from ffrtmpd.wire.messages.jobs import JobSpec, Submission, Submit
 from ffrtmpd.wire.vocabulary import Engine
 from tests.bench.crowd import cpu_s
-from tests.bench.load import FIGURES, LOADS, PROCESSES, Load, figures
+from tests.bench.load import FIGURES, LOADS, PIPELINED, PROCESSES, STRICT, Load, figures
 from tests.bench.measure import Aim, Row, in_turns, table
 from tests.bench.others import Environment, Other, choose
+from tests.bench.plan import Plan
 from tests.bench.systems import System, bare, real, slow_sync
 from tests.e2e.cluster import PATIENCE_S, wait_until
 
@@ -127,6 +129,9 @@ AIMS: Final[Mapping[tuple[str, str], Mapping[str, Aim]]] = {
 }
 # Of the rate end to end. Where submits starve the rest, it is nearly nothing.
 NOT_STARVED: Final = Aim(least=0.3)
+ROUNDS: Final = 7
+ROUNDS_SLOWED: Final = 3
+SLOWED_MS: Final = (2.0, 8.0)
 OURS: Final = "ffrtmp"
 BARE: Final = "bare"
 
@@ -188,6 +193,16 @@ def compared(load: Load, sync_ms: float, names: Sequence[str], found: Mapping[st
                 yield Row(what=f"{what}, {name}", unit=unit, values=base)
                 aim = aims.get(name.split()[0])
                 yield Row(what=f"{what}, {OURS} vs {name}", unit=unit, values=ours, base=base, aim=aim)
+
+
+def run(folder: Path, plan: Plan) -> Iterator[Row]:
+    """Bring every load through all of them, then the two that wait most for the disk with slower ones."""
+    part = 5 if plan.quick else 1
+    loads = [replace(load, jobs=load.jobs // part) for load in LOADS]
+    yield from measure(folder / "plain", loads, plan.rounds(ROUNDS), others=choose(plan.peers))
+    slowed = [replace(PIPELINED, jobs=PIPELINED.jobs // part), replace(STRICT, jobs=STRICT.jobs // 5 // part)]
+    for sync_ms in SLOWED_MS:
+        yield from measure(folder / f"{sync_ms:g}", slowed, plan.rounds(ROUNDS_SLOWED), sync_ms=sync_ms)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -11,6 +11,7 @@ from typing import Final
 from ffrtmp_worker.meters import Meters, find_rapl
 from ffrtmp_worker.sampler import IDLE_EVERY_S, Sampler
 from tests.bench.measure import Row
+from tests.bench.plan import Plan
 from tests.worker.powercap import server
 
 LOOKS: Final = 200
@@ -18,7 +19,7 @@ ROUNDS: Final = 5
 JOBS: Final = 4
 
 
-def run(folder: Path) -> Iterator[Row]:
+def run(folder: Path, plan: Plan) -> Iterator[Row]:
     """Look without jobs, with jobs, and with jobs among many strangers; counters are files, not the kernel's MSRs."""
     folder.mkdir()
     meter, _ = find_rapl(server(folder / "powercap").root)
@@ -32,7 +33,7 @@ def run(folder: Path) -> Iterator[Row]:
             here = sum(folder.name.isdecimal() for folder in Path("/proc").iterdir())
             # Moments so far apart that a look is due at each.
             moments = (time.monotonic() + IDLE_EVERY_S * look for look in count(1))
-            found = [_look_s(sampler, islice(moments, LOOKS)) for _ in range(ROUNDS)]
+            found = [_look_s(sampler, islice(moments, LOOKS)) for _ in range(plan.rounds(ROUNDS))]
         what = f"one look, {jobs} jobs, {here} processes"
         yield Row(what=what, unit="µs", values=[seconds * 1e6 for seconds in found])
         yield Row(what="  of a processor, once a second", unit="%", values=[seconds * 100 for seconds in found])

@@ -13,7 +13,8 @@ from ffrtmpd.base.metrics_settings import MetricsSection
 from ffrtmpd.metrics import MasterMetrics, Snapshot
 from ffrtmpd.recorder import KNOWN, PUBLISH_EVERY_S, Recorder
 from ffrtmpd.wire.vocabulary import ErrorCode, JobState, NodeStatus, Priority, Queue
-from tests.bench.measure import Row
+from tests.bench.measure import Aim, Of, Row
+from tests.bench.plan import Plan
 from tests.master.house import House
 
 ROUNDS: Final = 21
@@ -22,7 +23,7 @@ MANY: Final = 123_456_789.0
 FORMS: Final = {"text": "text/plain", "OpenMetrics": "application/openmetrics-text; version=1.0.0"}
 
 
-def run(folder: Path) -> Iterator[Row]:
+def run(folder: Path, plan: Plan) -> Iterator[Row]:
     """Scrape over HTTP, in both forms, and publish what is scraped, which a turn does twice a second at most."""
     folder.mkdir()
     metrics = MasterMetrics(version="1", sqlite="3")
@@ -31,8 +32,9 @@ def run(folder: Path) -> Iterator[Row]:
     exporter = Exporter(MetricsSection(port=0), usual_port=0, collector=metrics, unready=list)
     try:
         for form, accept in FORMS.items():
-            found = [_scrape(exporter.port, accept) for _ in range(ROUNDS + 1)][1:]
-            yield Row(what=f"scrape, {form}, {found[0][1]:,} bytes", unit="ms", values=[took for took, _ in found])
+            found = [scrape(exporter.port, accept) for _ in range(plan.rounds(ROUNDS) + 1)][1:]
+            what, aim = f"scrape, {form}, {found[0][1]:,} bytes", Aim(of=Of.MEDIAN, most=50.0)
+            yield Row(what=what, unit="ms", values=[took for took, _ in found], aim=aim)
     finally:
         exporter.close()
 
@@ -76,7 +78,7 @@ def full() -> Snapshot:
     )
 
 
-def _scrape(port: int, accept: str) -> tuple[float, int]:
+def scrape(port: int, accept: str = FORMS["text"]) -> tuple[float, int]:
     """Return milliseconds and bytes of one scrape."""
     request = urllib.request.Request(f"http://127.0.0.1:{port}/metrics", headers={"Accept": accept})
     begun_s = time.perf_counter()

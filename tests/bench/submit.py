@@ -11,15 +11,19 @@ from typing import Any
 from ffrtmp_tui import contexts
 from ffrtmp_tui.link import Link, new_id
 from ffrtmpd.wire.messages.jobs import JobSpec, Submission, Submit, Submitted
-from tests.bench.measure import Row, in_turns
-from tests.e2e.cluster import cluster
+from tests.bench.measure import Aim, Of, Row, cost, in_turns
+from tests.bench.plan import Plan
+from tests.e2e.cluster import BIN, cluster
 
 ROUNDS = 5
 SINGLE = 200
 BULK = 1_000
+LINES = 100_000
+FEW_LINES = 2_000
+FILES = 3
 
 
-def run(folder: Path) -> Iterator[Row]:
+def run(folder: Path, plan: Plan) -> Iterator[Row]:
     """Submit one by one and by the thousand, each beside the same rows put into a file of SQLite alone."""
     with cluster(folder) as house:
         house.start_master()
@@ -28,17 +32,23 @@ def run(folder: Path) -> Iterator[Row]:
             _submit(link, 1)
             bare = Bare(house.home / "master.db", folder / "bare.db")
             found = in_turns(
-                ROUNDS,
+                plan.rounds(ROUNDS),
                 lambda: {"single": _rate(partial(_submit, link), SINGLE, 1)},
                 lambda: {"bare single": _rate(bare.insert, SINGLE, 1)},
                 lambda: {"bulk": _rate(partial(_submit, link), 1, BULK)},
                 lambda: {"bare bulk": _rate(bare.insert, 1, BULK)},
             )
             bare.close()
+        lines = FEW_LINES if plan.quick else LINES
+        manifest = folder / "jobs.jsonl"
+        manifest.write_text('{"scenario": "720p30-h264"}\n' * lines)
+        argv = [str(BIN / "ffrtmp"), "jobs", "submit", "-f", str(manifest), "-q"]
+        files = [cost(argv, env=house.env).wall_s for _ in range(plan.rounds(FILES))]
     yield Row(what="SQLite alone, a commit each", unit="/s", values=found["bare single"])
     yield Row(what="submits one at a time, vs SQLite", unit="/s", values=found["single"], base=found["bare single"])
     yield Row(what=f"SQLite alone, {BULK:,} a commit", unit="/s", values=found["bare bulk"])
     yield Row(what=f"submits by {BULK:,}, vs SQLite", unit="/s", values=found["bulk"], base=found["bare bulk"])
+    yield Row(what=f"ffrtmp jobs submit -f, {lines:,} lines", unit="s", values=files, aim=Aim(of=Of.MEDIAN, most=15.0))
 
 
 def _submit(link: Link, count: int) -> None:

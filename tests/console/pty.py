@@ -33,7 +33,9 @@ class Terminal:
         self._resize(size)
         self.before = termios.tcgetattr(slave)
         self.slave = slave
-        env = {**os.environ, "TERM": "xterm-256color", "PYTHONPATH": str(ROOT), "TZ": "UTC", **environ}
+        # What this run imports from elsewhere, such as another urwid, the program imports too.
+        path = os.pathsep.join(part for part in (str(ROOT), os.environ.get("PYTHONPATH", "")) if part)
+        env = {**os.environ, "TERM": "xterm-256color", "PYTHONPATH": path, "TZ": "UTC", **environ}
         for name in ("NO_COLOR", "COLORTERM", "COLUMNS", "LINES"):
             if name not in environ:
                 env.pop(name, None)

@@ -62,7 +62,7 @@ def test_what_is_refused_is_counted_and_keeps_its_mark(crowd: Desk) -> None:
     crowd.press("home", "V", "down", "down", "V", "p")
     crowd.type("3")
     crowd.press("enter")
-    assert "pause 3 jobs: 1 done, 2 refused: job-000999: cannot pause job-000999: it is canceled" in crowd.text(160, 45)
+    assert "pause 3 jobs: 1 done, 2 refused: cannot pause job-000999: it is canceled" in crowd.text(160, 45)
     assert crowd.state.jobs.marks == {"job-000999", "job-001000"}
 
 

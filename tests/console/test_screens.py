@@ -2,20 +2,36 @@
 
 import pytest
 
+from ffrtmp_tui.console.app import View
 from tests.console import golden
 from tests.console.desk import Desk
-from tests.master.house import House
 
 
-@pytest.mark.parametrize("name", golden.SCENES)
-def test_screen_is_as_kept(busy: House, name: str) -> None:
-    desk = golden.scene(busy, name)
-    columns, rows = golden.SCENES[name][0]
-    assert golden.shown(desk, columns, rows) == golden.path(name).read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", golden.SCREENS)
+def test_screen_is_as_kept(name: str) -> None:
+    size, scene = golden.SCREENS[name]
+    kept = golden.path(name).read_text(encoding="utf-8")
+    assert golden.shown(golden.staged(scene), *size) == kept
+
+
+def test_no_screen_is_kept_that_no_scene_shows() -> None:
+    assert {path.stem for path in golden.FOLDER.glob("*.txt")} == set(golden.SCREENS)
+
+
+@pytest.mark.parametrize("name", [name for name in golden.SCREENS if "160x45" in name or "80x24" in name])
+def test_widget_draws_a_kept_screen_with_this_urwid(name: str) -> None:
+    size, scene = golden.SCREENS[name]
+    desk = golden.staged(scene)
+    canvas = View(desk.console, lambda: desk.now).render(size, True)
+    drawn = "".join(f"{line.decode().rstrip()}\n" for line in canvas.text)
+    assert drawn == golden.path(name).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("size", [(1, 1), (20, 3), (79, 24), (80, 23), (80, 24), (139, 50), (140, 35), (300, 100)])
-@pytest.mark.parametrize("keys", [(), ("?",), ("n",), ("2",), ("3",), ("4",), ("l",), (" ", "c"), (":", "x")])
+@pytest.mark.parametrize(
+    "keys",
+    [(), ("?",), ("n",), ("2",), ("3",), ("4",), ("5",), ("l", "w", "t"), (" ", "c"), (" ", " ", "c"), (":", "x")],
+)
 def test_screen_fills_any_size_exactly(desk: Desk, size: tuple[int, int], keys: tuple[str, ...]) -> None:
     desk.press(*keys)
     lines = desk.text(*size).split("\n")

@@ -1,5 +1,6 @@
 """The console on a terminal, in front of a real master: start, sizes, colours, absence, and the terminal afterwards."""
 
+import base64
 import itertools
 import re
 import select
@@ -77,6 +78,61 @@ def test_a_job_is_canceled_by_keys(environ: dict[str, str]) -> None:
         terminal.shows("1/1")
         # A screen arrives in pieces, from its top.
         terminal.until(lambda: "job-000038" not in terminal.text())
+        terminal.type("q")
+        assert terminal.ends() == 0
+
+
+def test_id_is_put_on_the_terminal_s_clipboard(environ: dict[str, str]) -> None:
+    with Terminal("console", environ=environ) as terminal:
+        terminal.shows(">job-000040")
+        terminal.type("y")
+        terminal.shows("copied job-000040")
+        assert b"\x1b]52;c;" + base64.b64encode(b"job-000040") + b"\x07" in terminal.raw
+        terminal.type("q")
+        assert terminal.ends() == 0
+
+
+def test_themes_of_a_file_are_used_and_walked_through(environ: dict[str, str], tmp_path: Path) -> None:
+    themes = tmp_path / "themes.toml"
+    themes.write_text('[sea.selected]\nfg_high = "#123456"\n')
+    words = ("console", "--themes", str(themes), "--theme", "sea")
+    with Terminal(*words, environ={**environ, "COLORTERM": "truecolor"}) as terminal:
+        terminal.shows(">job-000040")
+        terminal.until(lambda: b"38;2;18;52;86" in terminal.raw)
+        terminal.type("T")
+        terminal.shows("theme dark")
+        terminal.type("T")
+        terminal.shows("theme light")
+        terminal.type("q")
+        assert terminal.ends() == 0
+
+
+def test_many_jobs_are_canceled_by_their_count(environ: dict[str, str]) -> None:
+    with Terminal("console", environ=environ) as terminal:
+        terminal.shows(">job-000040")
+        terminal.type("*")
+        terminal.shows("40 marked")
+        terminal.type("c")
+        terminal.shows("type 40 to confirm")
+        terminal.type("40\r")
+        terminal.shows("cancel 40 jobs: 40 done")
+        terminal.type("5")
+        terminal.shows("cancel asked")
+        terminal.type("q")
+        assert terminal.ends() == 0
+
+
+def test_arrows_are_not_taken_for_esc_however_fast_they_come(environ: dict[str, str]) -> None:
+    with Terminal("console", environ=environ) as terminal:
+        terminal.shows(">job-000040")
+        terminal.type("c")
+        terminal.shows("! cancel job-000040 on")
+        terminal.type("\x1b")
+        terminal.until(lambda: "! cancel" not in terminal.text())
+        terminal.type("\x1b[B" * 20)
+        terminal.shows(">job-000020")
+        terminal.type("\x1b2")
+        terminal.shows("<2>Nodes")
         terminal.type("q")
         assert terminal.ends() == 0
 

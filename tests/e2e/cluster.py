@@ -79,7 +79,7 @@ class Program:
 class Cluster:
     """Homes, keys and daemons under one folder."""
 
-    def __init__(self, folder: Path, *, gstreamer: bool = False) -> None:
+    def __init__(self, folder: Path, *, gstreamer: bool = False, name: str = "test") -> None:
         self.folder = folder
         # Its proofs take a second of each worker's first start.
         self.gstreamer = gstreamer
@@ -96,7 +96,7 @@ class Cluster:
         self.master: Program | None = None
         self.workers: dict[str, Program] = {}
         self._ports: dict[str, int] = {}
-        made = self.run("ffrtmpd", "init", "--home", str(self.home), "--admin", "root", "--name", "test")
+        made = self.run("ffrtmpd", "init", "--home", str(self.home), "--admin", "root", "--name", name)
         assert made.returncode == 0, made.stderr
 
     # ── programs ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -256,9 +256,9 @@ class Cluster:
 
 
 @contextmanager
-def cluster(folder: Path, *, gstreamer: bool = False) -> Iterator[Cluster]:
+def cluster(folder: Path, *, gstreamer: bool = False, name: str = "test") -> Iterator[Cluster]:
     """Give a cluster that is stopped and checked at the end, whatever happened."""
-    running = Cluster(folder, gstreamer=gstreamer)
+    running = Cluster(folder, gstreamer=gstreamer, name=name)
     try:
         yield running
     except BaseException:

@@ -15,6 +15,8 @@ from ffrtmpd.wire.messages.nodes import Gpu, Hardware
 from ffrtmpd.wire.vocabulary import Engine, FailureClass, JobState, Phase, Priority, Queue, Role
 from tests.master.store_kit import TOKEN, added, new_job, processing, turn
 
+# As a submit makes it: a master goes on with such a database.
+NEED = "auto:h264:any"
 FIXTURES = Path(__file__).parent / "fixtures"
 
 
@@ -73,17 +75,18 @@ def _people(store: Store) -> None:
 
 def _jobs(store: Store) -> None:
     for number, (queue, priority) in enumerate((queue, priority) for queue in Queue for priority in Priority):
-        # Need and rank as a submit makes them: a master goes on with this database.
-        rank = rank_of(queue, priority)
-        key = f"queued-{number:03}"
-        job = new_job(key, requires="auto:h264:any", rank=rank, queue=queue, priority=priority)
+        job = new_job(
+            f"queued-{number:03}", requires=NEED, rank=rank_of(queue, priority), queue=queue, priority=priority
+        )
         added(store, job)
-    added(store, new_job("pending", state=JobState.PENDING, due_at=5_000.0))
-    held = added(store, new_job("held"))
-    canceled = added(store, new_job("canceled"))
-    failed, done, frozen = (processing(store, new_job(key)) for key in ("failed-1", "completed", "frozen-1"))
-    running = processing(store, new_job("processing"))
-    given = added(store, new_job("assigned"))
+    added(store, new_job("pending", requires=NEED, state=JobState.PENDING, due_at=5_000.0))
+    held = added(store, new_job("held", requires=NEED))
+    canceled = added(store, new_job("canceled", requires=NEED))
+    failed, done, frozen = (
+        processing(store, new_job(key, requires=NEED)) for key in ("failed-1", "completed", "frozen-1")
+    )
+    running = processing(store, new_job("processing", requires=NEED))
+    given = added(store, new_job("assigned", requires=NEED))
     with turn(store):
         store.apply(held.seq, JobEvent.HOLD, at=103.0, who="bob")
         store.apply(canceled.seq, JobEvent.CANCEL, at=104.0, who="bob", why="not needed")

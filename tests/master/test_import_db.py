@@ -1,5 +1,7 @@
 """``ffrtmpd import-db``: every job of the Go project's database is here afterwards, or named with the reason."""
 
+import datetime
+import itertools
 import os
 import sqlite3
 from contextlib import closing
@@ -9,6 +11,7 @@ from typing import Any
 import pytest
 
 from ffrtmpd import import_command
+from ffrtmpd.broker.settings import Retention
 from ffrtmpd.import_command import Report, run
 from ffrtmpd.main import main
 from ffrtmpd.scenario import load_scenarios
@@ -18,6 +21,8 @@ from tests.master.old_project_kit import RELEASES, Row, add, job, node, old_data
 from tests.master.store_kit import added, new_job
 
 SCENARIOS = load_scenarios([Path(__file__).parents[2] / "conf" / "scenarios.toml"])
+DAY_S = 86_400.0
+KEPT = Retention(completed_s=30 * DAY_S, failed_s=90 * DAY_S)
 STATUSES = {
     "pending": JobState.QUEUED,
     "queued": JobState.QUEUED,
@@ -47,7 +52,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def imported(database: Path, file: Path, *, dry_run: bool = False) -> Report:
-    return run(database, SCENARIOS, file, dry_run=dry_run)
+    return run(database, SCENARIOS, file, kept=KEPT, dry_run=dry_run)
 
 
 def kept(database: Path) -> list[JobRow]:
@@ -173,6 +178,17 @@ def test_finished_job_whose_options_nothing_here_follows_is_kept_without_them(da
     row, report = only(database, file, job(1, "completed", parameters={"codec": "mpeg2video"}))
     assert row.spec.encoder is None
     assert "its options were left out: unknown encoder 'mpeg2video'" in report.noted[0][1]
+
+
+def test_jobs_that_ended_longer_ago_than_they_are_kept_are_counted(database: Path, file: Path) -> None:
+    now = datetime.datetime.now(datetime.UTC)
+    ended = [str(now - datetime.timedelta(days=days)) for days in (29, 31)]
+    states = ("completed", "failed", "canceled")
+    jobs = [job(number, state, completed_at=at) for number, (state, at) in enumerate(itertools.product(states, ended))]
+    old_database(file, "last", (*jobs, job(9)))
+    report = imported(database, file)
+    assert report.too_old == 1
+    assert any(line.startswith("1 job ended longer ago than") for line in report.lines(file, dry_run=False))
 
 
 # ── jobs that are to be done ──────────────────────────────────────────────────────────────────────────────────────

@@ -18,7 +18,7 @@ from ffrtmpd.store.files import open_database
 from ffrtmpd.store.migrations import MIGRATIONS, SCHEMA_VERSION, Migration, migrate, version_of
 from ffrtmpd.store.upgrade import copy_path
 from ffrtmpd.wire.vocabulary import JobState
-from tests.master.schema_kit import fixture_path, restored, shape
+from tests.master.schema_kit import NEED, fixture_path, restored, shape
 from tests.master.store_kit import TOKEN, added, new_job, turn
 
 VERSIONS = range(1, SCHEMA_VERSION + 1)
@@ -119,7 +119,7 @@ def test_database_of_each_schema_is_read_whole(path: Path, version: int) -> None
 def test_master_goes_on_with_a_database_of_each_schema(path: Path, version: int) -> None:
     restored(version, path)
     store = Store.open(path)
-    head = store.head("auto:h264:any")
+    head = store.head(NEED)
     assert head is not None
     with turn(store):
         row = store.apply(head.seq, JobEvent.ASSIGN, at=300.0, who="master", node_id="w1", token=TOKEN)

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from ffrtmpd.wire.messages.common import Reply, Request
-from ffrtmpd.wire.messages.jobs import Acted, Cancel
-from ffrtmpd.wire.vocabulary import Role
+from ffrtmpd.wire.messages.jobs import ACT_MAX, Acted, ActedOnJobs, ActOnJobs, ActResult, Cancel
+from ffrtmpd.wire.vocabulary import JobState, Role
 from tests.tui.commands import Shell
 from tests.tui.masters import Answer, RealMaster, ScriptedMaster
 from tests.tui.nodes import Node
@@ -109,3 +109,42 @@ def test_master_that_goes_away_in_the_middle_leaves_what_was_done_told(
     ]
     # Nor is it asked for each of those that are left.
     assert {request.job for _, request in master.heard if isinstance(request, Cancel)} == {"1", "2", "3"}
+
+
+# ── many jobs ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.usefixtures("master")
+def test_thousands_of_jobs_are_acted_on_and_each_is_told(shell: Shell) -> None:
+    lines = "\n".join('{"scenario": "720p30-h264"}' for _ in range(4_500))
+    assert shell("jobs", "submit", "-f", "-", "-q", stdin=lines).code == 0
+    every = [f"job-{number:06d}" for number in range(1, 4_501)]
+    assert shell("jobs", "cancel", "3", "-q").out == "job-000003\n"
+    ended = shell("jobs", "pause", "--filter", "720p state:queued", "--yes")
+    assert ended.code == 0
+    assert ended.out.splitlines() == [f"✓ Job {job} paused successfully" for job in every if job != every[2]]
+    ended = shell("jobs", "cancel", "1-4500", "--yes", "-q")
+    assert (ended.code, ended.out.split()) == (8, [job for job in every if job != every[2]])
+    assert ended.err.splitlines()[-1] == "error: 3: cannot cancel job-000003: it is canceled"
+    assert shell("jobs", "list", "--state", "canceled", "--limit", "1", "-o", "json").json["total"] == 4_500
+
+
+@pytest.mark.usefixtures("hasty")
+def test_master_that_goes_away_between_two_requests_of_a_bulk_is_told_for_what_is_left(
+    shell: Shell, scripted: Callable[[Answer], ScriptedMaster]
+) -> None:
+    def answer(request: Request) -> Reply | None:
+        if isinstance(request, ActOnJobs) and request.jobs[0] == "1":
+            results = tuple(ActResult(job=word, state=JobState.CANCELED) for word in request.jobs)
+            return ActedOnJobs(request_id=request.request_id, results=results)
+        return None
+
+    master = scripted(answer)
+    ended = shell("jobs", "cancel", f"1-{2 * ACT_MAX + 1}", "--yes")
+    assert ended.code == 8
+    assert ended.out.splitlines() == [f"✓ Job job-{n:06d} canceled successfully" for n in range(1, ACT_MAX + 1)]
+    told = [line for line in ended.err.splitlines() if line.startswith("error: ")]
+    assert len(told) == ACT_MAX + 1
+    assert {request.jobs[0] for _, request in master.heard if isinstance(request, ActOnJobs)} == {"1", f"{ACT_MAX + 1}"}
+    # Not even begun, it is the failure that it is.
+    assert shell("jobs", "cancel", "2,3").code == 6

@@ -79,8 +79,11 @@ def test_master_that_is_not_there_completes_nothing_and_says_nothing(shell: Shel
     assert (ended.code, ended.out, ended.err) == (0, "", "")
 
 
+SHIPPED = {"bash": "ffrtmp", "zsh": "_ffrtmp", "fish": "ffrtmp.fish"}
+
+
 def test_scripts_are_printed_and_shipped_as_they_are(shell: Shell) -> None:
-    for name, file in (("bash", "ffrtmp"), ("zsh", "_ffrtmp"), ("fish", "ffrtmp.fish")):
+    for name, file in SHIPPED.items():
         assert shell("completion", name).out == SCRIPTS[name] == (ROOT / "conf/completion" / file).read_text()
 
 
@@ -123,3 +126,43 @@ def test_fish_completes(tmp_path: Path) -> None:
 
 def test_zsh_can_read_the_script(tmp_path: Path) -> None:
     subprocess.run([program("zsh"), "-n", ROOT / "conf/completion/_ffrtmp"], check=True)
+
+
+# ── ids of a real master, at the TAB key of a real shell ──────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("bash", ["--norc", "--noprofile", "-i"]),
+        ("zsh", ["-f", "-i"]),
+        ("fish", ["--no-config", "-i"]),
+    ],
+)
+def test_tab_completes_ids_as_the_master_knows_them(
+    name: str, words: list[str], shell: Shell, master: RealMaster, tmp_path: Path
+) -> None:
+    pytest.importorskip("pyte")
+    from tests.console.pty import Terminal
+
+    for _ in range(2):
+        assert shell("jobs", "submit", "720p30-h264").code == 0
+    assert shell("jobs", "cancel", "2").code == 0
+    # A shell wants a terminal that controls it.
+    takes = "import fcntl, os, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+    starts = f"{takes}os.execvp({program(name)!r}, {[name, *words]!r})"
+    environ = {**shell.environ, **with_ffrtmp(tmp_path), "PS1": "$ "}
+    load = {"zsh": "autoload -Uz compinit; compinit -u -D; source"}.get(name, "source")
+    with Node(master), Terminal(starts, environ=environ, size=(100, 30), program="-c") as terminal:
+        terminal.type(f"{load} {ROOT / 'conf/completion' / SHIPPED[name]}; echo rea''dy\n")
+        terminal.shows("ready")
+        # Of the jobs there are, the one that can be canceled; and the one node.
+        for line, expected in (
+            ("jobs cancel job-", "jobs cancel job-000001"),
+            ("nodes drain no", "nodes drain node-1"),
+        ):
+            terminal.type(f"ffrtmp {line}\t")
+            terminal.shows(f"ffrtmp {expected}")
+            terminal.type("\x15")
+        terminal.type("exit\n")
+        terminal.ends()
