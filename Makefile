@@ -7,24 +7,14 @@ FRAMES ?= 1000000
 SEEDS ?= 10000
 PEERS ?= huey
 
-<<<<<<< HEAD
-PACKAGE_BUILDS := packaging/build_deb.py $(wildcard packaging/rpm/build)
-
-.PHONY: help demo test test-packages packages bench simulate fuzz docs clean check-python
-=======
-.PHONY: help demo test bench simulate fuzz docs picture clean check-python
->>>>>>> main
+.PHONY: help demo test test-packages packages bench simulate fuzz docs picture clean check-python
 
 help:
 	@echo "make demo [INPUT=clip.mp4]  a master and two workers on this machine encode a few clips"
 	@echo "make test [ARGS=...]        lint, types, import contracts, unit and end-to-end tests"
-<<<<<<< HEAD
-	@echo "make packages               Debian packages (and rpms) into dist/; docs/install.md tells what that takes"
+	@echo "make packages               Debian packages and rpms into dist/; docs/install.md tells what that takes"
 	@echo "make test-packages          install, run, upgrade and purge them on Debians of their own; takes root and minutes"
-	@echo "make bench                  measure against bare baselines"
-=======
 	@echo "make bench [PEERS=all]      measure against bare baselines and other job queues; ARGS=--quick for a short look"
->>>>>>> main
 	@echo "make simulate [SEEDS=10000] worlds in which much goes wrong, each from its seed"
 	@echo "make fuzz [FRAMES=1000000]  broken messages at both sockets of a real master"
 	@echo "make docs                   fill the generated parts of docs/ and conf/"
@@ -56,7 +46,8 @@ test: $(BIN)/tox
 	@$(BIN)/tox run $(ARGS)
 
 packages:
-	@for build in $(PACKAGE_BUILDS); do $$build || exit; done
+	@packaging/build_deb.py
+	@packaging/rpm/build
 
 test-packages: $(BIN)/tox
 	@$(BIN)/tox run -e packages $(ARGS)
