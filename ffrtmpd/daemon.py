@@ -140,8 +140,10 @@ class Daemon:
         actions = self._brain.open(now)
         self._ledger.commit()
         self._perform(actions)
+        self._watchdog.ready()
         while self._turn(now):
             now = self._clock()
+        self._watchdog.stopping()
 
     def _turn(self, before: Now) -> bool:
         """Take one turn; ``before`` is when the last one ended. Return whether to go on."""

@@ -19,7 +19,7 @@ from ffrtmpd.auth import DoorOpen, ZapDoor, prove_closed
 from ffrtmpd.base.exporter import ExporterError, serve
 from ffrtmpd.base.logs import LogForm, Logger, LogLevel
 from ffrtmpd.base.owner import other_owner
-from ffrtmpd.base.service import Bell, CrashReport, Watchdog, notify
+from ffrtmpd.base.service import Bell, CrashReport, Watchdog
 from ffrtmpd.base.settings import SettingsError
 from ffrtmpd.broker.broker import Broker
 from ffrtmpd.config import (
@@ -357,9 +357,7 @@ def _run(options: dict[str, Any]) -> int:
             key=fingerprint(key.public),
             version=__version__,
         )
-        notify("READY=1")
         daemon.run()
-        notify("STOPPING=1")
         log.info("stopped")
     return os.EX_OK
 
