@@ -185,6 +185,7 @@ class Roster:
         self._changed: dict[str, Node] = {}
         self.sessions: dict[str, Session] = {}
         self.candidates: dict[Peer, Candidate] = {}
+        self._offered: dict[str, Peer] = {}
 
     def __iter__(self) -> Iterator[Node]:
         return iter(self._nodes.values())
@@ -204,6 +205,14 @@ class Roster:
     def connected_as(self, peer: Peer) -> Node | None:
         """Return the node whose session is ``peer``."""
         return self._by_peer.get(peer)
+
+    def offer(self, peer: Peer, candidate: Candidate) -> None:
+        """Let ``candidate`` begin a session as ``peer``, in place of any that its node was offered before."""
+        before = self._offered.get(candidate.node_id)
+        if before in self.candidates and self.candidates[before].node_id == candidate.node_id:
+            del self.candidates[before]
+        self.candidates[peer] = candidate
+        self._offered[candidate.node_id] = peer
 
     def connect(self, node: Node, session: Session) -> None:
         """Give ``node`` a session, in place of any it had."""

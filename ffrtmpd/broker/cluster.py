@@ -141,6 +141,8 @@ class Cluster:
         self.busy: dict[int, int] = {}
         # Nodes of which a restart shall know more than is on disk; written at the end of the turn.
         self.unsaved: set[str] = set()
+        # Nodes whose session began while nothing could be written.
+        self.provisional: set[str] = set()
         # Forgotten with each event, since it may change the roster.
         self.reasons: dict[str, Why | None] = {}
         # Jobs with side effects by the number of their runs that were told to stop and may not have yet.
