@@ -34,7 +34,7 @@ from ffrtmpd.config import (
     scenario_files,
     settings_files,
 )
-from ffrtmpd.daemon import Daemon
+from ffrtmpd.daemon import Daemon, calm_collector
 from ffrtmpd.events import Side
 from ffrtmpd.initialise import Client, InitError, Step, client_folder, initialise, write_settings
 from ffrtmpd.listener import Listener, PortTaken
@@ -317,6 +317,7 @@ def _run(options: dict[str, Any]) -> int:
             version=__version__,
         )
         notify("READY=1")
+        calm_collector()
         daemon.run()
         notify("STOPPING=1")
         log.info("stopped")

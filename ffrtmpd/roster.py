@@ -3,7 +3,8 @@
 Memory only; after a restart it is made anew from the store and from what the workers say.
 """
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
@@ -182,6 +183,8 @@ class Roster:
         self._by_peer: dict[Peer, Node] = {}
         self._free: dict[Ability, Ranking[str, Rank]] = {}
         self._free_as: dict[str, Ability] = {}
+        self._able: Counter[Ability] = Counter()
+        self._able_as: dict[str, Ability] = {}
         self._changed: dict[str, Node] = {}
         self.sessions: dict[str, Session] = {}
         self.candidates: dict[Peer, Candidate] = {}
@@ -241,16 +244,37 @@ class Roster:
     @property
     def free(self) -> Mapping[Ability, Ranking[str, Rank]]:
         """The nodes that take jobs now, best first, by ability; no ranking is empty."""
-        if self._changed:
-            for node in self._changed.values():
-                self._list(node)
-            self._changed.clear()
+        self._look()
         return self._free
+
+    @property
+    def abilities(self) -> Collection[Ability]:
+        """What connected nodes can run now, each ability once."""
+        self._look()
+        return self._able.keys()
 
     def changed(self, node: Node) -> None:
         """Take note that a node is another now, so that nobody has to look at every node to find a free one."""
         # What it is now is looked at when somebody asks: of a burst of results that is once.
         self._changed[node.node_id] = node
+
+    def _look(self) -> None:
+        if self._changed:
+            for node in self._changed.values():
+                self._count(node)
+                self._list(node)
+            self._changed.clear()
+
+    def _count(self, node: Node) -> None:
+        ability = None if node.session is None else node.ability_now
+        before = self._able_as.pop(node.node_id, None)
+        if ability is not None:
+            self._able_as[node.node_id] = ability
+            self._able[ability] += 1
+        if before is not None:
+            self._able[before] -= 1
+            if not self._able[before]:
+                del self._able[before]
 
     def _list(self, node: Node) -> None:
         ability = node.ability_now if node.takes_jobs else None

@@ -312,7 +312,7 @@ class Cluster:
     def why_waiting(self, requires: str) -> Why | None:
         """Return why no connected node can run queued jobs of this class; the same question is common in one turn."""
         if requires not in self.reasons:
-            self.reasons[requires] = why_waiting(Need.parse(requires), self.roster)
+            self.reasons[requires] = why_waiting(Need.parse(requires), self.roster.abilities)
         return self.reasons[requires]
 
     def _shown(self, row: JobRow, progress: Progress | None) -> Progress | None:
