@@ -33,6 +33,7 @@ from ffrtmpd.recorder import Recorder
 from ffrtmpd.store import StoreReadOnly
 from ffrtmpd.wire.codec import MESSAGE_MAX, Message, encode
 from ffrtmpd.wire.messages.common import Error, Problem, Reply
+from ffrtmpd.wire.messages.session import ProgressReport, Started
 from ffrtmpd.wire.vocabulary import ErrorCode
 
 # Taken from one socket in one turn. Enough for a burst to share an fsync, few enough that a turn stays short. A message
@@ -40,6 +41,10 @@ from ffrtmpd.wire.vocabulary import ErrorCode
 MESSAGES_MAX: Final = 256
 # Bodies held in memory at once: a thousand messages of a mebibyte each would be a gibibyte.
 BYTES_MAX: Final = 8 * MESSAGE_MAX
+# What nobody waits for an answer to. Alone it is put off for so long: at hundreds of jobs a second something else comes
+# sooner, and both share a sync of the disk.
+UNHURRIED: Final = frozenset({Started, ProgressReport})
+PUT_OFF_S: Final = 0.005
 # After a failed write, how long only what changes nothing on disk is done before a write is tried again.
 READ_ONLY_S: Final = 5.0
 # If the process itself stood still for longer than this (stopped, or a starved machine), what peers sent meanwhile is
@@ -133,6 +138,8 @@ class Daemon:
         self._clock = clock
         self._lost: list[Peer] = []
         self._drained = True
+        self._put_off: list[Event] = []
+        self._put_off_until_s = math.inf
         self._time_held_until_s = -math.inf
         self._read_only_until_s = -math.inf
         self._poller = zmq.Poller()
@@ -181,6 +188,8 @@ class Daemon:
             moments.append(publish_s)
         if now.mono_s < self._read_only_until_s:
             moments.append(self._read_only_until_s)
+        if self._put_off:
+            moments.append(self._put_off_until_s)
         if not moments:
             return None
         return min(max(math.ceil((min(moments) - now.mono_s) * 1_000), 0), POLL_MAX_MS)
@@ -194,8 +203,11 @@ class Daemon:
     # ── what has arrived ──────────────────────────────────────────────────────────────────────────────────────────
 
     def _collect(self, now: Now) -> list[Event]:
+        events, self._put_off = self._put_off, []
+        if not events:
+            self._put_off_until_s = now.mono_s + PUT_OFF_S
         lost, self._lost = self._lost, []
-        events: list[Event] = [PeerLost(peer) for peer in lost]
+        events += [PeerLost(peer) for peer in lost]
         # Workers first: their results free slots, and submits must not starve them.
         workers_drained = self._drain(Side.WORKERS, events)
         self._drained = self._drain(Side.CLIENTS, events) and workers_drained
@@ -203,6 +215,9 @@ class Daemon:
         # Whoever is called silent must have been heard to the end; what clients want has no part in that.
         if due_s is not None and max(due_s, self._time_held_until_s) <= now.mono_s and workers_drained:
             events.append(TimeCame())
+        if now.mono_s < self._put_off_until_s and all(map(_is_unhurried, events)):
+            self._put_off = events
+            return []
         return events
 
     def _drain(self, side: Side, events: list[Event]) -> bool:
@@ -305,6 +320,10 @@ class Daemon:
         # libzmq checks at the route, before anything is queued: no half message is left behind.
         if peer not in self._lost:
             self._lost.append(peer)
+
+
+def _is_unhurried(event: Event) -> bool:
+    return isinstance(event, MessageCame) and type(event.message) in UNHURRIED
 
 
 def _too_large(reply: Reply, size_bytes: int) -> Error:

@@ -8,7 +8,7 @@ import pytest
 import zmq
 
 from ffrtmpd import daemon
-from ffrtmpd.daemon import MESSAGES_MAX, READ_ONLY_S, STALL_S
+from ffrtmpd.daemon import MESSAGES_MAX, PUT_OFF_S, READ_ONLY_S, STALL_S
 from ffrtmpd.events import (
     Action,
     Event,
@@ -29,7 +29,7 @@ from ffrtmpd.wire.codec import MESSAGE_MAX, decode, encode
 from ffrtmpd.wire.messages.common import Error, Ping
 from ffrtmpd.wire.messages.jobs import Cancel, JobSpec, Submission, Submit
 from ffrtmpd.wire.messages.keys import ListKeys
-from ffrtmpd.wire.messages.session import Bye, Heartbeat, HeartbeatAck
+from ffrtmpd.wire.messages.session import TOKEN_BYTES, Bye, Heartbeat, HeartbeatAck, Started
 from ffrtmpd.wire.vocabulary import ErrorCode, Role
 from tests.master.daemon_kit import PATIENCE_MS, Master, ask, new_master, ping, refused
 
@@ -122,6 +122,43 @@ def test_submits_of_many_jobs_are_taken_few_at_a_time_behind_the_workers(
     master.turn()
     kinds = [type(event.message) for event in master.brain.events if isinstance(event, MessageCame)]
     assert kinds == [Heartbeat] + [Submit] * taken
+
+
+def begun(job: str) -> Received:
+    started = Started(job_id=job, attempt=1, token=b"t" * TOKEN_BYTES, encoder="libx264")
+    return Received(Peer(Side.WORKERS, b"w"), "2", "", encode(started))
+
+
+def test_word_that_an_encoder_has_begun_waits_a_moment_for_company(
+    master: Master, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beat = Received(Peer(Side.WORKERS, b"w"), "2", "", encode(Heartbeat(sent_ms=1)))
+    came = [[begun("job-1")], [], [begun("job-2"), beat]]
+    now = master.clock()
+
+    def receive(_socket: zmq.Socket[bytes], side: Side) -> Received | None:
+        return came[0].pop(0) if side is Side.WORKERS and came[0] else None
+
+    monkeypatch.setattr(daemon, "receive", receive)
+    for _ in range(2):
+        assert master.daemon._collect(now) == []
+        came.pop(0)
+    taken = [type(event.message) for event in master.daemon._collect(now) if isinstance(event, MessageCame)]
+    assert taken == [Started, Started, Heartbeat]
+
+
+def test_word_that_an_encoder_has_begun_is_taken_alone_when_nothing_else_comes(
+    master: Master, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    came = [begun("job-1")]
+    monkeypatch.setattr(daemon, "receive", lambda _, side: came.pop() if side is Side.WORKERS and came else None)
+    master.brain.due = master.clock().mono_s + 60.0
+    before = master.clock()
+    assert master.daemon._collect(before) == []
+    # Nothing arrives: the turn is taken when the moment is over, and not before.
+    master.turn()
+    assert [type(message) for message in master.brain.messages()] == [Started]
+    assert master.clock().mono_s >= before.mono_s + PUT_OFF_S
 
 
 def test_time_goes_on_while_clients_flood_the_master(master: Master, monkeypatch: pytest.MonkeyPatch) -> None:
