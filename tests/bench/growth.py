@@ -26,11 +26,10 @@ WINDOW: Final = 45
 # Less is welcome.
 SAME: Final = Aim(most=1.2)
 FIGURES: Final[Mapping[str, tuple[str, str, Aim | None]]] = {
-    "first": ("the first window after its start", "ms", None),
     "newest": ("processor time of a window, newest first", "µs", SAME),
     "queued": ("processor time of a window of the queued", "µs", SAME),
     "scrape": ("a scrape of the metrics", "ms", Aim(of=Of.MEDIAN, most=50.0)),
-    "start": ("from its start until it listens", "s", Aim(of=Of.MEDIAN, most=2.0)),
+    "start": ("from its start to the first answer", "s", Aim(of=Of.MEDIAN, most=2.0)),
     "memory": ("memory after its start and these", "MiB", Aim(of=Of.MEDIAN, most=200.0)),
 }
 
@@ -63,12 +62,11 @@ def _take(house: Cluster, size: int) -> Callable[[], Mapping[str, float]]:
         house.master.log.write_text("")
         begun_s = time.monotonic()
         house.start_master()
-        taken = {"start": time.monotonic() - begun_s}
         context = contexts.resolve(house.env)
         with Link(context.master, context.server_key, context.key_pair()) as link:
-            begun_s = time.monotonic()
+            # It listens before it has read what is queued.
             _ask(link, ())
-            taken["first"] = (time.monotonic() - begun_s) * 1e3
+            taken = {"start": time.monotonic() - begun_s}
             taken["newest"] = _window_us(link, house.master.pid, ())
             taken["queued"] = _window_us(link, house.master.pid, (JobState.QUEUED,))
         port = int(house.metrics_url(house.master).rpartition(":")[2])
