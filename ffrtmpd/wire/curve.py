@@ -112,11 +112,15 @@ def read_key_file(path: str | os.PathLike[str]) -> KeyPair:
     return KeyPair(public, secret)
 
 
-def _of_others(path: Path) -> int:
+def _of_others(path: str | os.PathLike[str]) -> int:
     """Return the bits of a mode by which others than its user could read a key."""
-    folder = os.environ.get("CREDENTIALS_DIRECTORY")
-    # systemd lets a service read a credential by an access list, whose mask stands where the group's bits do.
-    return 0o007 if folder and path.parent == Path(folder) else 0o077
+    if folder := os.environ.get("CREDENTIALS_DIRECTORY"):
+        from pathlib import Path
+
+        if Path(path).parent == Path(folder):
+            # systemd lets a service read a credential by an access list, whose mask stands where the group's bits do.
+            return 0o007
+    return 0o077
 
 
 def is_key(text: str) -> bool:
