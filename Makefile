@@ -49,7 +49,7 @@ test: $(BIN)/tox
 	@$(BIN)/tox run $(ARGS)
 
 packages:
-	@for build in $(PACKAGE_BUILDS); do $$build || exit; done
+	@set -e; for build in $(PACKAGE_BUILDS); do $$build; done
 
 test-packages: $(BIN)/tox
 	@$(BIN)/tox run -e packages $(ARGS)
