@@ -104,6 +104,11 @@ def test_administrator_of_the_machine_asks_as_the_services_user(machine: Machine
     machine.ok("apt-get", "install", "-y", "--no-install-recommends", "sudo", timeout_s=INSTALL_S)
     assert "admin" in machine.ok("sudo", "-u", "ffrtmp", "ffrtmp", "ping")
     assert "can be used" in machine.ok("sudo", "-u", "ffrtmp", "ffrtmpd", "check-config")
+    machine.ok("sudo", "-u", "ffrtmp", "ffrtmpd", "backup", "/var/lib/ffrtmp/copy.db")
+    # Root may too, and leaves nothing that the service could not open.
+    machine.ok("ffrtmpd", "backup", "/root/copy.db")
+    owners = machine.ok("find", "/var/lib/ffrtmp", "-printf", "%u\\n").split()
+    assert set(owners) == {"ffrtmp"}
     refused = machine.run("ffrtmpd", "init")
     assert refused.returncode == 78
     assert "sudo -u ffrtmp" in refused.stderr
