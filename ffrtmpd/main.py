@@ -35,7 +35,7 @@ from ffrtmpd.config import (
     scenario_files,
     settings_files,
 )
-from ffrtmpd.daemon import Daemon
+from ffrtmpd.daemon import Daemon, calm_collector
 from ffrtmpd.events import Side
 from ffrtmpd.initialise import Client, InitError, Step, client_folder, first_start, initialise, write_settings
 from ffrtmpd.listener import Listener, PortTaken
@@ -357,6 +357,7 @@ def _run(options: dict[str, Any]) -> int:
             key=fingerprint(key.public),
             version=__version__,
         )
+        calm_collector()
         daemon.run()
         log.info("stopped")
     return os.EX_OK
