@@ -7,11 +7,16 @@ FRAMES ?= 1000000
 SEEDS ?= 10000
 PEERS ?= huey
 
-.PHONY: help demo test bench simulate fuzz docs picture clean check-python
+# rpms only where they can be built.
+PACKAGE_BUILDS := packaging/build_deb.py $(if $(shell command -v rpmbuild),packaging/rpm/build)
+
+.PHONY: help demo test test-packages packages bench simulate fuzz docs picture clean check-python
 
 help:
 	@echo "make demo [INPUT=clip.mp4]  a master and two workers on this machine encode a few clips"
 	@echo "make test [ARGS=...]        lint, types, import contracts, unit and end-to-end tests"
+	@echo "make packages               Debian packages (and rpms) into dist/; docs/install.md tells what that takes"
+	@echo "make test-packages          install, run, upgrade and purge them on Debians of their own; takes root and minutes"
 	@echo "make bench [PEERS=all]      measure against bare baselines and other job queues; ARGS=--quick for a short look"
 	@echo "make simulate [SEEDS=10000] worlds in which much goes wrong, each from its seed"
 	@echo "make fuzz [FRAMES=1000000]  broken messages at both sockets of a real master"
@@ -42,6 +47,12 @@ demo: $(VENV)/.installed
 
 test: $(BIN)/tox
 	@$(BIN)/tox run $(ARGS)
+
+packages:
+	@set -e; for build in $(PACKAGE_BUILDS); do $$build; done
+
+test-packages: $(BIN)/tox
+	@$(BIN)/tox run -e packages $(ARGS)
 
 bench: $(VENV)/.installed
 	@$(BIN)/python -m tests.bench --peers '$(PEERS)' $(ARGS)

@@ -54,7 +54,7 @@ from ffrtmp_worker.spool import Spool
 from ffrtmp_worker.staging import PartialNotes, publish
 from ffrtmpd.base import faults
 from ffrtmpd.base.logs import Logger
-from ffrtmpd.base.service import Bell, Watchdog, notify
+from ffrtmpd.base.service import Bell, Watchdog
 from ffrtmpd.wire.catalogue import MASTER_TO_WORKER
 from ffrtmpd.wire.codec import Message, ProtocolError, decode, encode
 from ffrtmpd.wire.curve import KeyPair, client_socket
@@ -137,6 +137,7 @@ class Daemon:
         self._poller.register(self._bell.fileno(), zmq.POLLIN)
         try:
             self._perform(self._agent.open(self._clock()))
+            self._watchdog.ready()
             while not self._quit:
                 self._turn()
         finally:
@@ -148,7 +149,7 @@ class Daemon:
         self._events.append(TimeCame())
         self._drain()
         for _ in range(self._bell.stops_heard()):
-            notify("STOPPING=1")
+            self._watchdog.stopping()
             self._events.append(StopAsked())
         if self._fault is not None:
             raise self._fault

@@ -36,7 +36,7 @@ from ffrtmpd import __version__
 from ffrtmpd.base.exporter import ExporterError
 from ffrtmpd.base.logs import Logger
 from ffrtmpd.base.owner import become_owner
-from ffrtmpd.base.service import Bell, CrashReport, notify
+from ffrtmpd.base.service import Bell, CrashReport
 from ffrtmpd.base.settings import SettingsError
 from ffrtmpd.wire.curve import KeyFileError, fingerprint
 from ffrtmpd.wire.schema import to_full
@@ -270,7 +270,6 @@ def _run(options: dict[str, Any]) -> int:
         stack.callback(bell.close)
         stack.enter_context(bell.on_signals())
         daemon = build(settings, home, own, server_public, log=log, bell=bell, closing=stack)
-        notify("READY=1")
         with CrashReport(log):
             daemon.run()
     log.info("stopped")

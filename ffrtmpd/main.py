@@ -19,7 +19,7 @@ from ffrtmpd.auth import DoorOpen, ZapDoor, prove_closed
 from ffrtmpd.base.exporter import ExporterError, serve
 from ffrtmpd.base.logs import LogForm, Logger, LogLevel
 from ffrtmpd.base.owner import other_owner
-from ffrtmpd.base.service import Bell, CrashReport, Watchdog, notify
+from ffrtmpd.base.service import Bell, CrashReport, Watchdog
 from ffrtmpd.base.settings import SettingsError
 from ffrtmpd.broker.broker import Broker
 from ffrtmpd.config import (
@@ -35,7 +35,7 @@ from ffrtmpd.config import (
     scenario_files,
     settings_files,
 )
-from ffrtmpd.daemon import Daemon
+from ffrtmpd.daemon import Daemon, calm_collector
 from ffrtmpd.events import Side
 from ffrtmpd.initialise import Client, InitError, Step, client_folder, first_start, initialise, write_settings
 from ffrtmpd.listener import Listener, PortTaken
@@ -357,9 +357,8 @@ def _run(options: dict[str, Any]) -> int:
             key=fingerprint(key.public),
             version=__version__,
         )
-        notify("READY=1")
+        calm_collector()
         daemon.run()
-        notify("STOPPING=1")
         log.info("stopped")
     return os.EX_OK
 

@@ -114,15 +114,14 @@ def refusal(need: Need, node: Node) -> Why | None:
     return None if node.free_slots else Why.NO_FREE_SLOT
 
 
-def why_waiting(need: Need, nodes: Iterable[Node]) -> Why | None:
-    """Return why a queued job of this need cannot run at all now; None if it merely waits for its turn."""
+def why_waiting(need: Need, abilities: Iterable[Ability]) -> Why | None:
+    """Return why no node of these abilities can run a job of this need now; None if it merely waits for its turn."""
     reasons: set[Why] = set()
-    for node in nodes:
-        if node.session is not None:
-            reason = cannot(need, node)
-            if reason is None:
-                return None
-            reasons.add(reason)
+    for ability in abilities:
+        reason = lacks(ability, need)
+        if reason is None:
+            return None
+        reasons.add(reason)
     for reason in (Why.ENCODER_BUSY, Why.NO_SCORER):
         if reason in reasons:
             return reason

@@ -3,7 +3,8 @@
 Memory only; after a restart it is made anew from the store and from what the workers say.
 """
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
@@ -182,9 +183,12 @@ class Roster:
         self._by_peer: dict[Peer, Node] = {}
         self._free: dict[Ability, Ranking[str, Rank]] = {}
         self._free_as: dict[str, Ability] = {}
+        self._able: Counter[Ability] = Counter()
+        self._able_as: dict[str, Ability] = {}
         self._changed: dict[str, Node] = {}
         self.sessions: dict[str, Session] = {}
         self.candidates: dict[Peer, Candidate] = {}
+        self._offered: dict[str, Peer] = {}
 
     def __iter__(self) -> Iterator[Node]:
         return iter(self._nodes.values())
@@ -204,6 +208,14 @@ class Roster:
     def connected_as(self, peer: Peer) -> Node | None:
         """Return the node whose session is ``peer``."""
         return self._by_peer.get(peer)
+
+    def offer(self, peer: Peer, candidate: Candidate) -> None:
+        """Let ``candidate`` begin a session as ``peer``, in place of any that its node was offered before."""
+        before = self._offered.get(candidate.node_id)
+        if before in self.candidates and self.candidates[before].node_id == candidate.node_id:
+            del self.candidates[before]
+        self.candidates[peer] = candidate
+        self._offered[candidate.node_id] = peer
 
     def connect(self, node: Node, session: Session) -> None:
         """Give ``node`` a session, in place of any it had."""
@@ -232,16 +244,37 @@ class Roster:
     @property
     def free(self) -> Mapping[Ability, Ranking[str, Rank]]:
         """The nodes that take jobs now, best first, by ability; no ranking is empty."""
-        if self._changed:
-            for node in self._changed.values():
-                self._list(node)
-            self._changed.clear()
+        self._look()
         return self._free
+
+    @property
+    def abilities(self) -> Collection[Ability]:
+        """What connected nodes can run now, each ability once."""
+        self._look()
+        return self._able.keys()
 
     def changed(self, node: Node) -> None:
         """Take note that a node is another now, so that nobody has to look at every node to find a free one."""
         # What it is now is looked at when somebody asks: of a burst of results that is once.
         self._changed[node.node_id] = node
+
+    def _look(self) -> None:
+        if self._changed:
+            for node in self._changed.values():
+                self._count(node)
+                self._list(node)
+            self._changed.clear()
+
+    def _count(self, node: Node) -> None:
+        ability = None if node.session is None else node.ability_now
+        before = self._able_as.pop(node.node_id, None)
+        if ability is not None:
+            self._able_as[node.node_id] = ability
+            self._able[ability] += 1
+        if before is not None:
+            self._able[before] -= 1
+            if not self._able[before]:
+                del self._able[before]
 
     def _list(self, node: Node) -> None:
         ability = node.ability_now if node.takes_jobs else None

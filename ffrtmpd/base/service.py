@@ -92,7 +92,7 @@ def notify(state: str, environment: Mapping[str, str] = os.environ) -> None:
 
 
 class Watchdog:
-    """Tells systemd that turns still come to their end, where it asks for that (``WatchdogSec=``).
+    """Tells systemd that a daemon is ready, that its turns come to their end (``WatchdogSec=``), and that it stops.
 
     Args:
         environment: what systemd started this process with.
@@ -106,6 +106,14 @@ class Watchdog:
         # Half of the time that is left, as sd_watchdog_enabled(3) advises.
         self._every_s = int(limit_us) / 2_000_000 if is_watched else math.inf
         self._due_s = 0.0 if is_watched else math.inf
+
+    def ready(self) -> None:
+        """Say that the first turn is over; from now on the others are waited for."""
+        notify("READY=1", self._environment)
+
+    def stopping(self) -> None:
+        """Say that no more turns are to be waited for."""
+        notify("STOPPING=1", self._environment)
 
     def due_s(self) -> float:
         """Return the monotonic second at which a turn shall come, infinity if nobody watches."""

@@ -61,8 +61,11 @@ class Carried:
             known = fresh.roster.get(node_id)
             if known is not None:
                 fresh.roster.connect(known, session)
+                if session.provisional:
+                    fresh.provisional.add(node_id)
                 fresh.timers.set(("silence", node_id), session.last_heard_s + fresh.settings.silent_s)
-        fresh.roster.candidates = self.candidates.copy()
+        for peer, candidate in self.candidates.items():
+            fresh.roster.offer(peer, candidate)
         held = {seq for node in fresh.roster for seq, hold in node.holds.items() if hold.dropped is None}
         fresh.live = {seq: live for seq, live in self.live.items() if seq in held}
         fresh.unsaved = self.unsaved.copy()

@@ -141,6 +141,8 @@ class Cluster:
         self.busy: dict[int, int] = {}
         # Nodes of which a restart shall know more than is on disk; written at the end of the turn.
         self.unsaved: set[str] = set()
+        # Nodes whose session began while nothing could be written.
+        self.provisional: set[str] = set()
         # Forgotten with each event, since it may change the roster.
         self.reasons: dict[str, Why | None] = {}
         # Jobs with side effects by the number of their runs that were told to stop and may not have yet.
@@ -310,7 +312,7 @@ class Cluster:
     def why_waiting(self, requires: str) -> Why | None:
         """Return why no connected node can run queued jobs of this class; the same question is common in one turn."""
         if requires not in self.reasons:
-            self.reasons[requires] = why_waiting(Need.parse(requires), self.roster)
+            self.reasons[requires] = why_waiting(Need.parse(requires), self.roster.abilities)
         return self.reasons[requires]
 
     def _shown(self, row: JobRow, progress: Progress | None) -> Progress | None:

@@ -44,7 +44,7 @@ def _text(cluster: Cluster, row: JobRow, need: Need) -> str:
                 return f"it is queued at {until}"
             return f"attempt {row.attempt} failed ({row.reason}); it is tried again at {until}"
         case JobState.QUEUED:
-            why = why_waiting(need, cluster.roster)
+            why = why_waiting(need, cluster.roster.abilities)
             return "it waits for a free slot" if why is None else f"it waits: {_CANNOT[why]}"
         case JobState.ASSIGNED:
             return f"{row.node_id} has it and has not begun to encode"

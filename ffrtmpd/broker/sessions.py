@@ -82,11 +82,9 @@ def hello(cluster: Cluster, message: Hello, by: Principal, peer: Peer, address: 
         cluster.timers.drop(("silence", before.node_id))
     settings = cluster.settings
     nonce = cluster.random_bytes(TOKEN_BYTES)
-    for known_peer, candidate in list(cluster.roster.candidates.items()):
-        if candidate.node_id == by.name:
-            del cluster.roster.candidates[known_peer]
-    cluster.roster.candidates[peer] = Candidate(
-        node_id=by.name, user_id=by.user_id, nonce=nonce, hello=message, address=address
+    cluster.roster.offer(
+        peer,
+        Candidate(node_id=by.name, user_id=by.user_id, nonce=nonce, hello=message, address=address),
     )
     cluster.send(
         peer,
@@ -116,12 +114,16 @@ def ready_unwritten(cluster: Cluster, message: Ready, by: Principal, peer: Peer,
     node = _begin(cluster, message, by, peer)
     if node is not None and node.session is not None:
         node.session.provisional = True
+        cluster.provisional.add(node.node_id)
         _note_online(cluster, node)
 
 
 def confirm(cluster: Cluster) -> None:
     """Writes are tried again: ask the nodes that came meanwhile what they run now."""
-    for node in [node for node in cluster.roster if node.session is not None and node.session.provisional]:
+    names, cluster.provisional = sorted(cluster.provisional), set()
+    for node in filter(None, map(cluster.roster.get, names)):
+        if not _is_provisional(node):
+            continue
         cluster.tell(node, Reset())
         cluster.roster.disconnect(node)
         cluster.timers.drop(("silence", node.node_id))

@@ -75,8 +75,11 @@ def open_old(path: Path) -> Iterator[OldDatabase]:
     Raises:
         NotOurs: it is something else, or damaged.
     """
-    if not path.is_file():
-        raise NotOurs(f"there is no file {path}")
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        # Such as the master's user, who may not look into the folder where the file was left.
+        raise NotOurs(f"cannot read {path}: {error.strerror}") from None
     try:
         # Not ``immutable``: what the Go project's master has written last may stand in the log beside the file.
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=BUSY_S)) as connection:

@@ -75,7 +75,10 @@ class Rows:
 
     def by_key(self, keys: Iterable[str]) -> dict[str, int]:
         """Return the numbers of the jobs that have these keys already; see also ``added``."""
-        return dict(self._turn.peek(hot.KNOWN_KEYS, (json.dumps(list(keys)),)))
+        wanted = list(keys)
+        if len(wanted) == 1:
+            return dict(self._turn.peek(hot.KNOWN_KEY, wanted))
+        return dict(self._turn.peek(hot.KNOWN_KEYS, (json.dumps(wanted),)))
 
     def added(self, key: str) -> JobRow | None:
         """Return the job with that key if it was added a moment ago and is not written yet."""

@@ -114,13 +114,9 @@ def read_key_file(path: str | os.PathLike[str]) -> KeyPair:
 
 def _of_others(path: str | os.PathLike[str]) -> int:
     """Return the bits of a mode by which others than its user could read a key."""
-    if folder := os.environ.get("CREDENTIALS_DIRECTORY"):
-        from pathlib import Path
-
-        if Path(path).parent == Path(folder):
-            # systemd lets a service read a credential by an access list, whose mask stands where the group's bits do.
-            return 0o007
-    return 0o077
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    # systemd lets a service read a credential by an access list, whose mask stands where the group's bits do.
+    return 0o007 if folder and os.path.dirname(path) == folder else 0o077  # noqa: PTH120
 
 
 def is_key(text: str) -> bool:

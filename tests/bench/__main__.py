@@ -43,6 +43,9 @@ BENCHMARKS: dict[str, Callable[[Path, Plan], Iterator[Row]]] = {
     "scrape": scrape.run,
 }
 
+BEGIN = "<!-- measured -->"
+END = "<!-- end -->"
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench")
@@ -50,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="few rounds and small sizes: that it works, not how fast")
     parser.add_argument("--long", action="store_true", help="memory over a million jobs rather than 100,000")
     parser.add_argument("--peers", default="huey", help="huey, dramatiq, celery, with commas; all, none")
+    parser.add_argument("--write", type=Path, metavar="FILE", help="put the table into a page, where its last one is")
     options = parser.parse_args(arguments)
     unknown = set(options.names) - set(BENCHMARKS)
     if unknown:
@@ -66,11 +70,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"{name} ...", file=sys.stderr, flush=True)
         with tempfile.TemporaryDirectory(prefix="ffrtmp-bench-") as folder:
             rows += BENCHMARKS[name](Path(folder) / name, plan)
-    print(f"{machine()}\n\n{table(rows)}")
-    missed = sum(row.is_held is False for row in rows)
-    aims = sum(row.is_held is not None for row in rows)
-    print(f"\n{aims - missed} of {aims} aims are held. Ratio and beyond: medians over pairs taken in turns.")
+    held = [row.is_held for row in rows if row.is_held is not None]
+    told = f"{machine()}\n\n{table(rows)}\n\n{sum(held)} of {len(held)} aims are held."
+    print(told)
+    if options.write is not None:
+        written(options.write, told)
     return os.EX_OK
+
+
+def written(page: Path, told: str) -> None:
+    """Put what was measured into a page, between its two marks.
+
+    Raises:
+        ValueError: the page has no such place.
+    """
+    before, begin, rest = page.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not end:
+        raise ValueError(f"{page} has no {BEGIN} with {END} behind it")
+    page.write_text(f"{before}{begin}\n{told}\n{end}{after}")
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ FIGURES: Final[Mapping[str, tuple[str, str, Aim | None]]] = {
     "newest": ("processor time of a window, newest first", "µs", SAME),
     "queued": ("processor time of a window of the queued", "µs", SAME),
     "scrape": ("a scrape of the metrics", "ms", Aim(of=Of.MEDIAN, most=50.0)),
-    "start": ("from its start until it listens", "s", Aim(of=Of.MEDIAN, most=2.0)),
+    "start": ("from its start to the first answer", "s", Aim(of=Of.MEDIAN, most=2.0)),
     "memory": ("memory after its start and these", "MiB", Aim(of=Of.MEDIAN, most=200.0)),
 }
 
@@ -62,9 +62,11 @@ def _take(house: Cluster, size: int) -> Callable[[], Mapping[str, float]]:
         house.master.log.write_text("")
         begun_s = time.monotonic()
         house.start_master()
-        taken = {"start": time.monotonic() - begun_s}
         context = contexts.resolve(house.env)
         with Link(context.master, context.server_key, context.key_pair()) as link:
+            # It listens before it has read what is queued.
+            _ask(link, ())
+            taken = {"start": time.monotonic() - begun_s}
             taken["newest"] = _window_us(link, house.master.pid, ())
             taken["queued"] = _window_us(link, house.master.pid, (JobState.QUEUED,))
         port = int(house.metrics_url(house.master).rpartition(":")[2])
@@ -80,7 +82,12 @@ def _window_us(link: Link, master: int, states: tuple[JobState, ...]) -> float:
     cursor = None
     before_s = cpu_s(master)
     for _ in range(ASKS):
-        reply = link.ask(ListJobs(request_id=new_id(), states=states, limit=WINDOW, cursor=cursor), JobList)
-        assert len(reply.jobs) == WINDOW
+        reply = _ask(link, states, cursor)
         cursor = None if cursor is not None else reply.next
     return (cpu_s(master) - before_s) / ASKS * 1e6
+
+
+def _ask(link: Link, states: tuple[JobState, ...], cursor: str | None = None) -> JobList:
+    reply = link.ask(ListJobs(request_id=new_id(), states=states, limit=WINDOW, cursor=cursor), JobList)
+    assert len(reply.jobs) == WINDOW
+    return reply

@@ -159,6 +159,7 @@ class House:
     def _check_free(self) -> None:
         roster = self.broker.cluster.roster
         assert listed_as_free(roster) == free_now(roster)
+        assert set(roster.abilities) == {node.ability_now for node in roster if node.session} - {None}
 
     def wait(self, seconds: float) -> None:
         """Let time pass, waking the broker whenever it asked for it."""

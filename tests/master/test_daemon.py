@@ -8,10 +8,11 @@ import pytest
 import zmq
 
 from ffrtmpd import daemon
-from ffrtmpd.daemon import MESSAGES_MAX, READ_ONLY_S, STALL_S
+from ffrtmpd.daemon import MESSAGES_MAX, PUT_OFF_S, READ_ONLY_S, STALL_S
 from ffrtmpd.events import (
     Action,
     Event,
+    GarbageCame,
     MessageCame,
     Note,
     Now,
@@ -26,9 +27,9 @@ from ffrtmpd.store import StoreReadOnly
 from ffrtmpd.wire.catalogue import CLIENT_REPLIES, MASTER_TO_WORKER
 from ffrtmpd.wire.codec import MESSAGE_MAX, decode, encode
 from ffrtmpd.wire.messages.common import Error, Ping
-from ffrtmpd.wire.messages.jobs import Cancel
+from ffrtmpd.wire.messages.jobs import Cancel, JobSpec, Submission, Submit
 from ffrtmpd.wire.messages.keys import ListKeys
-from ffrtmpd.wire.messages.session import Bye, Heartbeat, HeartbeatAck
+from ffrtmpd.wire.messages.session import TOKEN_BYTES, Bye, Heartbeat, HeartbeatAck, Started
 from ffrtmpd.wire.vocabulary import ErrorCode, Role
 from tests.master.daemon_kit import PATIENCE_MS, Master, ask, new_master, ping, refused
 
@@ -98,7 +99,73 @@ def test_large_messages_are_taken_few_at_a_time(master: Master, monkeypatch: pyt
     monkeypatch.setattr(daemon, "receive", receive)
     master.brain.due = master.clock().mono_s
     master.turn()
-    assert len(master.brain.events) == 8
+    assert [type(event) for event in master.brain.events] == [GarbageCame] * 8 + [TimeCame]
+
+
+def flooded(monkeypatch: pytest.MonkeyPatch, count: int, jobs: int) -> None:
+    """Let so many submits of so many jobs wait, and behind them a word of a worker."""
+    spec = JobSpec(scenario="720p30-h264")
+    submission = tuple(Submission(key=f"key-{number:05}", spec=spec) for number in range(jobs))
+    submit = [b"", *encode(Submit(request_id="s", jobs=submission))]
+    clients = [Received(Peer(Side.CLIENTS, b"c"), "1", "", submit)] * count
+    workers = [Received(Peer(Side.WORKERS, b"w"), "2", "", encode(Heartbeat(sent_ms=1)))]
+    waiting = {Side.CLIENTS: clients, Side.WORKERS: workers}
+    monkeypatch.setattr(daemon, "receive", lambda _, side: waiting[side].pop() if waiting[side] else None)
+
+
+@pytest.mark.parametrize(("jobs", "taken"), [(1_000, 1), (100, 3), (1, MESSAGES_MAX)])
+def test_submits_of_many_jobs_are_taken_few_at_a_time_behind_the_workers(
+    master: Master, monkeypatch: pytest.MonkeyPatch, jobs: int, taken: int
+) -> None:
+    flooded(monkeypatch, MESSAGES_MAX + 20, jobs)
+    master.brain.due = master.clock().mono_s
+    master.turn()
+    kinds = [type(event.message) for event in master.brain.events if isinstance(event, MessageCame)]
+    assert kinds == [Heartbeat] + [Submit] * taken
+
+
+def begun(job: str) -> Received:
+    started = Started(job_id=job, attempt=1, token=b"t" * TOKEN_BYTES, encoder="libx264")
+    return Received(Peer(Side.WORKERS, b"w"), "2", "", encode(started))
+
+
+def test_word_that_an_encoder_has_begun_waits_a_moment_for_company(
+    master: Master, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beat = Received(Peer(Side.WORKERS, b"w"), "2", "", encode(Heartbeat(sent_ms=1)))
+    came = [[begun("job-1")], [], [begun("job-2"), beat]]
+    now = master.clock()
+
+    def receive(_socket: zmq.Socket[bytes], side: Side) -> Received | None:
+        return came[0].pop(0) if side is Side.WORKERS and came[0] else None
+
+    monkeypatch.setattr(daemon, "receive", receive)
+    for _ in range(2):
+        assert master.daemon._collect(now) == []
+        came.pop(0)
+    taken = [type(event.message) for event in master.daemon._collect(now) if isinstance(event, MessageCame)]
+    assert taken == [Started, Started, Heartbeat]
+
+
+def test_word_that_an_encoder_has_begun_is_taken_alone_when_nothing_else_comes(
+    master: Master, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    came = [begun("job-1")]
+    monkeypatch.setattr(daemon, "receive", lambda _, side: came.pop() if side is Side.WORKERS and came else None)
+    master.brain.due = master.clock().mono_s + 60.0
+    before = master.clock()
+    assert master.daemon._collect(before) == []
+    # Nothing arrives: the turn is taken when the moment is over, and not before.
+    master.turn()
+    assert [type(message) for message in master.brain.messages()] == [Started]
+    assert master.clock().mono_s >= before.mono_s + PUT_OFF_S
+
+
+def test_time_goes_on_while_clients_flood_the_master(master: Master, monkeypatch: pytest.MonkeyPatch) -> None:
+    flooded(monkeypatch, MESSAGES_MAX + 20, 1)
+    master.brain.due = master.clock().mono_s
+    master.turn()
+    assert master.brain.events[-1] == TimeCame()
 
 
 def test_flood_over_a_real_connection_arrives_whole_and_in_order(master: Master) -> None:

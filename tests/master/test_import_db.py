@@ -15,7 +15,7 @@ from ffrtmpd.broker.settings import Retention
 from ffrtmpd.import_command import Report, run
 from ffrtmpd.main import main
 from ffrtmpd.scenario import load_scenarios
-from ffrtmpd.store import JobRow, NotOurs, Search, Store, StoreError, StoreReadOnly
+from ffrtmpd.store import JobRow, NotOurs, Search, Store, StoreError, StoreReadOnly, open_old
 from ffrtmpd.wire.vocabulary import Codec, Engine, FailureClass, JobState, OutputMode, Priority, Queue
 from tests.master.old_project_kit import RELEASES, Row, add, job, node, old_database
 from tests.master.store_kit import added, new_job
@@ -418,6 +418,25 @@ def test_file_that_is_no_database_is_refused(
         file.write_bytes(content)
     assert main(["import-db", str(file)]) == os.EX_DATAERR
     assert str(file) in capsys.readouterr().err
+
+
+def test_file_that_may_not_be_read_is_refused(
+    database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    file = old_database(closed / "old.db", "last", (job(1),))
+    before = os.geteuid()
+    closed.chmod(0)
+    try:
+        if before == 0:
+            # Root may look anywhere.
+            os.seteuid(65_534)
+        with pytest.raises(NotOurs, match="Permission denied"), open_old(file):
+            pass
+    finally:
+        os.seteuid(before)
+        closed.chmod(0o700)
 
 
 def test_database_of_another_program_is_refused(database: Path, file: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.needs import need, program
-from tests.packaging.machine import Machine, booted
+from tests.packaging.machine import Machine, booted, is_offered
 
 ROOT = Path(__file__).parents[2]
 OLD_VERSION = "0.0.9"
@@ -69,6 +69,9 @@ def machine(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, old_build: Build
 ) -> Iterator[Machine]:
     """Give a Debian that has never seen ffrtmp, booted."""
+    # The oldest Debian that is promised is a must; the next one is tried where it can be had.
+    if request.param != "bookworm" and not is_offered(request.param):
+        pytest.skip(f"this machine's mirror does not answer for {request.param}")
     with booted(request.param, tmp_path_factory.mktemp("machine")) as running:
         running.ok("apt-get", "update", timeout_s=300)
         yield running

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import time
+import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -84,6 +85,16 @@ def mirror() -> str:
     return need("apt of this machine has no Debian mirror")
 
 
+def is_offered(suite: str) -> bool:
+    """Tell whether this machine's mirror has a suite."""
+    handlers = urllib.request.ProxyHandler({name.removesuffix("_proxy"): url for name, url in proxies().items()})
+    try:
+        with urllib.request.build_opener(handlers).open(f"{mirror()}/dists/{suite}/Release", timeout=30) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
 def proxies() -> dict[str, str]:
     """Return the proxies of this machine's apt as variables."""
     told = subprocess.run(
@@ -127,7 +138,9 @@ class Machine:
         unshare = ["unshare", "--fork", "--kill-child", "--pid", "--mount", "--uts", "--ipc", "--cgroup"]
         # The control group is entered before it becomes the root of a name space.
         script = 'echo $$ > "$1/cgroup.procs"; shift; exec "$@"'
-        argv = ["sh", "-c", script, "sh", str(self._group), *unshare, "bash", "-c", BOOT, "boot", str(self.root)]
+        # It must not outlive a run of tests that was killed.
+        argv = ["setpriv", "--pdeathsig", "KILL", "sh", "-c", script, "sh", str(self._group)]
+        argv += [*unshare, "bash", "-c", BOOT, "boot", str(self.root)]
         with self._log.open("wb") as log:
             self._unshare = subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True

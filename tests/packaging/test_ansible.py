@@ -2,21 +2,20 @@
 
 import re
 import shutil
-import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests import needs
-from tests.packaging.chroots import MODULES, Chroot, debian
+from ffrtmpd.wire.curve import INVITATION_PREFIX
+from tests.packaging.conftest import Build
+from tests.packaging.machine import INSTALL_S, Machine, booted
+from tests.ports import free_port
 
 pytestmark = pytest.mark.slow
 
-HERE = Path(__file__).parents[2]
-EXAMPLE = HERE / "docs" / "examples" / "ansible"
+EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "ansible"
+# Both are the one machine that there is.
 INVENTORY = """\
 [master]
 media-master ansible_connection=local
@@ -24,68 +23,71 @@ media-master ansible_connection=local
 [workers]
 worker-1 ansible_connection=local ffrtmp_slots=3
 """
-# There is no systemd in a chroot: what it would do is done below.
-GIVEN = "--extra-vars 'ffrtmp_packages=/srv/dist ffrtmp_advertise=127.0.0.1 ffrtmp_services=false'"
-# What the units do, on a network of its own.
-SCRIPT = f"""\
-set -eu
-cd /srv/ansible
-ansible-playbook {GIVEN} site.yml --limit master
-sudo -u ffrtmp -H ffrtmpd init --first-start
-sudo -u ffrtmp -H ffrtmpd run >/srv/master.log 2>&1 &
-tries=0
-until sudo -u ffrtmp -H ffrtmp ping >/dev/null 2>&1; do
-    tries=$((tries + 1))
-    test "$tries" -lt 600
-    sleep 0.1
-done
-ansible-playbook {GIVEN} site.yml
-sudo -u ffrtmp-worker -H ffrtmp-worker run >/srv/worker.log 2>&1 &
-sudo -u ffrtmp -H ffrtmp jobs submit 480p30-h264 --duration 2s --wait
-echo SECOND
-ansible-playbook {GIVEN} site.yml
-echo NODES
-sudo -u ffrtmp -H ffrtmp nodes list -o jsonl
-"""
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chroot]:
-    """Make a Debian with Ansible and what the packages need, the example, and the packages."""
-    needs.program("dpkg-buildpackage")
-    folder = tmp_path_factory.mktemp("ansible")
-    built = subprocess.run(
-        [sys.executable, HERE / "packaging/build_deb.py", "--output", folder / "dist"],
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        check=False,
-        timeout=600,
-    )
-    assert built.returncode == 0, built.stdout
-    made = debian(folder / "root", [*MODULES, "ansible-core", "ffmpeg", "python3-apt", "sudo", "systemd"])
-    shutil.copytree(folder / "dist", made.path / "srv/dist")
-    shutil.copytree(EXAMPLE, made.path / "srv/ansible")
-    (made.path / "srv/ansible/inventory.ini").write_text(INVENTORY)
-    # On a network of its own nobody else tells sudo who this is.
-    (made.path / "etc/hosts").write_text(f"127.0.0.1 localhost {socket.gethostname()}\n")
-    yield made
-    shutil.rmtree(folder / "root")
+def machine(tmp_path_factory: pytest.TempPathFactory, new_build: Build) -> Iterator[Machine]:
+    """Give a Debian with its own Ansible, the example and the packages, booted. Its tests go on from each other."""
+    with booted("bookworm", tmp_path_factory.mktemp("machine")) as running:
+        running.ok("apt-get", "update", timeout_s=INSTALL_S)
+        wanted = ("ansible-core", "python3-apt", "sudo")
+        running.ok("apt-get", "install", "-y", "--no-install-recommends", *wanted, timeout_s=INSTALL_S)
+        shutil.copytree(new_build.folder, running.root / "srv/dist")
+        shutil.copytree(EXAMPLE, running.root / "srv/ansible")
+        (running.root / "srv/ansible/inventory.ini").write_text(INVENTORY)
+        yield running
 
 
-def test_playbook_is_understood(root: Chroot) -> None:
-    told = root.run("sh", "-c", "cd /srv/ansible && ansible-playbook --syntax-check site.yml")
-    assert "playbook: site.yml" in told
+@pytest.fixture(scope="module")
+def play() -> tuple[str, ...]:
+    """Return the command that runs the playbook. Other programs of the machine under test have the usual ports."""
+    given = {
+        "ffrtmp_packages": "/srv/dist",
+        "ffrtmp_advertise": "127.0.0.1",
+        "ffrtmp_address": "127.0.0.1",
+        "ffrtmp_workers_port": free_port(),
+        "ffrtmp_clients_port": free_port(),
+    }
+    words = " ".join(f"{name}={value}" for name, value in given.items())
+    return ("env", "--chdir=/srv/ansible", "ansible-playbook", "--extra-vars", words, "site.yml")
 
 
-def test_playbook_makes_a_cluster_that_works_and_leaves_it_alone_then(root: Chroot) -> None:
-    told = root.run("sh", "-c", SCRIPT, alone=True, timeout_s=900)
-    first, second = told.split("SECOND\n")
-    assert "failed=0" in first, told
-    recap, nodes = second.split("NODES\n")
-    assert re.findall(r"(\S+) +: ok=\d+ +changed=(\d+) .*failed=(\d+)", recap) == [
-        ("media-master", "0", "0"),
-        ("worker-1", "0", "0"),
-    ], told
-    assert re.search(r'"node_id": ?"worker-1"', nodes), told
-    assert re.search(r'"slots": ?3', nodes), told
+def changes(told: str) -> dict[str, tuple[str, str]]:
+    """Return how many tasks changed something and how many failed, by machine."""
+    found = re.findall(r"^(\S+) +: ok=\d+ +changed=(\d+) .*failed=(\d+)", told, re.MULTILINE)
+    return {name: (changed, failed) for name, changed, failed in found}
+
+
+def test_playbook_is_understood(machine: Machine, play: tuple[str, ...]) -> None:
+    assert "playbook: site.yml" in machine.ok(*play, "--syntax-check")
+
+
+def test_playbook_makes_a_cluster_that_works(machine: Machine, play: tuple[str, ...]) -> None:
+    told = machine.ok(*play, timeout_s=INSTALL_S)
+    assert {failed for _, failed in changes(told).values()} == {"0"}, told
+    # The line with which a worker joins is a key.
+    assert INVITATION_PREFIX not in told
+    submit = ("ffrtmp", "jobs", "submit", "480p30-h264", "--duration", "1", "--wait")
+    assert "completed" in machine.ok(*submit, user="ffrtmp", timeout_s=INSTALL_S)
+    nodes = machine.ok("ffrtmp", "nodes", "list", "-o", "jsonl", user="ffrtmp")
+    assert re.search(r'"node_id": ?"worker-1".*"slots": ?3', nodes), nodes
+    for unit in ("ffrtmpd.service", "ffrtmp-worker.service"):
+        assert machine.unit(unit, "ActiveState", "UnitFileState") == {
+            "ActiveState": "active",
+            "UnitFileState": "enabled",
+        }
+
+
+def test_second_run_changes_nothing(machine: Machine, play: tuple[str, ...]) -> None:
+    told = machine.ok(*play, timeout_s=INSTALL_S)
+    assert changes(told) == {"media-master": ("0", "0"), "worker-1": ("0", "0")}, told
+
+
+def test_changed_setting_reaches_the_worker(machine: Machine, play: tuple[str, ...]) -> None:
+    inventory = machine.root / "srv/ansible/inventory.ini"
+    inventory.write_text(INVENTORY.replace("ffrtmp_slots=3", "ffrtmp_slots=2"))
+    machine.ok(*play, timeout_s=INSTALL_S)
+    submit = ("ffrtmp", "jobs", "submit", "480p30-h264", "--duration", "1", "--wait")
+    assert "completed" in machine.ok(*submit, user="ffrtmp", timeout_s=INSTALL_S)
+    nodes = machine.ok("ffrtmp", "nodes", "list", "-o", "jsonl", user="ffrtmp")
+    assert re.search(r'"slots": ?2', nodes), nodes

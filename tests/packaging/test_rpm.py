@@ -1,4 +1,4 @@
-"""The rpms: built, looked at, installed in a chroot, run, and erased."""
+"""The rpms: built, looked at, and on a Debian with rpm installed, at work under systemd, updated, and erased."""
 
 import os
 import re
@@ -13,7 +13,9 @@ import setuptools
 
 from ffrtmpd import __version__
 from tests import needs
-from tests.packaging.chroots import MODULES, Chroot, debian
+from tests.packaging.conftest import paths_of_ffrtmp
+from tests.packaging.machine import INSTALL_S, Machine, booted, wait_until
+from tests.ports import free_port
 
 pytestmark = pytest.mark.slow
 
@@ -21,8 +23,6 @@ HERE = Path(__file__).parents[2]
 RPM = HERE / "packaging" / "rpm"
 NAMES = ("ffrtmp", "ffrtmp-master", "ffrtmp-worker", "python3-ffrtmp")
 BUILD_S = 300
-# What rpm keeps for itself in the chroot.
-_OWN = re.compile(r"/(root/\.rpmdb|var/lib/rpm|usr/lib/sysimage/rpm)(/|$)")
 
 
 def said(*argv: str | Path, **environment: str) -> str:
@@ -135,51 +135,63 @@ def test_units_users_and_firewall_of_each_are_with_it(packages: dict[str, Path])
 
 # ── installed ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chroot]:
-    """Make a chroot with what the packages need, from Debian."""
-    path = tmp_path_factory.mktemp("chroot") / "root"
-    yield debian(path, [*MODULES, "ffmpeg", "firewalld", "nftables", "systemd", "ufw"])
-    shutil.rmtree(path)
-
-
-def rpm(root: Chroot, *words: str | Path) -> str:
-    # Scripts of packages need /proc. Debian's rpm wants to be sure that it is meant.
-    inside = 'mount -t proc proc "$1/proc" && shift && exec rpm --force-debian "$@"'
-    return said("unshare", "--mount", "sh", "-c", inside, "sh", root.path, "--root", root.path, *words)
-
-
-def tree(root: Chroot) -> set[str]:
-    names = (f"/{path.relative_to(root.path)}" for path in root.path.rglob("*"))
-    return {name for name in names if not _OWN.match(name)}
+# Debian's names of the modules that the packages need, and of what is tried with them.
+NEEDED = (
+    "ffmpeg",
+    "firewalld",
+    "nftables",
+    "python3-msgpack",
+    "python3-peewee",
+    "python3-prometheus-client",
+    "python3-psutil",
+    "python3-urwid",
+    "python3-zmq",
+    "rpm",
+    "ufw",
+)
 
 
 @pytest.fixture(scope="module")
-def before(root: Chroot) -> set[str]:
-    """Return what was there before."""
-    return tree(root)
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """Give a Debian with rpm that has what the packages need, booted. Its tests go on from each other."""
+    with booted("bookworm", tmp_path_factory.mktemp("machine")) as running:
+        # Its network is this machine's: no firewall may start there.
+        policy = running.root / "usr/sbin/policy-rc.d"
+        policy.write_text("#!/bin/sh\nexit 101\n")
+        policy.chmod(0o755)
+        running.ok("apt-get", "update", timeout_s=INSTALL_S)
+        running.ok("apt-get", "install", "-y", "--no-install-recommends", *NEEDED, timeout_s=INSTALL_S)
+        yield running
 
 
-@pytest.fixture(scope="module")
-def installed(root: Chroot, before: set[str], packages: dict[str, Path]) -> Chroot:
-    """Install all four; what they need is there under Debian's names."""
-    assert before
-    rpm(root, "--install", "--nodeps", *packages.values())
-    return root
+def rpm(machine: Machine, *words: str) -> str:
+    # Debian's rpm wants to be sure that it is meant.
+    return machine.ok("rpm", "--force-debian", *words, timeout_s=INSTALL_S)
 
 
-def test_installed_files_are_as_packaged(installed: Chroot) -> None:
-    assert rpm(installed, "--verify", "--nodeps", *NAMES) == ""
+def put(machine: Machine, packages: dict[str, Path]) -> list[str]:
+    for package in packages.values():
+        shutil.copy(package, machine.root / "root")
+    return [f"/root/{package.name}" for package in packages.values()]
 
 
-def test_programs_run_and_tell_their_version(installed: Chroot) -> None:
+def is_active(machine: Machine, unit: str) -> bool:
+    return machine.unit(unit, "ActiveState") == {"ActiveState": "active"}
+
+
+def test_packages_install_and_are_as_packaged(machine: Machine, packages: dict[str, Path]) -> None:
+    # What they need is there under Debian's names.
+    rpm(machine, "--install", "--nodeps", *put(machine, packages))
+    assert rpm(machine, "--verify", "--nodeps", *NAMES) == ""
+
+
+def test_programs_run_and_tell_their_version(machine: Machine) -> None:
     for program in ("ffrtmp", "ffrtmpd", "ffrtmp-worker"):
-        assert installed.run(program, "--version") == f"{program} {__version__}\n"
+        assert machine.ok(program, "--version") == f"{program} {__version__}\n"
 
 
-def test_modules_are_compiled_by_the_python_that_is_there(installed: Chroot) -> None:
-    library = installed.path / "usr/share/ffrtmp/lib"
+def test_modules_are_compiled_by_the_python_that_is_there(machine: Machine) -> None:
+    library = machine.root / "usr/share/ffrtmp/lib"
     sources = {path.relative_to(library) for path in library.rglob("*.py")}
     compiled = {
         path.parent.parent.relative_to(library) / f"{path.name.split('.')[0]}.py" for path in library.rglob("*.pyc")
@@ -187,52 +199,65 @@ def test_modules_are_compiled_by_the_python_that_is_there(installed: Chroot) -> 
     assert compiled == sources
 
 
-def test_users_and_their_folders_are_made(installed: Chroot) -> None:
+def test_users_and_their_folders_are_made(machine: Machine) -> None:
     for user in ("ffrtmp", "ffrtmp-worker"):
-        assert installed.run("stat", "--format", "%U %G %a", f"/var/lib/{user}") == f"{user} {user} 700\n"
-        assert "nologin" in installed.run("getent", "passwd", user)
+        assert machine.ok("stat", "--format", "%U %G %a", f"/var/lib/{user}") == f"{user} {user} 700\n"
+        assert "nologin" in machine.ok("getent", "passwd", user)
 
 
-def test_cluster_of_the_installed_programs_does_its_work(installed: Chroot) -> None:
-    told = installed.run("ffrtmp", "demo", "--jobs", "480p30-h264")
+def test_demo_of_the_installed_programs_does_its_work(machine: Machine) -> None:
+    told = machine.ok("ffrtmp", "demo", "--jobs", "480p30-h264", timeout_s=INSTALL_S)
     assert re.search(r"job-000005 .* completed .* h264 854x480, 30 fps, 120 frames", told), told
 
 
-def test_master_starts_with_what_the_package_brings(installed: Chroot) -> None:
-    as_ffrtmp = ("setpriv", "--reuid=ffrtmp", "--regid=ffrtmp", "--clear-groups", "env", "HOME=/var/lib/ffrtmp")
-    # As its unit does.
-    installed.run(*as_ffrtmp, "ffrtmpd", "--home", "/var/lib/ffrtmp", "init", "--first-start")
-    told = installed.run(*as_ffrtmp, "ffrtmpd", "--home", "/var/lib/ffrtmp", "check-config")
-    scenarios = re.search(r"^scenarios +(\d+)$", told, re.MULTILINE)
-    assert scenarios is not None, told
-    assert int(scenarios[1]) > 0
+def test_master_and_worker_do_a_job_under_systemd(machine: Machine) -> None:
+    settings = machine.root / "etc/ffrtmp"
+    (settings / "ffrtmpd.d").mkdir()
+    (settings / "worker.d").mkdir()
+    # Other programs of the machine under test have the usual ports.
+    (settings / "ffrtmpd.d/ports.toml").write_text(
+        f"[listen]\nworkers_port = {free_port()}\nclients_port = {free_port()}\n[metrics]\nport = {free_port()}\n"
+    )
+    (settings / "worker.d/ports.toml").write_text(f"[metrics]\nport = {free_port()}\n")
+    machine.ok("systemctl", "start", "ffrtmpd.service", timeout_s=INSTALL_S)
+    machine.ok("systemctl", "start", "ffrtmp-worker.path")
+    line = machine.ok("ffrtmp", "keys", "invite", "w1", "--role", "worker", "-q", user="ffrtmp").strip()
+    machine.ok("ffrtmp-worker", "join", line)
+    submit = ("ffrtmp", "jobs", "submit", "480p30-h264", "--duration", "1", "--wait")
+    assert "completed" in machine.ok(*submit, user="ffrtmp", timeout_s=INSTALL_S)
 
 
-def test_firewalls_take_their_files(installed: Chroot) -> None:
+def test_firewalls_take_their_files(machine: Machine) -> None:
     for service, port in (("ffrtmp-master", "5570/tcp"), ("ffrtmp-worker-metrics", "9091/tcp")):
-        assert port in installed.run("firewall-offline-cmd", f"--info-service={service}")
-    rules = installed.path / "root/rules.nft"
-    rules.write_text(
+        assert port in machine.ok("firewall-offline-cmd", f"--info-service={service}")
+    (machine.root / "root/rules.nft").write_text(
         "table inet filter {\n  chain input {\n    type filter hook input priority filter; policy drop;\n"
         '    include "/usr/share/ffrtmp/firewall/*.nft"\n  }\n}\n'
     )
-    installed.run("nft", "--check", "--file", "/root/rules.nft")
-    rules.unlink()
+    machine.ok("nft", "--check", "--file", "/root/rules.nft")
     for profile, ports in (("ffrtmp-master", "5570,5571/tcp"), ("ffrtmp-worker-metrics", "9091/tcp")):
-        assert ports in installed.run("ufw", "app", "info", profile)
+        assert ports in machine.ok("ufw", "app", "info", profile)
 
 
-def test_update_keeps_what_the_master_has(installed: Chroot, packages: dict[str, Path]) -> None:
-    kept = installed.path / "var/lib/ffrtmp/kept"
-    kept.write_text("kept")
-    rpm(installed, "--upgrade", "--nodeps", "--force", *packages.values())
-    assert kept.read_text() == "kept"
-    assert installed.run("ffrtmp", "--version") == f"ffrtmp {__version__}\n"
+def test_update_keeps_settings_and_state_and_what_the_worker_does(machine: Machine, packages: dict[str, Path]) -> None:
+    edited = machine.root / "etc/ffrtmp/ffrtmpd.toml"
+    edited.write_text(edited.read_text() + "# by hand\n")
+    key = (machine.root / "var/lib/ffrtmp/keys/master.key").read_bytes()
+    worker, master = (machine.unit(unit, "MainPID") for unit in ("ffrtmp-worker.service", "ffrtmpd.service"))
+    rpm(machine, "--upgrade", "--nodeps", "--force", *put(machine, packages))
+    assert edited.read_text().endswith("# by hand\n")
+    assert (machine.root / "var/lib/ffrtmp/keys/master.key").read_bytes() == key
+    assert machine.unit("ffrtmp-worker.service", "MainPID") == worker
+    wait_until(lambda: is_active(machine, "ffrtmpd.service"), dump=machine.journal)
+    assert machine.unit("ffrtmpd.service", "MainPID") != master
+    assert "job-000001" in machine.ok("ffrtmp", "jobs", "list", user="ffrtmp")
 
 
-def test_erased_packages_leave_only_what_the_programs_kept(installed: Chroot, before: set[str]) -> None:
-    """The last test of this file: afterwards nothing is installed."""
-    rpm(installed, "--erase", "--nodeps", *NAMES)
-    left = {name for name in tree(installed) - before if "ffrtmp" in name}
-    assert {name for name in left if not name.startswith(("/var/lib/ffrtmp", "/root/", "/tmp/"))} == set()
-    assert (installed.path / "var/lib/ffrtmp/kept").exists()
+def test_erased_packages_leave_settings_and_state(machine: Machine) -> None:
+    rpm(machine, "--erase", "--nodeps", *NAMES)
+    assert not {"ffrtmpd", "ffrtmp-worker", "ffmpeg"} & set(machine.programs())
+    left = {path for path in paths_of_ffrtmp(machine) if not path.startswith(("/root/", "/tmp/"))}
+    assert {path for path in left if not path.startswith(("/var/lib/ffrtmp", "/etc/ffrtmp"))} == set()
+    assert (machine.root / "var/lib/ffrtmp/master.db").exists()
+    # What was edited stays, under the name that rpm gives it.
+    assert list((machine.root / "etc/ffrtmp").glob("ffrtmpd.toml.rpmsave"))

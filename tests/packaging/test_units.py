@@ -1,4 +1,4 @@
-"""The units: what systemd itself says about their sandboxes."""
+"""What can be said of units and packages without building any; systemd itself judges the sandboxes."""
 
 import re
 import subprocess
@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from ffrtmpd import __version__
 from tests.needs import program
 
-UNITS = Path(__file__).parents[2] / "packaging/systemd"
+PACKAGING = Path(__file__).parents[2] / "packaging"
+UNITS = PACKAGING / "systemd"
 OVERALL = re.compile(r"Overall exposure level for \S+: ([0-9.]+)")
 
 
@@ -42,3 +44,16 @@ def test_systemd_knows_whether_a_daemon_turns_and_does_not_repeat_what_cannot_wo
     assert service["WatchdogSec"] == "60s"
     assert service["Restart"] == "on-failure"
     assert service["RestartPreventExitStatus"].split() == ["2", "78"]
+
+
+def test_changelog_tells_of_this_version() -> None:
+    newest = (PACKAGING / "debian/changelog").read_text(encoding="utf-8").splitlines()[0]
+    assert newest.startswith(f"ffrtmp ({__version__}) ")
+
+
+@pytest.mark.parametrize("name", ["ffrtmpd.toml", "worker.toml"])
+def test_conffile_says_nothing_that_a_later_release_would_change(name: str) -> None:
+    # dpkg asks about a conffile only where both the administrator and a release have changed it.
+    lines = (PACKAGING / "etc" / name).read_text(encoding="utf-8").splitlines()
+    assert all(line.startswith("#") for line in lines)
+    assert f"/usr/share/ffrtmp/conf/{name}" in lines[0]
