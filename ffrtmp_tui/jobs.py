@@ -46,7 +46,9 @@ def _count(text: str) -> int:
     return int(text)
 
 
-_ONE: Final = Argument(names=("job",), metavar="ID", help="job id or its number (job-000123, job-123 or 123), or `last`", kind="job")
+_ONE: Final = Argument(
+    names=("job",), metavar="ID", help="job id or its number (job-000123, job-123 or 123), or `last`", kind="job"
+)
 _MANY: Final = Argument(
     names=("job",),
     metavar="ID",
