@@ -276,8 +276,10 @@ class Answers:
         if bulk.refused:
             text += f", {bulk.refused} refused: {bulk.problem}"
         if bulk.stopped:
-            text += f", {len(bulk.left)} not sent: stopped"
-        state.say(f"{text}   = {bulk.plan.command}", "bad" if bulk.refused or bulk.stopped else "good")
+            # The command would do the rest of it too.
+            state.say(f"{text}, {len(bulk.left)} not sent: stopped", "bad")
+            return
+        state.say(f"{text}   = {bulk.plan.command}", "bad" if bulk.refused else "good")
 
     def _acted_not(self, ask: Ask, failure: Failure, *, gone: bool) -> None:
         state, bulk = self._state, self._state.bulk

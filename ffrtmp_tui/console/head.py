@@ -163,6 +163,8 @@ def _typed(state: State) -> list[tuple[str, str]]:
             return [("tab", ""), *((name, "") for name in names)]
         case Asks.YES:
             return [("y", "yes"), ("esc", "no")]
+        case Asks.COUNT:
+            return [("enter", "confirm"), ("esc", "abort")]
         case _:
             return [("enter", "go"), ("esc", "as before")]
 

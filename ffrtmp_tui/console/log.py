@@ -1,12 +1,11 @@
 """A job's log as far as it is here: its lines, when each was seen, where it is looked at, and what is found. Pure."""
 
 from bisect import bisect_right
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final
 
-from ffrtmp_tui.fit import width as cells_of
+from ffrtmp_tui.console.text import fold
 from ffrtmp_tui.terminal import clean_lines
 from ffrtmpd.wire.messages.jobs import LogsReply
 
@@ -133,30 +132,11 @@ class Log:
 
     def tail(self, room: int, width: int | None = None) -> list[tuple[int, str]]:
         """Return number and text of the last ``room`` rows."""
-        back = ((at, part) for at in range(self.count - 1, -1, -1) for part in reversed(_folded(self.lines[at], width)))
+        back = ((at, part) for at in range(self.count - 1, -1, -1) for part in reversed(fold(self.lines[at], width)))
         return list(islice(back, room))[::-1]
 
     def _rows(self, room: int, width: int | None) -> list[tuple[int, str]]:
         if self.top is None:
             return self.tail(room, width)
-        forward = ((at, part) for at in range(self.top, self.count) for part in _folded(self.lines[at], width))
+        forward = ((at, part) for at in range(self.top, self.count) for part in fold(self.lines[at], width))
         return list(islice(forward, room))
-
-
-def _folded(line: str, width: int | None) -> list[str]:
-    return [line] if width is None or cells_of(line) <= width else list(_parts(line, max(1, width)))
-
-
-def _parts(line: str, width: int) -> Iterator[str]:
-    if line.isascii():
-        yield from (line[at : at + width] for at in range(0, len(line), width))
-        return
-    part, cells = "", 0
-    for character in line:
-        wide = cells_of(character)
-        if cells + wide > width and part:
-            yield part
-            part, cells = "", 0
-        part += character
-        cells += wide
-    yield part

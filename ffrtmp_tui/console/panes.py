@@ -1,19 +1,21 @@
 """The panes beside the list of jobs: one job in detail, its log, nodes, queues, events. Pure."""
 
 import shlex
+from itertools import accumulate
 from typing import Final
 
 from ffrtmp_tui import units
 from ffrtmp_tui.console.job_rows import joules
 from ffrtmp_tui.console.palette import STATE_STYLES
 from ffrtmp_tui.console.state import VALUES_KEPT, Now, State
-from ffrtmp_tui.console.text import Line, age, bar, pad, sparkline
+from ffrtmp_tui.console.text import Line, age, bar, fold, pad, sparkline
 from ffrtmp_tui.job_view import reason
 from ffrtmp_tui.terminal import clean
 from ffrtmpd.wire.messages.jobs import JobView, StatusReply
 from ffrtmpd.wire.messages.overview import Event, QueueList, QueueView
 
 _WAITING: Final = ("queued", "pending")
+_STATES_SHOWN: Final = 8
 # Cells of a time before a line of the log.
 _STAMP: Final = 9
 
@@ -33,6 +35,38 @@ def timeline(status: StatusReply, now_s: float) -> str:
         words.append(("" if last else ">") + age(until - entry.at))
     # The end is what counts: a job with many attempts has a long beginning.
     return " ".join(words if len(words) <= 13 else [words[0], "..", *words[-11:]])
+
+
+def timeline_lines(status: StatusReply, width: int, now_s: float) -> list[Line]:
+    """Return the last states of a job, a line each: when it came into it, and for how much of the time it was in it."""
+    history = status.history[-_STATES_SHOWN:]
+    if not history:
+        return []
+    ended = status.job.finished_at is not None
+    # The master's clock may have been set back in between.
+    moments = list(accumulate((entry.at for entry in history), max))
+    begun_s, until_s = moments[0], moments[-1] if ended else max(now_s, moments[-1])
+    moments.append(until_s)
+    # The name, the time, and behind the bar how long it was.
+    room = max(4, width - 11 - 9 - 8)
+    lines: list[Line] = []
+    for number, entry in enumerate(history):
+        last = number + 1 == len(history)
+        stayed_s = moments[number + 1] - moments[number]
+        share = (until_s - begun_s) or 1.0
+        at = min(room - 1, int(room * (moments[number] - begun_s) / share))
+        cells = max(1, min(room - at, round(room * stayed_s / share)))
+        over = ended and last
+        drawn = "|" if over else "=" * (cells - 1) + ("=" if not last else ">")
+        lines.append(
+            [
+                (STATE_STYLES.get(entry.to_state, ""), pad(str(entry.to_state), 11)),
+                ("", f"{units.time_text(entry.at)[11:]} {' ' * at}"),
+                (STATE_STYLES.get(entry.to_state, ""), drawn),
+                ("dim", "" if over else f" {age(stayed_s)}"),
+            ]
+        )
+    return lines
 
 
 def figures(job: JobView, now: Now) -> str:
@@ -80,8 +114,11 @@ def detail_lines(state: State, width: int, now: Now, *, full: bool) -> list[Line
     shown = "" if percent is None else f" {percent:.0f}%"
     why = reason(job)
     third: Line = [("bad" if job.state == "failed" else "", clean(why))] if why else [("", measures(job, status))]
+    first: list[Line] = [[("", moves)]]
+    if full and status is not None:
+        first = timeline_lines(status, width, now.wall_s) or first
     lines: list[Line] = [
-        [("", moves)],
+        *first,
         [(STATE_STYLES.get(job.state, ""), bar(percent, room)), ("", f"{shown} {figures(job, now)}")],
         third,
     ]
@@ -108,7 +145,9 @@ def detail_lines(state: State, width: int, now: Now, *, full: bool) -> list[Line
         ("sla", None if job.sla is None else str(job.sla)),
         ("cmd", shlex.join(report.command) if report and report.command else None),
     ]
-    lines += [[("dim", f"{name:<8}"), ("", clean(value))] for name, value in pairs if value]
+    for name, value in pairs:
+        for number, piece in enumerate(fold(clean(value), width - 8) if value else ()):
+            lines.append([("dim", f"{'' if number else name:<8}"), ("", piece)])
     return lines
 
 

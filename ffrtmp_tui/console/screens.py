@@ -156,7 +156,8 @@ def _jobs_wide(drawn: Screen, state: State, columns: int, room: int, now: Now) -
     drawn.lines.append([("rule", rule(width, "events"))])
     _body(drawn, panes.event_lines(state, events_room), events_room)
     job = state.job
-    right: list[Line] = [[("title", f"JOB {job.job_id}  {job.state}" if job else "JOB")]]
+    title = f"JOB {job.job_id}  {job.queue}/{job.priority}  attempt {job.attempt}/{job.max_attempts}" if job else "JOB"
+    right: list[Line] = [[("title", title)]]
     right += panes.detail_lines(state, right_width, now, full=True)
     listed = [
         node_rows.node_line(node, node_rows.PANE, right_width, now, selected=False)
@@ -207,7 +208,7 @@ def log_rule(state: State, columns: int, *, full: bool = False) -> Line:
         at, number = log.matches(state.search)
         found = f"/{state.search} {at}/{number}  " if full else f"/{state.search} {number}  "
     wrap, times = "w:cut" if state.log_wrap else "w:wrap", "t:no time" if state.log_times else "t:time"
-    keys = f"{found}{wrap}  {times}" if full else found.strip()
+    keys = f"{found}{wrap}  {times}" if full else f"{found}l:all  f:find  {wrap}"
     return [("rule", rule(columns, f"log {detail.job_id} ({how})", keys))]
 
 

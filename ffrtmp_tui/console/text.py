@@ -78,3 +78,21 @@ def rule(room: int, left: str, right: str = "") -> str:
     head = f"-- {left} " if left else ""
     tail = f" {right} --" if right else ""
     return pad(head + "-" * max(0, room - width(head) - width(tail)) + tail, room)
+
+
+def fold(text: str, room: int | None) -> list[str]:
+    """Return ``text`` in pieces of at most ``room`` cells; whole without a room."""
+    if room is None or width(text) <= room:
+        return [text]
+    room = max(2, room)
+    if text.isascii():
+        return [text[at : at + room] for at in range(0, len(text), room)]
+    pieces, cells = [""], 0
+    for character in text:
+        wide = width(character)
+        if cells + wide > room:
+            pieces.append("")
+            cells = 0
+        pieces[-1] += character
+        cells += wide
+    return pieces

@@ -41,7 +41,7 @@ LEVELS: Final = {level.value: number for number, level in enumerate(LogLevel)}
 # As syslog(3) numbers them, which the journal takes from the beginning of a line.
 _PRIORITIES: Final = {"debug": 7, "info": 6, "warning": 4, "error": 3}
 # Anything else is quoted, so that a hostile file name cannot forge a line.
-_BARE: Final = re.compile(r"[A-Za-z0-9_.:/@%+,\-]+\Z")
+_is_bare: Final = re.compile(r"[A-Za-z0-9_.:/@%+,\-]+\Z").match
 
 
 class Logger:
@@ -124,7 +124,10 @@ def _json(fields: dict[str, Any]) -> str:
 
 
 def _logfmt(fields: dict[str, Any]) -> str:
-    return " ".join(f"{key}={_value(value)}" for key, value in fields.items())
+    # Nearly every value is a word, which needs no more than this look.
+    return " ".join(
+        [f"{key}={value if type(value) is str and _is_bare(value) else _value(value)}" for key, value in fields.items()]
+    )
 
 
 def _value(value: Any) -> str:
@@ -133,4 +136,4 @@ def _value(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     text = str(value)
-    return text if _BARE.match(text) else json.dumps(text)
+    return text if _is_bare(text) else json.dumps(text)

@@ -10,7 +10,7 @@ from ffrtmp_tui.console.palette import DARK, THEMES, depth_for, read_themes
 from ffrtmp_tui.console.prompts import complete, numbers
 from ffrtmp_tui.console.query import JOB_SORTS, Query, job_fields, list_jobs, node_fields
 from ffrtmp_tui.console.table import Table
-from ffrtmp_tui.console.text import age, bar, ending, fit_line, pad, plain, sparkline
+from ffrtmp_tui.console.text import age, bar, ending, fit_line, fold, pad, plain, sparkline
 from ffrtmp_tui.failures import Failure
 from ffrtmp_tui.selection import expand
 from ffrtmpd.wire.vocabulary import JobState, Queue
@@ -129,6 +129,9 @@ def test_lines_are_as_wide_as_they_should_be_whatever_is_in_them() -> None:
     assert plain(fit_line([("", "ab")], 4)) == "ab  "
     assert pad("日本語", 4) == "日~ "
     assert pad("7", 3, right=True) == "  7"
+    assert fold("abcdefg", 3) == ["abc", "def", "g"]
+    assert fold("a日本語b", 4) == ["a日", "本語", "b"]
+    assert fold("abc", None) == ["abc"]
     assert [ending("worker-12", room) for room in (9, 6, 1, 0)] == ["worker-12", "~er-12", "~", ""]
 
 
