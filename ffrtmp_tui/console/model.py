@@ -116,8 +116,7 @@ class Console(Looks, Acts):
                     self.confirmed(prompt.text)
                 case Asks.SEARCH:
                     state.search, state.detail.log.hit = prompt.text, None
-                    if prompt.text and not state.detail.log.find(prompt.text, 1):
-                        state.say(f"no line has {prompt.text!r}")
+                    self.find_in_log(1)
         except ValueError as error:
             prompt.problem = str(error)
             state.prompt = prompt
