@@ -134,16 +134,20 @@ class Looks(Core):
         self.state.prompt = Prompt(Asks.SEARCH, "", before=self.state.search)
 
     def _do_log_next(self) -> None:
-        self._found(1)
+        self.find_in_log(1)
 
     def _do_log_before(self) -> None:
-        self._found(-1)
+        self.find_in_log(-1)
 
-    def _found(self, step: int) -> None:
-        state = self.state
+    def find_in_log(self, step: int) -> None:
+        """Go to the next line with the text that is looked for, or to the one before."""
+        state, log = self.state, self.state.detail.log
         if not state.search:
             state.say("/ finds a text")
-        elif not state.detail.log.find(state.search, step):
+        elif not log.count:
+            log.sought = state.search
+            state.say("the log has not come yet")
+        elif not log.find(state.search, step):
             state.say(f"no line has {state.search!r}")
 
     def _do_log_wrap(self) -> None:
