@@ -10,6 +10,7 @@ from tests.bench.measure import PER_SECOND
 # Requests on their way at once. A socket holds a thousand messages for a peer, of which half may be gone already
 # without its knowing; what comes beyond is dropped.
 WINDOW: Final = 400
+LATENCIES: Final = ("p50", "p99")
 PROCESSES: Final = ("broker", "worker", "client")
 
 
@@ -33,7 +34,7 @@ class Load:
         """The figures that say something of it."""
         if self.is_deep:
             return ("end to end", "submits", "meanwhile", *PROCESSES)
-        return ("p50", "p99") if self.rate is not None else ("submits", "p50", "p99")
+        return LATENCIES if self.rate is not None else ("submits", *LATENCIES)
 
 
 PIPELINED: Final = Load(name="pipelined", jobs=10_000)

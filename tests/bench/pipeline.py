@@ -21,7 +21,7 @@ from ffrtmpd.wire.curve import client_socket
 from ffrtmpd.wire.messages.jobs import JobSpec, Submission, Submit
 from ffrtmpd.wire.vocabulary import Engine
 from tests.bench.crowd import cpu_s
-from tests.bench.load import FIGURES, LOADS, PIPELINED, PROCESSES, STRICT, Load, figures
+from tests.bench.load import FIGURES, LATENCIES, LOADS, PIPELINED, PROCESSES, STRICT, Load, figures
 from tests.bench.measure import Aim, Row, in_turns, table
 from tests.bench.others import Environment, Other, choose
 from tests.bench.plan import Plan
@@ -179,6 +179,8 @@ def compared(load: Load, sync_ms: float, names: Sequence[str], found: Mapping[st
     """Return the lines of one load: each contestant, and ours beside it."""
     slow = f", fsync +{sync_ms:g} ms" if sync_ms else ""
     for key in load.told:
+        if sync_ms and key in PROCESSES:
+            continue
         text, unit = FIGURES[key]
         ours = found[f"{OURS} {key}"]
         what, aims = f"{load.name}{slow}: {text}", AIMS.get((load.name, key), {})
@@ -187,12 +189,23 @@ def compared(load: Load, sync_ms: float, names: Sequence[str], found: Mapping[st
             yield Row(what=f"{what}, vs end to end", unit=unit, values=ours, base=base, aim=NOT_STARVED)
             continue
         for name in names:
-            # What others' processes use is not divided as ours is.
-            if name != OURS and (name == BARE or key not in PROCESSES):
-                base = found[f"{name} {key}"]
-                yield Row(what=f"{what}, {name}", unit=unit, values=base)
-                aim = aims.get(name.split()[0])
-                yield Row(what=f"{what}, {OURS} vs {name}", unit=unit, values=ours, base=base, aim=aim)
+            if name == OURS or not _alike(name, key, load):
+                continue
+            base = found[f"{name} {key}"]
+            yield Row(what=f"{what}, {name}", unit=unit, values=base)
+            aim = aims.get(name.split()[0])
+            yield Row(what=f"{what}, {OURS} vs {name}", unit=unit, values=ours, base=base, aim=aim)
+
+
+def _alike(name: str, key: str, load: Load) -> bool:
+    """Return whether a figure of another queue is one of the same thing as ours."""
+    if name == BARE:
+        return True
+    if key in LATENCIES:
+        # They take the next job without an answer, so that it waits for those before it where ours come one by one.
+        return load.rate is not None
+    # Their work is divided among processes in another way.
+    return key not in PROCESSES
 
 
 def run(folder: Path, plan: Plan) -> Iterator[Row]:
