@@ -201,7 +201,7 @@ class Looks(Core):
 
     def _do_quit(self) -> None:
         bulk = self.state.bulk
-        if bulk is not None and bulk.left and not bulk.stopped:
+        if bulk is not None and not bulk.stopped and (bulk.left or self.state.plans):
             self.state.say(f"{bulk.plan.what} is under way: Esc stops it, then q leaves", "bad")
             return
         self.state.leaving = True
