@@ -74,6 +74,7 @@ class Looks(Core):
         state = self.state
         if state.bulk is not None and not state.bulk.stopped:
             state.bulk.stopped = True
+            state.plans.clear()
             state.say(f"{state.bulk.plan.what}: stopping; what is sent is done", "bad")
         elif state.marking is not None:
             state.marking = None

@@ -116,6 +116,14 @@ def test_action_that_is_confirmed_before_the_one_before_is_answered_comes_after_
     assert "cancel job-001000: 1 done" in crowd.text()
 
 
+def test_esc_stops_what_waits_too(crowd: Desk) -> None:
+    for key in ("p", "y", "r", "y", "q", "esc"):
+        crowd.console.key(key, crowd.now)
+    crowd.pump()
+    assert crowd.house.job("job-001000").state is JobState.PAUSED
+    assert not crowd.state.leaving
+
+
 def test_actions_that_wait_are_dropped_when_the_master_is_lost(crowd: Desk) -> None:
     for key in ("p", "y", "r", "y"):
         crowd.console.key(key, crowd.now)
