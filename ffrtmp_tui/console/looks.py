@@ -74,6 +74,7 @@ class Looks(Core):
         state = self.state
         if state.bulk is not None and not state.bulk.stopped:
             state.bulk.stopped = True
+            state.plans.clear()
             state.say(f"{state.bulk.plan.what}: stopping; what is sent is done", "bad")
         elif state.marking is not None:
             state.marking = None
@@ -201,7 +202,7 @@ class Looks(Core):
 
     def _do_quit(self) -> None:
         bulk = self.state.bulk
-        if bulk is not None and bulk.left and not bulk.stopped:
+        if bulk is not None and not bulk.stopped and (bulk.left or self.state.plans):
             self.state.say(f"{bulk.plan.what} is under way: Esc stops it, then q leaves", "bad")
             return
         self.state.leaving = True
