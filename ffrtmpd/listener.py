@@ -115,6 +115,8 @@ def understand(received: Received) -> Event:
             frames = _without_delimiter(frames)
         message = decode(frames, _CATALOGUES[peer.side])
     except ProtocolError as problem:
+        # Kept as a value. By the frames of its traceback it would hold the whole turn, and the turn holds it.
+        problem.__traceback__ = problem.__context__ = problem.__cause__ = None
         return GarbageCame(peer, user_id, problem)
     return MessageCame(peer, user_id, message, address)
 
