@@ -114,9 +114,9 @@ def fill(house: Cluster) -> str:
     paused = house.submit(*short, "--duration", "600")
     house.wait_for(paused, "processing")
     house.ok("jobs", "pause", paused)
-    looked_at = house.submit("1080p30-h264", "--preset", "veryfast", "--duration", "60", "--priority", "high")
+    looked_at = house.submit("720p60-h264", "--preset", "ultrafast", "--duration", "240", "--priority", "high")
     house.wait_for(looked_at, "processing")
-    house.submit("720p30-h264", "--duration", "600", "--queue", "live")
+    house.submit("480p30-h264", "--preset", "ultrafast", "--duration", "900", "--queue", "live")
     return looked_at
 
 

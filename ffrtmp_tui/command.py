@@ -120,7 +120,10 @@ def parse(noun: Noun, verb: Verb, words: Sequence[str]) -> argparse.Namespace:
         Failure: they do not fit.
     """
     parser = parser_for(noun, verb)
-    found, rest = parser.parse_known_intermixed_args(list(words))
+    # Options between the words of a list are read in two goes, for which a usage is formatted first.
+    mixed = any(argument.many or argument.optional for argument in verb.arguments if argument.names[0][0] != "-")
+    read = parser.parse_known_intermixed_args if mixed else parser.parse_known_args
+    found, rest = read(list(words))
     if rest:
         known = [name for argument in (*verb.arguments, *GLOBAL) for name in argument.names if name.startswith("-")]
         raise usage(

@@ -39,14 +39,16 @@ def list_jobs(run: Run) -> int:
         order = merged(order, {"oldest_first": True})
     fields = merged(flags, job_filter(args.filter or (), run.wall()))
     left = None if args.all else args.limit
-    found: list[JobView] = []
+    # Of all jobs their ids alone come eight times as many to a window.
+    ids_only = left is None and run.form == "name" and "sort" not in order
+    found: list[JobView | str] = []
     cursor: str | None = None
     total, partial = 0, False
     while True:
         limit = PAGE_MAX if left is None else min(PAGE_MAX, left - len(found))
-        request = ListJobs(request_id=new_id(), limit=limit, cursor=cursor, **order, **fields)
+        request = ListJobs(request_id=new_id(), limit=limit, cursor=cursor, ids_only=ids_only, **order, **fields)
         reply = run.ask(request, JobList)
-        found += reply.jobs
+        found += reply.ids if ids_only else reply.jobs
         cursor = reply.next
         # A window of a filter tells only how many it found itself.
         partial = reply.partial
@@ -59,7 +61,7 @@ def list_jobs(run: Run) -> int:
         "jobs",
         found,
         JOB_COLUMNS,
-        name_of=lambda job: job.job_id,
+        name_of=lambda job: job if ids_only else job.job_id,
         extra={"total": total, "partial": partial, "next": cursor},
     )
     # In JSON it stands beside the jobs.

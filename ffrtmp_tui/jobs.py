@@ -46,11 +46,13 @@ def _count(text: str) -> int:
     return int(text)
 
 
-_ONE: Final = Argument(names=("job",), metavar="ID", help="job id, sequence number or `last`", kind="job")
+_ONE: Final = Argument(
+    names=("job",), metavar="ID", help="job id or its number (job-000123, job-123 or 123), or `last`", kind="job"
+)
 _MANY: Final = Argument(
     names=("job",),
     metavar="ID",
-    help="job ids, sequence numbers, `1,3,5-8`, or `last`",
+    help="job ids or their numbers (job-000123, job-123 or 123), `1,3,5-8`, or `last`",
     many=True,
     optional=True,
     kind="job",

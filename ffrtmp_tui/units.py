@@ -4,10 +4,11 @@ import re
 import time
 from typing import Final
 
-_PARTS: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
-_CLOCK: Final = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:\.\d+)?)\Z")
-_RATE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([kKMG]?)(?:bps|bit/s|b/s)?\Z")
-_NUMBER: Final = re.compile(r"\d+(?:\.\d+)?\Z")
+# Compiled only where they are used.
+_PARTS: Final = r"(\d+(?:\.\d+)?)(ms|s|m|h|d)"
+_CLOCK: Final = r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:\.\d+)?)\Z"
+_RATE: Final = r"(\d+(?:\.\d+)?)\s*([kKMG]?)(?:bps|bit/s|b/s)?\Z"
+_NUMBER: Final = r"\d+(?:\.\d+)?\Z"
 _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
 _FACTORS: Final = {"": 1, "k": 1_000, "K": 1_000, "M": 1_000_000, "G": 1_000_000_000}
 
@@ -19,13 +20,13 @@ def duration(text: str) -> float:
         ValueError: none of these.
     """
     word = text.strip()
-    if _NUMBER.match(word):
+    if re.match(_NUMBER, word):
         return float(word)
-    if clock := _CLOCK.match(word):
+    if clock := re.match(_CLOCK, word):
         hours, minutes, seconds = clock.groups()
         if int(minutes) < 60 and float(seconds) < 60:
             return int(hours or 0) * 3_600 + int(minutes) * 60 + float(seconds)
-    parts = _PARTS.findall(word)
+    parts = re.findall(_PARTS, word)
     if parts and "".join(number + unit for number, unit in parts) == word:
         return sum(float(number) * _SECONDS[unit] for number, unit in parts)
     raise ValueError(f"{text!r} is no duration: write 90, 90s, 2m, 1h30m or 00:01:30")
@@ -37,7 +38,7 @@ def bitrate(text: str) -> int:
     Raises:
         ValueError: none of these.
     """
-    if found := _RATE.match(text.strip()):
+    if found := re.match(_RATE, text.strip()):
         return round(float(found[1]) * _FACTORS[found[2]])
     raise ValueError(f"{text!r} is no bit rate: write 5M, 800k or plain bits per second")
 
@@ -53,7 +54,7 @@ def moment(text: str, now_s: float) -> float:
     word = text.strip()
     if word.startswith("+"):
         return now_s + duration(word[1:])
-    if _NUMBER.match(word):
+    if re.match(_NUMBER, word):
         return float(word)
     try:
         return datetime.fromisoformat(word).timestamp()
@@ -67,7 +68,7 @@ def number(text: str) -> float:
     Raises:
         ValueError: it is none.
     """
-    if _NUMBER.match(text.strip()):
+    if re.match(_NUMBER, text.strip()):
         return float(text)
     raise ValueError(f"{text!r} is no number")
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 from ffrtmp_tui.console.core import Core
 from ffrtmp_tui.console.form import Form
 from ffrtmp_tui.console.prompts import Plan, Prompt, numbers
-from ffrtmp_tui.console.state import Bulk, Lane
+from ffrtmp_tui.console.state import Lane
 from ffrtmpd.wire.messages.jobs import ActOnJobs, Cancel, Pause, Resume, Retry, Submission, Submit, Submitted
 from ffrtmpd.wire.messages.nodes import DrainNode, UndrainNode
 from ffrtmpd.wire.vocabulary import JobAct
@@ -99,8 +99,7 @@ class Acts(Core):
             raise ValueError(f"type {plan.count}, or Esc")
         self.state.plan = None
         if self.is_allowed():
-            self.state.bulk = Bulk(plan, list(plan.targets))
-            self.feed.act()
+            self.feed.begin(plan)
 
     def send_form(self, form: Form) -> None:
         """Submit what the form describes, unless something is wrong with it."""

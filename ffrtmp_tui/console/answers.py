@@ -268,7 +268,7 @@ class Answers:
         if bulk.left and not bulk.stopped:
             self._feed.act()
             return
-        state.bulk = None
+        self._feed.end()
         if bulk.refused and len(bulk.plan.targets) == 1:
             state.say(bulk.problem, "bad")
             return
@@ -288,8 +288,10 @@ class Answers:
         if gone:
             unknown = ask.about if bulk.sent == 1 else f"{bulk.sent}, the first {ask.about}"
             what = f"{bulk.plan.what}: {bulk.done} done, no answer for {unknown}"
-            state.say(f"{what}, {len(bulk.left)} not sent" if bulk.left else what, "bad")
+            left = len(bulk.left) + sum(len(plan.targets) for plan in state.plans)
+            state.say(f"{what}, {left} not sent" if left else what, "bad")
             state.bulk = None
+            state.plans.clear()
             return
         sent = max(1, bulk.sent)
         bulk.refused += sent - 1

@@ -90,9 +90,9 @@ class Core:
 
     def is_allowed(self) -> bool:
         """Tell whether something may be changed, and say why not."""
-        reason = self.state.may_act
-        if not reason and self.state.bulk is not None:
-            reason = f"{self.state.bulk.plan.what} is still under way"
+        reason, bulk = self.state.may_act, self.state.bulk
+        if not reason and bulk is not None and len(bulk.plan.targets) > 1:
+            reason = f"{bulk.plan.what} is still under way"
         if reason:
             self.state.say(reason, "bad")
         return not reason

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ffrtmp_tui.console.keymap import Page
+from ffrtmp_tui.console.prompts import Plan
 from ffrtmp_tui.console.query import PAGE_ROWS, ended, list_history, list_ids, list_jobs, list_nodes
-from ffrtmp_tui.console.state import Ask, Detail, Lane, Marking, Now, State
+from ffrtmp_tui.console.state import Ask, Bulk, Detail, Lane, Marking, Now, State
 from ffrtmpd.wire.messages.common import Ping, Pong
 from ffrtmpd.wire.messages.jobs import (
     ACT_MAX,
@@ -239,6 +240,20 @@ class Feed:
         self.ask(Ask(tag=tag, lane=Lane.LOG, request=request, expected=LogsReply, wait_s=LOG_FETCH_S, about=job_id))
 
     # ── acts ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def begin(self, plan: Plan) -> None:
+        """Begin an action, or let it come after the one that is under way."""
+        if self.state.bulk is not None:
+            self.state.plans.append(plan)
+            return
+        self.state.bulk = Bulk(plan, list(plan.targets))
+        self.act()
+
+    def end(self) -> None:
+        """Note that the action under way is over, and begin the one after it."""
+        self.state.bulk = None
+        if self.state.plans:
+            self.begin(self.state.plans.pop(0))
 
     def act(self) -> None:
         """Send the action for the next targets, as many as one question takes."""

@@ -156,7 +156,13 @@ def _typed(state: State) -> list[tuple[str, str]]:
     match state.prompt.asks if state.prompt else None:
         case Asks.FILTER:
             fields = NODE_FIELDS if state.page is Page.NODES else JOB_FIELDS
-            return [("enter", "keep"), ("esc", "as before"), *((f"{name}:", "") for name in fields), ("text", "")]
+            return [
+                ("enter", "keep"),
+                ("esc", "undo"),
+                ("tab", "complete"),
+                *((f"{name}:", "") for name in fields),
+                ("text", ""),
+            ]
         case Asks.COMMAND:
             known = state.prompt.text if state.prompt else ""
             names = [word.name for word in WORDS if word.name.startswith(known)]

@@ -111,7 +111,13 @@ KEYS: Final = (
     ),
     Key(keys=("s",), action="sort", help="sort by the next column", where=_LISTS, label="sort"),
     Key(keys=("S",), action="turn", help="turn the order around", where=_LISTS),
-    Key(keys=("/",), action="filter", help="filter: text, or field:value", where=_LISTS, label="filter"),
+    Key(
+        keys=("/",),
+        action="filter",
+        help="filter: text, or field:value; tab completes it",
+        where=_LISTS,
+        label="filter",
+    ),
     Key(keys=(":",), action="command", help="type a command; tab completes it", label="cmd"),
     Key(
         keys=("esc",),

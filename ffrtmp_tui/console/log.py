@@ -22,6 +22,7 @@ class Log:
         first, onward: bytes of the log at which the lines here begin, and at which to go on reading.
         top: the first line shown; None: the end is followed.
         hit: the line that a search found last.
+        sought: a text that was looked for before there was a line; it is found when they come.
     """
 
     lines: list[str] = field(default_factory=list)
@@ -34,6 +35,7 @@ class Log:
     asked_s: float | None = None
     top: int | None = None
     hit: int | None = None
+    sought: str = ""
     # Counted once for a text, and not at each look at the screen.
     _counted: tuple[str, int, int] | None = None
     _places: list[int] = field(default_factory=list)
@@ -60,6 +62,9 @@ class Log:
         self.lines += fresh
         self.seen_at += [now_s if begun else None] * len(fresh)
         self._drop(len(self.lines) - LINES_MAX)
+        if self.sought and self.count:
+            self.find(self.sought, 1)
+            self.sought = ""
 
     def put_before(self, reply: LogsReply) -> None:
         """Take in a piece that ends where what is here begins."""

@@ -74,6 +74,7 @@ class Looks(Core):
         state = self.state
         if state.bulk is not None and not state.bulk.stopped:
             state.bulk.stopped = True
+            state.plans.clear()
             state.say(f"{state.bulk.plan.what}: stopping; what is sent is done", "bad")
         elif state.marking is not None:
             state.marking = None
@@ -134,16 +135,20 @@ class Looks(Core):
         self.state.prompt = Prompt(Asks.SEARCH, "", before=self.state.search)
 
     def _do_log_next(self) -> None:
-        self._found(1)
+        self.find_in_log(1)
 
     def _do_log_before(self) -> None:
-        self._found(-1)
+        self.find_in_log(-1)
 
-    def _found(self, step: int) -> None:
-        state = self.state
+    def find_in_log(self, step: int) -> None:
+        """Go to the next line with the text that is looked for, or to the one before."""
+        state, log = self.state, self.state.detail.log
         if not state.search:
             state.say("/ finds a text")
-        elif not state.detail.log.find(state.search, step):
+        elif not log.count:
+            log.sought = state.search
+            state.say("the log has not come yet")
+        elif not log.find(state.search, step):
             state.say(f"no line has {state.search!r}")
 
     def _do_log_wrap(self) -> None:
@@ -197,7 +202,7 @@ class Looks(Core):
 
     def _do_quit(self) -> None:
         bulk = self.state.bulk
-        if bulk is not None and bulk.left and not bulk.stopped:
+        if bulk is not None and not bulk.stopped and (bulk.left or self.state.plans):
             self.state.say(f"{bulk.plan.what} is under way: Esc stops it, then q leaves", "bad")
             return
         self.state.leaving = True

@@ -9,7 +9,8 @@ from ffrtmp_tui.console.feed import REST_S
 from ffrtmp_tui.console.form import Form
 from ffrtmp_tui.console.keymap import MOVES, WORDS, Page, bindings, pages_of
 from ffrtmp_tui.console.looks import Looks
-from ffrtmp_tui.console.prompts import Asks, Prompt, complete
+from ffrtmp_tui.console.prompts import Asks, Prompt, complete, complete_filter
+from ffrtmp_tui.console.query import JOB_FIELDS, NODE_FIELDS, job_values, node_values
 from ffrtmp_tui.console.state import Ask, Now, State
 from ffrtmp_tui.failures import Failure
 from ffrtmpd.wire.messages.common import Reply
@@ -91,8 +92,8 @@ class Console(Looks, Acts):
             self._entered(prompt)
         elif prompt.asks is Asks.YES:
             prompt.problem = "y or Esc"
-        elif name == "tab" and prompt.asks is Asks.COMMAND:
-            prompt.text = complete(prompt.text, self._arguments())
+        elif name == "tab" and prompt.asks in (Asks.COMMAND, Asks.FILTER):
+            self._complete(prompt)
         elif prompt.key(name):
             if prompt.asks is Asks.FILTER:
                 try:
@@ -115,8 +116,7 @@ class Console(Looks, Acts):
                     self.confirmed(prompt.text)
                 case Asks.SEARCH:
                     state.search, state.detail.log.hit = prompt.text, None
-                    if prompt.text and not state.detail.log.find(prompt.text, 1):
-                        state.say(f"no line has {prompt.text!r}")
+                    self.find_in_log(1)
         except ValueError as error:
             prompt.problem = str(error)
             state.prompt = prompt
@@ -148,6 +148,18 @@ class Console(Looks, Acts):
             self.use_theme(argument)
         elif self.is_online():
             self.ask("goto", Status(request_id=self.new_id(), job=argument), StatusReply, argument)
+
+    def _complete(self, prompt: Prompt) -> None:
+        nodes = self.state.page is Page.NODES
+        fields = NODE_FIELDS if nodes else JOB_FIELDS
+        values = node_values(self.state.nodes.rows) if nodes else job_values(self.state.nodes.rows)
+        command, space, rest = prompt.text.partition("filter ")
+        if prompt.asks is Asks.FILTER:
+            prompt.text = complete_filter(prompt.text, fields, values)
+        elif space and not command:
+            prompt.text = space + complete_filter(rest, fields, values)
+        else:
+            prompt.text = complete(prompt.text, self._arguments())
 
     def _arguments(self) -> dict[str, Sequence[str]]:
         ids = [job.job_id for job in self.job_table.rows]

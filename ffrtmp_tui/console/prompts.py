@@ -1,6 +1,6 @@
 """What is typed at the bottom of the screen, and what is meant to happen when it is confirmed. Pure."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
@@ -112,13 +112,31 @@ def complete(text: str, arguments: dict[str, Sequence[str]]) -> str:
     """Return ``text`` with its last word completed as far as that is certain."""
     head, space, word = text.rpartition(" ")
     known = arguments.get(head.strip(), ()) if space else tuple(word.name for word in WORDS)
+    common, sure = _common(known, word)
+    whole = f"{head}{space}{common}"
+    takes = next((entry.takes for entry in WORDS if entry.name == common), "")
+    return whole + " " if sure and not space and takes else whole
+
+
+def complete_filter(text: str, fields: Sequence[str], values: Mapping[str, Sequence[str]]) -> str:
+    """Return a filter with its last word completed as far as that is certain: a field, or one of its values."""
+    head, space, word = text.rpartition(" ")
+    name, mark, value = word.partition(":")
+    if not mark:
+        common, sure = _common(fields, name)
+        return f"{head}{space}{common}{':' if sure else ''}"
+    before, comma, part = value.rpartition(",")
+    common, _ = _common(values.get(name, ()), part)
+    return f"{head}{space}{name}:{before}{comma}{common}"
+
+
+def _common(known: Sequence[str], word: str) -> tuple[str, bool]:
+    """Return what all of ``known`` that begin with ``word`` begin with, and whether only one does."""
     near = [name for name in known if name.startswith(word)]
     if not near:
-        return text
+        return word, False
     common = near[0]
     for name in near[1:]:
         while not name.startswith(common):
             common = common[:-1]
-    whole = f"{head}{space}{common}"
-    takes = next((entry.takes for entry in WORDS if entry.name == common), "")
-    return whole + " " if len(near) == 1 and not space and takes else whole
+    return common, len(near) == 1

@@ -7,7 +7,7 @@ from typing import Any, Final
 from ffrtmp_tui import units
 from ffrtmp_tui.command import did_you_mean
 from ffrtmpd.wire.messages.jobs import JobView, ListJobs
-from ffrtmpd.wire.messages.nodes import ListNodes
+from ffrtmpd.wire.messages.nodes import ListNodes, NodeView
 from ffrtmpd.wire.vocabulary import (
     TERMINAL_STATES,
     Engine,
@@ -81,6 +81,23 @@ _MANY: Final[dict[str, tuple[str, Any]]] = {
 }
 JOB_FIELDS: Final = (*_MANY, "node", "label", "age")
 NODE_FIELDS: Final = ("status", "encoder", "engine", "gpu")
+
+
+def job_values(nodes: Sequence[NodeView]) -> dict[str, list[str]]:
+    """Return what can stand behind the fields of a filter of jobs, as far as it is known here."""
+    words = {name: [str(member) for member in kind] for name, (_, kind) in _MANY.items()}
+    return {**words, "node": [node.node_id for node in nodes]}
+
+
+def node_values(nodes: Sequence[NodeView]) -> dict[str, list[str]]:
+    """Return what can stand behind the fields of a filter of nodes, as far as it is known here."""
+    encoders = {name for node in nodes if node.hardware for name in node.hardware.encoders}
+    return {
+        "status": [str(status) for status in NodeStatus],
+        "encoder": sorted(encoders),
+        "engine": [str(engine) for engine in Engine],
+        "gpu": ["yes", "no"],
+    }
 
 
 def job_fields(text: str, now_s: float) -> dict[str, Any]:

@@ -159,6 +159,8 @@ class State:
     prompt: Prompt | None = None
     plan: Plan | None = None
     bulk: Bulk | None = None
+    # Confirmed while an action on one target was under way: they come after it.
+    plans: list[Plan] = field(default_factory=list)
     marking: Marking | None = None
     overlay: Overlay | None = None
     form: Form | None = None

@@ -4,12 +4,14 @@ Memory only, and always the same little: times and scores are kept as how often 
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, TypeVar
 
 from ffrtmpd.store import JobRow
 from ffrtmpd.wire.vocabulary import JobState, Queue
+
+K = TypeVar("K")
 
 HOUR_S: Final = 3_600.0
 _MINUTE_S: Final = 60.0
@@ -25,10 +27,14 @@ class _Minute:
 
 
 class Hour:
-    """Jobs that ended. Times are monotonic seconds; what a turn noted counts for good once the turn is kept."""
+    """Jobs that ended. Times are monotonic seconds; what a turn noted counts for good once the turn is kept.
+
+    The sum of the minutes is kept beside them: a question costs the same however many jobs there were.
+    """
 
     def __init__(self) -> None:
         self._minutes: dict[int, _Minute] = {}
+        self._sum = _Minute()
         self._noted: list[tuple[int, JobRow]] = []
 
     def note(self, row: JobRow, now_s: float) -> None:
@@ -42,8 +48,8 @@ class Hour:
             return
         for minute, row in self._noted:
             _add(self._minutes.setdefault(minute, _Minute()), row)
-        first = self._noted[-1][0] - int(HOUR_S // _MINUTE_S)
-        self._minutes = {minute: kept for minute, kept in self._minutes.items() if minute > first}
+            _add(self._sum, row)
+        self._expire(self._noted[-1][0])
         self._noted.clear()
 
     def forget(self) -> None:
@@ -52,37 +58,34 @@ class Hour:
 
     def count(self, queue: Queue, state: JobState, now_s: float) -> int:
         """Return how many ended so within the last hour."""
-        return sum(minute.ended[queue, state] for minute in self._within(now_s))
+        self._expire(int(now_s // _MINUTE_S))
+        noted = sum((row.queue, row.state) == (queue, state) for _, row in self._noted)
+        return self._sum.ended[queue, state] + noted
 
     def wait_p95_s(self, queue: Queue, now_s: float) -> float | None:
         """Return how long 95 of 100 of them had waited at most, to two digits; None without any."""
-        seen: Counter[float] = Counter()
-        for minute in self._within(now_s):
-            for (of_queue, wait_s), jobs in minute.waits_s.items():
-                if of_queue is queue:
-                    seen[wait_s] += jobs
-        return _quantile(seen, 0.95)
+        self._expire(int(now_s // _MINUTE_S))
+        return _quantile({wait_s: jobs for (of, wait_s), jobs in self._sum.waits_s.items() if of is queue}, 0.95)
 
     def vmaf_p5(self, now_s: float) -> float | None:
         """Return the VMAF that 95 of 100 of the scored ones reach, to a tenth; None if none was scored."""
-        seen: Counter[float] = Counter()
-        for minute in self._within(now_s):
-            seen.update(minute.vmaf)
-        return _quantile(seen, 0.05)
+        self._expire(int(now_s // _MINUTE_S))
+        return _quantile(self._sum.vmaf, 0.05)
 
     def energy_j(self, now_s: float) -> float | None:
         """Return the joules that they took; None if none was metered."""
-        metered = [minute.energy_j for minute in self._within(now_s) if minute.energy_j is not None]
+        self._expire(int(now_s // _MINUTE_S))
+        metered = [minute.energy_j for minute in self._minutes.values() if minute.energy_j is not None]
         return sum(metered) if metered else None
 
-    def _within(self, now_s: float) -> Iterator[_Minute]:
-        first = int(now_s // _MINUTE_S) - int(HOUR_S // _MINUTE_S)
-        yield from (kept for minute, kept in self._minutes.items() if minute > first)
-        if self._noted:
-            noted = _Minute()
-            for _, row in self._noted:
-                _add(noted, row)
-            yield noted
+    def _expire(self, now_minute: int) -> None:
+        """Forget the minutes that are older than an hour."""
+        first = now_minute - int(HOUR_S // _MINUTE_S)
+        for minute in [minute for minute in self._minutes if minute <= first]:
+            old = self._minutes.pop(minute)
+            _take(self._sum.ended, old.ended)
+            _take(self._sum.waits_s, old.waits_s)
+            _take(self._sum.vmaf, old.vmaf)
 
 
 def _add(minute: _Minute, row: JobRow) -> None:
@@ -94,9 +97,17 @@ def _add(minute: _Minute, row: JobRow) -> None:
         minute.energy_j = (minute.energy_j or 0.0) + row.energy_j
 
 
-def _quantile(seen: Counter[float], share: float) -> float | None:
+def _take(whole: Counter[K], part: Counter[K]) -> None:
+    """Take ``part`` out of ``whole``, and what is none any more."""
+    for key, number in part.items():
+        whole[key] -= number
+        if not whole[key]:
+            del whole[key]
+
+
+def _quantile(seen: Mapping[float, int], share: float) -> float | None:
     """Return the least value that ``share`` of all do not exceed."""
-    needed = share * seen.total()
+    needed = share * sum(seen.values())
     for value in sorted(seen):
         needed -= seen[value]
         # Adding and taking away leaves crumbs.

@@ -104,6 +104,35 @@ def test_one_job_needs_one_key_and_other_keys_do_nothing(crowd: Desk) -> None:
     assert canceled(crowd) == 1
 
 
+def test_action_that_is_confirmed_before_the_one_before_is_answered_comes_after_it(crowd: Desk) -> None:
+    for keys in (("p", "y"), ("r", "y"), ("c", "enter")):
+        for key in keys:
+            crowd.console.key(key, crowd.now)
+    assert [plan.verb for plan in crowd.state.plans] == ["resume", "cancel"]
+    crowd.pump()
+    events = [entry.event for entry in crowd.house.status("job-001000").history]
+    assert events == ["submit", "hold", "release", "cancel"]
+    assert crowd.state.bulk is None
+    assert "cancel job-001000: 1 done" in crowd.text()
+
+
+def test_esc_stops_what_waits_too(crowd: Desk) -> None:
+    for key in ("p", "y", "r", "y", "q", "esc"):
+        crowd.console.key(key, crowd.now)
+    crowd.pump()
+    assert crowd.house.job("job-001000").state is JobState.PAUSED
+    assert not crowd.state.leaving
+
+
+def test_actions_that_wait_are_dropped_when_the_master_is_lost(crowd: Desk) -> None:
+    for key in ("p", "y", "r", "y"):
+        crowd.console.key(key, crowd.now)
+    crowd.away = True
+    crowd.pump()
+    assert "pause job-001000: 0 done, no answer for job-001000, 1 not sent" in crowd.text()
+    assert not crowd.state.plans
+
+
 def test_ids_are_copied_and_the_line_says_which(crowd: Desk) -> None:
     crowd.press("y")
     assert crowd.state.yanked == "job-001000"

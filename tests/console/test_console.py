@@ -108,6 +108,17 @@ def test_a_filter_is_asked_once_the_fingers_rest(desk: Desk) -> None:
     assert len(desk.state.jobs) == 6
 
 
+def test_tab_completes_a_filter_wherever_it_is_typed(desk: Desk) -> None:
+    desk.press("/")
+    desk.type("sta")
+    desk.press("tab", "f", "tab", "enter")
+    assert desk.state.job_query.text == "state:failed"
+    desk.press("2", ":")
+    desk.type("filter enc")
+    desk.press("tab", "h", "tab", "enter")
+    assert desk.state.node_query.text == "encoder:h264_nvenc"
+
+
 def test_a_wrong_filter_is_told_and_changes_nothing(desk: Desk) -> None:
     desk.press("/")
     desk.type("state:faild")

@@ -138,6 +138,17 @@ def test_next_and_before_go_through_what_was_found(desk: Desk) -> None:
     assert "no line has 'nothing like it'" in desk.text()
 
 
+def test_text_that_is_looked_for_before_the_log_has_come_is_found_when_it_does(desk: Desk) -> None:
+    desk.logs["job-000003"] = "".join(f"{'error' if number == 5 else 'frame'}={number}\n" for number in range(100))
+    desk.press("end", "up", "up", "f")
+    desk.type("error")
+    desk.press("enter")
+    assert "the log has not come yet" in desk.text()
+    desk.wait(2.0)
+    assert "/error 1/1" in desk.text()
+    assert "error=5" in desk.text()
+
+
 def test_beginning_of_a_long_log_is_fetched_when_someone_goes_there(desk: Desk) -> None:
     reading(desk, "".join(f"line {number}\n" for number in range(20_000)))
     log = desk.state.detail.log

@@ -203,6 +203,50 @@ def test_the_log_of_a_job_that_runs_is_followed(house: Cluster) -> None:
     house.ok("jobs", "cancel", job)
 
 
+def test_the_history_has_what_a_job_took_and_its_log_is_searched(house: Cluster) -> None:
+    house.ok("jobs", "submit", *SMALL, "--duration", "1", "--wait")
+    done = str(house.json("jobs", "list", "--state", "completed", "--limit", "1")["jobs"][0]["job_id"])
+    with console(house, size=(160, 45)) as terminal:
+        terminal.shows("ONLINE")
+        terminal.type("5")
+        terminal.shows("<5>History")
+        terminal.type("/state:completed\r")
+        terminal.until(lambda: re.search(rf">[0-9:]+ +{done} .* completed +[0-9.]+s", terminal.text()) is not None)
+        # The log is on the node, as ffmpeg wrote it.
+        terminal.shows("libx264")
+        terminal.type("f")
+        terminal.shows(f"log {done}")
+        terminal.type("LIBX264\r")
+        terminal.until(lambda: re.search(r"/LIBX264 [1-9]\d*/\d+", terminal.text()) is not None)
+        terminal.type("N")
+        terminal.type("ll")
+        terminal.type("1")
+        terminal.shows("<1>Jobs")
+        leave(terminal)
+
+
+def test_a_bulk_that_is_under_way_is_stopped(lone: Cluster) -> None:
+    lines = "\n".join(json.dumps({"scenario": "480p30-h264", "queue": "batch"}) for _ in range(20_000))
+    lone.ffrtmp("jobs", "submit", "-f", "-", "-q", stdin=lines)
+    with console(lone) as terminal:
+        terminal.shows(">job-020000")
+        terminal.type("*")
+        terminal.shows("20000 marked")
+        terminal.type("c")
+        terminal.shows("type 20000 to confirm")
+        terminal.type("20000\r")
+        terminal.until(lambda: re.search(r"[1-9]\d* of 20000", terminal.text()) is not None)
+        terminal.type("\x1b")
+        terminal.shows("not sent: stopped")
+        found = re.search(r"(\d+) done, (\d+) not sent", terminal.text())
+        assert found is not None
+        leave(terminal)
+    canceled, left = int(found[1]), int(found[2])
+    assert canceled + left == 20_000
+    assert left > 0
+    assert lone.json("jobs", "list", "--state", "canceled", "--limit", "1")["total"] == canceled
+
+
 def test_marked_jobs_are_canceled_when_their_count_is_typed_and_their_encoders_end(house: Cluster) -> None:
     jobs = [house.submit(*LONG) for _ in range(2)]
     for job in jobs:

@@ -7,7 +7,7 @@ import pytest
 from ffrtmp_tui.console.keymap import KEYS, WORDS, Page, bindings, help_lines, shown_key
 from ffrtmp_tui.console.model import Console
 from ffrtmp_tui.console.palette import DARK, THEMES, depth_for, read_themes
-from ffrtmp_tui.console.prompts import complete, numbers
+from ffrtmp_tui.console.prompts import complete, complete_filter, numbers
 from ffrtmp_tui.console.query import JOB_SORTS, Query, job_fields, list_jobs, node_fields
 from ffrtmp_tui.console.table import Table
 from ffrtmp_tui.console.text import age, bar, ending, fit_line, fold, pad, plain, sparkline
@@ -122,6 +122,21 @@ def test_completion_goes_as_far_as_it_is_certain() -> None:
     assert complete("fil", {}) == "filter "
     assert complete("re", {}) == "re"
     assert complete("sort en", {"sort": JOB_SORTS}) == "sort energy"
+
+
+def test_filter_is_completed_field_by_field_and_value_by_value() -> None:
+    values = {"state": ["failed", "canceled", "completed"], "node": ["w-07", "w-12"]}
+    for typed, completed in (
+        ("st", "state:"),
+        ("4K60 st", "4K60 state:"),
+        ("state:f", "state:failed"),
+        ("state:failed,can", "state:failed,canceled"),
+        ("state:c", "state:c"),
+        ("node:w", "node:w-"),
+        ("colour:r", "colour:r"),
+        ("x", "x"),
+    ):
+        assert complete_filter(typed, ("state", "node", "age"), values) == completed
 
 
 def test_lines_are_as_wide_as_they_should_be_whatever_is_in_them() -> None:

@@ -1,13 +1,15 @@
 """Queues as they stand, and what happens as it is told."""
 
 import dataclasses
+import math
+import random
 
 import pytest
 
 from ffrtmpd.broker.cluster import HAPPENED_MAX
 from ffrtmpd.broker.hour import Hour
 from ffrtmpd.events import Peer, Side
-from ffrtmpd.store import happened
+from ffrtmpd.store import JobRow, happened
 from ffrtmpd.wire.messages.jobs import Cancel, JobSpec, Status, StatusReply
 from ffrtmpd.wire.messages.keys import RevokeKey
 from ffrtmpd.wire.messages.measures import Energy, Quality
@@ -118,6 +120,35 @@ def test_queues_tell_what_all_nodes_are_and_what_blocks() -> None:
         encoder_percent=80.0,
     )
     assert reply.blocked == (WaitCount(why=Why.GPU_REQUIRED, jobs=1),)
+
+
+def test_sums_of_the_hour_are_those_of_its_minutes() -> None:
+    house = House()
+    (job,) = house.submit(SPEC)
+    house.worker("w1").run(job)
+    done = house.row(job)
+    hour, rng = Hour(), random.Random(7)
+    ended: list[tuple[float, JobRow]] = []
+    now_s = 0.0
+    for _ in range(2_000):
+        now_s += rng.choice((0.0, 5.0, 70.0))
+        row = done._replace(
+            queue=rng.choice(tuple(Queue)),
+            waited_s=rng.choice((0.0, 0.123, 4.0, 77.7)),
+            vmaf=rng.choice((None, 70.04, 95.0)),
+            energy_j=rng.choice((None, 2.0)),
+        )
+        hour.note(row, now_s)
+        hour.keep()
+        ended.append((now_s, row))
+        within = [row for at, row in ended if at // 60 > now_s // 60 - 60]
+        assert hour.count(Queue.LIVE, JobState.COMPLETED, now_s) == sum(row.queue is Queue.LIVE for row in within)
+        scored = sorted(row.vmaf for row in within if row.vmaf is not None)
+        assert hour.vmaf_p5(now_s) == (round(scored[math.ceil(0.05 * len(scored)) - 1], 1) if scored else None)
+        joules = [row.energy_j for row in within if row.energy_j is not None]
+        assert hour.energy_j(now_s) == (sum(joules) if joules else None)
+    assert hour.count(Queue.LIVE, JobState.COMPLETED, now_s + 3_700.0) == 0
+    assert hour._sum.waits_s == hour._sum.vmaf == hour._sum.ended == {}
 
 
 def test_job_that_ended_in_a_turn_that_was_not_kept_is_counted_once() -> None:

@@ -87,9 +87,10 @@ def mirror() -> str:
 
 def is_offered(suite: str) -> bool:
     """Tell whether this machine's mirror has a suite."""
+    url = f"{mirror().rstrip('/')}/dists/{suite}/Release"
     handlers = urllib.request.ProxyHandler({name.removesuffix("_proxy"): url for name, url in proxies().items()})
     try:
-        with urllib.request.build_opener(handlers).open(f"{mirror()}/dists/{suite}/Release", timeout=30) as answer:
+        with urllib.request.build_opener(handlers).open(url, timeout=30) as answer:
             return bool(answer.status == 200)
     except OSError:
         return False

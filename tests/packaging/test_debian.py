@@ -100,6 +100,20 @@ def test_master_made_its_key_and_runs(machine: Machine) -> None:
     assert limit == "65536"
 
 
+def test_administrator_of_the_machine_asks_as_the_services_user(machine: Machine) -> None:
+    machine.ok("apt-get", "install", "-y", "--no-install-recommends", "sudo", timeout_s=INSTALL_S)
+    assert "admin" in machine.ok("sudo", "-u", "ffrtmp", "ffrtmp", "ping")
+    assert "can be used" in machine.ok("sudo", "-u", "ffrtmp", "ffrtmpd", "check-config")
+    machine.ok("sudo", "-u", "ffrtmp", "ffrtmpd", "backup", "/var/lib/ffrtmp/copy.db")
+    # Root may too, and leaves nothing that the service could not open.
+    machine.ok("ffrtmpd", "backup", "/root/copy.db")
+    owners = machine.ok("find", "/var/lib/ffrtmp", "-printf", "%u\\n").split()
+    assert set(owners) == {"ffrtmp"}
+    refused = machine.run("ffrtmpd", "init")
+    assert refused.returncode == 78
+    assert "sudo -u ffrtmp" in refused.stderr
+
+
 def test_worker_is_one_line(machine: Machine) -> None:
     assert machine.unit(WORKER, "ActiveState", "ConditionResult") == {
         "ActiveState": "inactive",
@@ -121,6 +135,27 @@ def test_job_is_encoded_by_debians_ffmpeg(machine: Machine) -> None:
     assert mode_and_owner(machine, path) == "640 ffrtmp-worker:ffrtmp-worker"
     look = ("ffprobe", "-v", "error", "-show_entries", "stream=codec_name,height", "-of", "csv=p=0", path)
     assert "h264,480" in machine.ok(*look)
+
+
+def test_job_writes_to_a_folder_that_the_administrator_opens(machine: Machine) -> None:
+    machine.ok("install", "-d", "-o", "ffrtmp-worker", "/srv/encoded")
+    (machine.root / "etc/ffrtmp/worker.d/media.toml").write_text('[media]\noutput_root = "/srv/encoded"\n')
+    machine.ok("systemctl", "restart", WORKER)
+    refused = submit(machine, 1)
+    assert "Read-only file system" in wait_for(machine, refused, "failed")["reason"]
+    folder = machine.root / f"etc/systemd/system/{WORKER}.d"
+    folder.mkdir()
+    (folder / "media.conf").write_text("[Service]\nReadWritePaths=/srv/encoded\n")
+    machine.ok("systemctl", "daemon-reload")
+    machine.ok("systemctl", "restart", WORKER)
+    job_id = submit(machine, 1)
+    wait_for(machine, job_id, "completed")
+    assert (machine.root / f"srv/encoded/{job_id}.mp4").exists()
+    (folder / "media.conf").unlink()
+    folder.rmdir()
+    (machine.root / "etc/ffrtmp/worker.d/media.toml").unlink()
+    machine.ok("systemctl", "daemon-reload")
+    machine.ok("systemctl", "restart", WORKER)
 
 
 # ── under systemd ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -186,8 +221,25 @@ def test_master_takes_its_key_from_the_credential_store(machine: Machine) -> Non
     machine.ok("systemctl", "restart", MASTER)
     assert json.loads(ffrtmp(machine, "ping", "-o", "json"))["principal"] == "ffrtmp"
     assert not home.exists()
-    machine.ok("mv", "/etc/credstore/ffrtmpd.master.key", "/var/lib/ffrtmp/keys/master.key")
+    # The same, encrypted for this machine.
+    name, encrypted = "ffrtmpd.master.key", "/etc/credstore.encrypted/ffrtmpd.master.key"
+    machine.ok("mkdir", "-p", "-m", "700", "/etc/credstore.encrypted")
+    machine.ok("systemd-creds", "encrypt", "--with-key=host", f"--name={name}", f"/etc/credstore/{name}", encrypted)
+    store.unlink()
+    folder = machine.root / f"etc/systemd/system/{MASTER}.d"
+    folder.mkdir()
+    (folder / "key.conf").write_text(f"[Service]\nLoadCredentialEncrypted={name}:{encrypted}\n")
+    machine.ok("systemctl", "daemon-reload")
+    machine.ok("systemctl", "restart", MASTER)
+    assert json.loads(ffrtmp(machine, "ping", "-o", "json"))["principal"] == "ffrtmp"
+    assert not home.exists()
+    (folder / "key.conf").unlink()
+    folder.rmdir()
+    machine.ok("rm", encrypted)
+    home.write_bytes(key)
+    home.chmod(0o600)
     machine.ok("chown", "ffrtmp:ffrtmp", "/var/lib/ffrtmp/keys/master.key")
+    machine.ok("systemctl", "daemon-reload")
     machine.ok("systemctl", "restart", MASTER)
     wait_active(machine, MASTER)
 

@@ -43,6 +43,8 @@ def test_systemd_knows_whether_a_daemon_turns_and_does_not_repeat_what_cannot_wo
     assert service["Type"] == "notify"
     assert service["WatchdogSec"] == "60s"
     assert service["Restart"] == "on-failure"
+    # Nor does it give up what may work later, or stop an administrator who restarts it five times in a row.
+    assert service["StartLimitIntervalSec"] == "0"
     assert service["RestartPreventExitStatus"].split() == ["2", "78"]
 
 

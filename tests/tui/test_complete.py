@@ -92,7 +92,8 @@ def with_ffrtmp(folder: Path) -> dict[str, str]:
     program = folder / "ffrtmp"
     program.write_text(f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" -m ffrtmp_tui "$@"\n')
     program.chmod(0o755)
-    return {"PATH": f"{folder}:{os.environ['PATH']}", "HOME": str(folder)}
+    # Where fish puts what it would leave in /tmp.
+    return {"PATH": f"{folder}:{os.environ['PATH']}", "HOME": str(folder), "XDG_RUNTIME_DIR": str(folder)}
 
 
 @pytest.mark.parametrize(
