@@ -42,6 +42,13 @@ def columns(now_s: float) -> tuple[Column, ...]:
         *(_state(title, state, wide=False) for title, state in _SHOWN),
         Column(title="Oldest", name="oldest_waits_s", get=waited, show=units.duration_text, right=True),
         Column(title="Oldest Job", name="oldest_job", get=lambda queue: queue.oldest_job, wide=True),
+        Column(
+            title="Wait p95 1h",
+            name="wait_p95_s",
+            get=lambda queue: queue.wait_p95_s,
+            show=units.duration_text,
+            right=True,
+        ),
         Column(title="Done 1h", name="completed_1h", get=lambda queue: queue.completed, right=True),
         Column(title="Failed 1h", name="failed_1h", get=lambda queue: queue.failed, right=True),
         *(_state(title, state, wide=True) for title, state in _ENDED),

@@ -95,6 +95,9 @@ def test_queues_are_counted(shell: Shell) -> None:
     lines = shell("queues").out.splitlines()
     assert lines[0].startswith("Queue    Pending  Queued")
     assert lines[2].split()[6] == "-"
+    # Nothing ended, so that nothing is known of waits.
+    assert told["queues"][0]["wait_p95_s"] is None
+    assert shell("queues", "-o", "custom-columns=Q:queue,P95:wait_p95_s").out.splitlines()[1].split() == ["live", "-"]
     assert shell("queues", "-q").out == "live\ndefault\nbatch\n"
 
 
