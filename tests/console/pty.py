@@ -72,13 +72,16 @@ class Terminal:
         """Return what is on the screen."""
         return "\n".join(self.screen.display)
 
-    def read(self, limit_s: float) -> None:
-        """Take in what the program writes within ``limit_s``."""
-        if select.select([self.master], [], [], limit_s)[0]:
-            with contextlib.suppress(OSError):
-                data = os.read(self.master, 65_536)
-                self.raw += data
-                self._stream.feed(data)
+    def read(self, limit_s: float) -> bool:
+        """Take in a piece of what the program writes within ``limit_s``; return whether there was any."""
+        if not select.select([self.master], [], [], limit_s)[0]:
+            return False
+        with contextlib.suppress(OSError):
+            data = os.read(self.master, 65_536)
+            self.raw += data
+            self._stream.feed(data)
+            return bool(data)
+        return False
 
     def until(self, holds: Callable[[], bool]) -> None:
         """Read until something holds.
@@ -98,5 +101,7 @@ class Terminal:
     def ends(self) -> int:
         """Wait until the program has ended; return its exit code."""
         self.until(lambda: self.process.poll() is not None)
-        self.read(0.2)
+        # A terminal hands out some 4 KiB at a time, and a screen is more.
+        while self.read(0.2):
+            pass
         return self.process.wait()
