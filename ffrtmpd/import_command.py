@@ -17,6 +17,8 @@ from ffrtmpd.scenario import Scenarios
 from ffrtmpd.store import JobRow, Store, StoreError, open_old
 from ffrtmpd.wire.vocabulary import JobState
 
+# Jobs, with their logs, that are held in memory at once; more of them may be a gigabyte.
+HANDED_OVER: Final = 1_000
 EXAMPLES: Final = """\
 examples:
   ffrtmpd import-db --dry-run /var/lib/ffmpeg-rtmp/master.db   say what would be imported
@@ -100,8 +102,10 @@ def run(database: Path, scenarios: Scenarios, file: Path, *, kept: Retention, dr
             report.nodes = [_node(node) for node in old.nodes]
             newest = store.newest_created_at()
             around = _Circumstances(scenarios, names, now, kept)
-            for row in old.jobs:
+            for number, row in enumerate(old.jobs, start=1):
                 newest = _take(store, report, row, around, newest)
+                if number % HANDED_OVER == 0:
+                    store.flush()
             if dry_run:
                 store.rollback()
             else:

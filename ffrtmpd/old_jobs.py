@@ -24,6 +24,8 @@ from ffrtmpd.wire.vocabulary import Codec, FailureClass, JobState, OutputMode, P
 WHO: Final = "import-db"
 _ID_MAX: Final = 100
 _TEXT_MAX: Final = 500
+# A report takes 8,192 characters; bytes that are no text become more of them when they are read.
+_LOG_MAX: Final = 8_000
 _CODECS: Final = {codec.value: codec.value for codec in Codec} | {"hevc": Codec.H265.value}
 # Words of the Go project, its earlier ones as well.
 _WAITS: Final = frozenset({"pending", "queued", "retrying"})
@@ -39,6 +41,8 @@ _ENDED: Final = {
 # Failures that it holds against itself; all others it lays to user, input or network.
 _ITS_OWN: Final = frozenset({"platform_error", "resource_error", "timeout"})
 _BITRATE: Final = re.compile(r"(\d{1,12}(?:\.\d{1,6})?)\s*([kmg]?)(?:b(?:it)?(?:ps|/s)?)?", re.IGNORECASE | re.ASCII)
+# Of a whole number that fits into 64 bits.
+_DIGITS_MAX: Final = 19
 _UNITS: Final = {"": 1, "k": 1_000, "m": 1_000_000, "g": 1_000_000_000}
 # Parameters that have a place here.
 _KNOWN: Final = frozenset(
@@ -280,12 +284,17 @@ def _parameters(text: Any) -> dict[str, Any]:
     if text in (None, "", "null"):
         return {}
     try:
-        given = json.loads(text)
+        given = _json(text)
     except (ValueError, TypeError, RecursionError):
         raise SchemaError("its parameters are no JSON") from None
     if not isinstance(given, dict):
         raise SchemaError("its parameters are no map")
     return given
+
+
+def _json(text: Any) -> Any:
+    """Return what JSON says. A whole number of any length is a float, so that nothing is too large to be looked at."""
+    return json.loads(text, parse_int=lambda digits: int(digits) if len(digits) < _DIGITS_MAX else float(digits))
 
 
 def _where(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -343,7 +352,7 @@ def _past(row: Mapping[str, Any], state: JobState, created_at: float | None, now
 
 def _last_transition(text: Any, now: float) -> float | None:
     try:
-        entries = json.loads(text)
+        entries = _json(text)
         times = [time_of(entry["timestamp"]) for entry in entries]
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
@@ -353,4 +362,4 @@ def _last_transition(text: Any, now: float) -> float | None:
 def _report(logs: Any) -> Report | None:
     if not isinstance(logs, str) or not logs.strip():
         return None
-    return Report(log_tail=logs.replace("\0", " "))
+    return Report(log_tail=logs.replace("\0", " ")[-_LOG_MAX:])

@@ -155,6 +155,7 @@ class Rows:
             # What was undone on disk is undone here.
             self.rolled_back()
             raise
+        self._forget_some()
 
     def _write(self) -> None:
         if self._new:
@@ -179,7 +180,11 @@ class Rows:
     # ── the turn ──────────────────────────────────────────────────────────────────────────────────────────────────
 
     def committed(self) -> None:
-        """The turn is on disk: forget what will not be asked for soon."""
+        """The turn is on disk."""
+        self._forget_some()
+
+    def _forget_some(self) -> None:
+        """Nothing waits to be written: forget what will not be asked for soon."""
         if len(self._known) > KEPT:
             living = [(seq, row) for seq, row in self._known.items() if row.state not in TERMINAL_STATES]
             self._known = dict(living[-KEPT // 2 :])

@@ -15,13 +15,16 @@ from ffrtmpd.broker.settings import Retention
 from ffrtmpd.import_command import Report, run
 from ffrtmpd.main import main
 from ffrtmpd.scenario import load_scenarios
-from ffrtmpd.store import JobRow, NotOurs, Search, Store, StoreError, StoreReadOnly, open_old
+from ffrtmpd.store import JobRow, NotOurs, Search, Store, StoreError, StoreReadOnly, open_old, rows
+from ffrtmpd.store.records import load
+from ffrtmpd.wire.messages import jobs as wire
 from ffrtmpd.wire.vocabulary import Codec, Engine, FailureClass, JobState, OutputMode, Priority, Queue
 from tests.master.old_project_kit import RELEASES, Row, add, job, node, old_database
 from tests.master.store_kit import added, new_job
 
 SCENARIOS = load_scenarios([Path(__file__).parents[2] / "conf" / "scenarios.toml"])
 DAY_S = 86_400.0
+LONG_NUMBER = '[{"timestamp": 1' + "0" * 400 + "}]"
 KEPT = Retention(completed_s=30 * DAY_S, failed_s=90 * DAY_S)
 STATUSES = {
     "pending": JobState.QUEUED,
@@ -318,10 +321,51 @@ def test_nulls_and_missing_values_are_usual(database: Path, file: Path) -> None:
     assert report.noted == []
 
 
-@pytest.mark.parametrize("junk", ["", "x", "{}", "[1]", '[{"timestamp": 5}]', '[{"timestamp": "never"}]', b"\xff"])
+@pytest.mark.parametrize(
+    "junk", ["", "x", "{}", "[1]", '[{"timestamp": 5}]', '[{"timestamp": "never"}]', b"\xff", LONG_NUMBER]
+)
 def test_junk_in_transitions_costs_nothing(database: Path, file: Path, junk: str | bytes) -> None:
     row, _ = only(database, file, job(1, "failed", state_transitions=junk, retry_count=-5, started_at="x"))
     assert (row.finished_at, row.attempt) == (row.created_at, 0)
+
+
+@pytest.mark.parametrize("name", ["duration", "bitrate", "resource_limits"])
+def test_number_that_nothing_holds_is_named(database: Path, file: Path, name: str) -> None:
+    digits = "1" + "0" * 400
+    value = f'{{"timeout_sec": {digits}}}' if name == "resource_limits" else digits
+    old_database(file, "last", (job(1, parameters=f'{{"{name}": {value}}}'), job(2)))
+    report = imported(database, file)
+    assert len(report.refused) == 1
+    assert len(kept(database)) == 1
+
+
+def test_log_of_broken_text_can_be_shown(database: Path, file: Path) -> None:
+    old_database(file, "last", (job(1, "failed"),))
+    with closing(sqlite3.connect(file)) as connection, connection:
+        # To SQLite one character, however many bytes follow; read, each byte becomes one.
+        connection.execute("UPDATE jobs SET logs = CAST(? AS TEXT)", (b"\xc3" + b"\x80" * 20_000,))
+    imported(database, file)
+    # The report is read from the disk, as the master does.
+    row = kept(database)[0]
+    assert row.report_json is not None
+    assert load(wire.Report, row.report_json).log_tail
+
+
+def test_import_does_not_hold_every_job_in_memory(database: Path, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(import_command, "HANDED_OVER", 10)
+    monkeypatch.setattr(rows, "KEPT", 20)
+    old_database(file, "last", tuple(job(number, "completed") for number in range(100)))
+    held: list[int] = []
+    add_row = rows.Rows.add
+
+    def watched(self: rows.Rows, row: JobRow) -> None:
+        add_row(self, row)
+        held.append(len(self._known))
+
+    monkeypatch.setattr(rows.Rows, "add", watched)
+    imported(database, file)
+    assert len(kept(database)) == 100
+    assert max(held) <= 40
 
 
 # ── one transaction ───────────────────────────────────────────────────────────────────────────────────────────────
