@@ -21,8 +21,10 @@ def machine() -> str:
         took_ms = syncs(Path(folder))
     p50, p99 = took_ms[len(took_ms) // 2], took_ms[int(0.99 * (len(took_ms) - 1))]
     load = " ".join(f"{value:.2f}" for value in os.getloadavg())
+    # What a builder has put behind the number says nothing.
+    kernel = platform.release().partition("-")[0]
     return (
-        f"{today}, {len(os.sched_getaffinity(0))} processors ({_processor()}), Linux {platform.release()}, "
+        f"{today}, {len(os.sched_getaffinity(0))} processors ({_processor()}), Linux {kernel}, "
         f"load {load}; a sync of the disk takes {p50:.2f} ms (p99 {p99:.2f}).\n"
         f"ffrtmp {__version__}, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, "
         f"libzmq {zmq.zmq_version()}, pyzmq {zmq.__version__}, msgpack {'.'.join(map(str, msgpack.version))}."
