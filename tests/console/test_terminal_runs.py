@@ -116,8 +116,11 @@ def test_many_jobs_are_canceled_by_their_count(environ: dict[str, str]) -> None:
         terminal.shows("type 40 to confirm")
         terminal.type("40\r")
         terminal.shows("cancel 40 jobs: 40 done")
-        terminal.type("5")
+        # On the narrow page of the history the reason is cut.
         terminal.shows("cancel asked")
+        terminal.type("5")
+        terminal.shows("<5>History")
+        terminal.shows(">job-000040 720p30-h264  canceled")
         terminal.type("q")
         assert terminal.ends() == 0
 
