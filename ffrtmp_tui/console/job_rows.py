@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from ffrtmp_tui import units
+from ffrtmp_tui.console.columns import rooms
 from ffrtmp_tui.console.palette import STATE_STYLES
 from ffrtmp_tui.console.text import Line, age, bar, ending, pad
 from ffrtmp_tui.terminal import clean
@@ -161,19 +162,6 @@ HISTORY_WIDE: Final = (
     _NODE,
     _FAILURE,
 )
-
-
-def rooms(columns: tuple[JobColumn, ...], width: int) -> list[int]:
-    """Return the cells of each column on a line of ``width``; what is over goes to those that grow."""
-    over = max(0, width - 1 - sum(column.room for column in columns))
-    shares = sum(column.grows for column in columns)
-    return [column.room + (over * column.grows // shares if column.grows else 0) for column in columns]
-
-
-def title_line(columns: tuple[JobColumn, ...], width: int) -> Line:
-    """Return the line of titles."""
-    cells = zip(columns, rooms(columns, width), strict=True)
-    return [("title", " " + "".join(pad(column.title, room) for column, room in cells))]
 
 
 def job_line(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ffrtmp_tui import units
+from ffrtmp_tui.console.columns import rooms
 from ffrtmp_tui.console.palette import STATE_STYLES
 from ffrtmp_tui.console.state import Now
 from ffrtmp_tui.console.text import Line, age, bar, ending, pad
@@ -103,23 +104,11 @@ WIDE: Final = (
 )
 
 
-def _rooms(columns: tuple[NodeColumn, ...], width: int) -> list[int]:
-    over = max(0, width - 1 - sum(column.room for column in columns))
-    shares = sum(column.grows for column in columns)
-    return [column.room + (over * column.grows // shares if column.grows else 0) for column in columns]
-
-
-def title_line(columns: tuple[NodeColumn, ...], width: int) -> Line:
-    """Return the line of titles."""
-    cells = zip(columns, _rooms(columns, width), strict=True)
-    return [("title", " " + "".join(pad(column.title, room) for column, room in cells))]
-
-
 def node_line(node: NodeView, columns: tuple[NodeColumn, ...], width: int, now: Now, *, selected: bool) -> Line:
     """Return a node's line; of one that is away, since when."""
-    rooms = _rooms(columns, width)
-    cells = [pad(column.get(node), room - 1) + " " for column, room in zip(columns, rooms, strict=True)]
-    cells[0] = pad(ending(clean(node.node_id), rooms[0] - 1), rooms[0])
+    widths = rooms(columns, width)
+    cells = [pad(column.get(node), room - 1) + " " for column, room in zip(columns, widths, strict=True)]
+    cells[0] = pad(ending(clean(node.node_id), widths[0] - 1), widths[0])
     rest = "".join(cells[2:])
     if node.status is NodeStatus.OFFLINE:
         seen = node.last_seen_at

@@ -4,8 +4,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ffrtmp_tui.console import head, node_rows, panes
+from ffrtmp_tui.console.columns import title_line
 from ffrtmp_tui.console.form import FIELDS, Form
-from ffrtmp_tui.console.job_rows import HISTORY_NARROW, HISTORY_WIDE, NARROW, WIDE, JobColumn, job_line, title_line
+from ffrtmp_tui.console.job_rows import HISTORY_NARROW, HISTORY_WIDE, NARROW, WIDE, JobColumn, job_line
 from ffrtmp_tui.console.keymap import Page
 from ffrtmp_tui.console.prompts import MARKS, Asks
 from ffrtmp_tui.console.state import Now, State
@@ -167,7 +168,7 @@ def _jobs_wide(drawn: Screen, state: State, columns: int, room: int, now: Now) -
     number = sum(one.nodes for one in together.statuses) if together else state.nodes.total
     tail: list[Line] = [
         [("rule", rule(right_width, f"nodes {number}", f"sort {state.node_query.sort}"))],
-        node_rows.title_line(node_rows.PANE, right_width),
+        title_line(node_rows.PANE, right_width),
         *listed,
         [("rule", rule(right_width, "queues"))],
         *panes.queue_lines(state, right_width),
@@ -219,7 +220,7 @@ def _nodes(drawn: Screen, state: State, columns: int, room: int, now: Now, *, wi
     shown = node_rows.WIDE if wide else node_rows.NARROW
     below = min(12, room // 3) if wide else 7
     list_room = room - 1 - below
-    drawn.lines.append(node_rows.title_line(shown, columns))
+    drawn.lines.append(title_line(shown, columns))
     window = state.nodes.window(list_room)
     lines: list[Line] = []
     for node in window:
