@@ -102,17 +102,22 @@ def test_age_is_a_bound_on_the_time_of_submit(
     assert reply.total == len(expected)
 
 
-@pytest.mark.parametrize("fields", [{"labels": {"show": "a"}}, {"text": "h264"}, {"sort": SortKey.SCENARIO}, {}])
-def test_windows_of_one_job_add_up_to_the_whole_list(house: House, fields: dict[str, Any]) -> None:
-    whole = numbers(listed(house, **fields))
+def walked(house: House, *, windows: int, **fields: Any) -> list[int]:
+    """Return the numbers of the jobs in at most so many windows of one."""
     found, cursor = [], None
-    for _ in range(10):
+    for _ in range(windows):
         reply = listed(house, limit=1, cursor=cursor, **fields)
         found += numbers(reply)
         cursor = reply.next
         if cursor is None:
             break
-    assert found == whole
+    return found
+
+
+@pytest.mark.parametrize("fields", [{"labels": {"show": "a"}}, {"text": "h264"}, {"sort": SortKey.SCENARIO}, {}])
+def test_windows_of_one_job_add_up_to_the_whole_list(house: House, fields: dict[str, Any]) -> None:
+    whole = numbers(listed(house, **fields))
+    assert walked(house, windows=10, **fields) == whole
 
 
 def test_ids_alone_come_in_windows_of_thousands() -> None:
@@ -169,14 +174,7 @@ def test_jobs_that_ended_are_sorted_by_their_end_and_windows_of_one_add_up(house
         whole = listed(house, **asked)
         assert numbers(whole) == expected
         assert (whole.total, whole.partial, whole.next) == (len(expected), False, None)
-        found, cursor = [], None
-        for _ in range(9):
-            reply = listed(house, limit=1, cursor=cursor, **asked)
-            found += numbers(reply)
-            cursor = reply.next
-            if cursor is None:
-                break
-        assert found == expected
+        assert walked(house, windows=9, **asked) == expected
 
 
 @pytest.mark.parametrize("cursor", ["x", "1", "1.5,", "-1,4", "nan,3", "1e9,3"])

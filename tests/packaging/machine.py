@@ -9,12 +9,13 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from ffrtmp_worker.cgroups import remove
+from tests.e2e import cluster
 from tests.needs import need, program
 
 T = TypeVar("T")
@@ -22,7 +23,6 @@ T = TypeVar("T")
 PATIENCE_S = 90.0
 INSTALL_S = 900.0
 # A short pause between two looks: the condition ends the wait, not the pause.
-LOOK_EVERY_S = 0.05
 NO_DIALOGUE = {
     "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
     "HOME": "/root",
@@ -59,15 +59,8 @@ exec env -i container=ffrtmp-test PATH=/usr/sbin:/usr/bin:/sbin:/bin /lib/system
 
 
 def wait_until(condition: Callable[[], T | None], *, dump: Callable[[], str], patience_s: float = PATIENCE_S) -> T:
-    """Return the first true answer of ``condition``; fail with ``dump()`` if there is none in time."""
-    until = time.monotonic() + patience_s
-    while True:
-        answer = condition()
-        if answer:
-            return answer
-        if time.monotonic() > until:
-            raise AssertionError(f"not within {patience_s:g} s\n{dump()}")
-        time.sleep(LOOK_EVERY_S)
+    """Wait as other tests of real daemons do, with the patience that a machine takes."""
+    return cluster.wait_until(condition, dump=dump, patience_s=patience_s)
 
 
 def mirror() -> str:
@@ -225,17 +218,7 @@ class Machine:
                 unshare.kill()
             unshare.wait(PATIENCE_S)
         for folder, _, _ in os.walk(self._group, topdown=False):
-            wait_until(lambda path=Path(folder): _removed(path), dump=lambda: str(self._group))  # type: ignore[misc]
-
-
-def _removed(folder: Path) -> bool:
-    try:
-        folder.rmdir()
-    except FileNotFoundError:
-        return True
-    except OSError:
-        return False
-    return True
+            wait_until(lambda path=Path(folder): remove(path), dump=lambda: str(self._group))  # type: ignore[misc]
 
 
 def _own_group() -> Path:
