@@ -8,7 +8,7 @@ import errno
 import gc
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 import zmq
@@ -70,6 +70,9 @@ class Brain(Protocol):
 
     def open(self, now: Now, /) -> list[Action]:
         """Begin after a start."""
+
+    def foresee(self, events: Sequence[Event], /) -> None:
+        """Read at once what the events of a turn will ask for one after the other."""
 
     def handle(self, event: Event, now: Now, /) -> list[Action]:
         """Decide what follows from one event."""
@@ -260,6 +263,7 @@ class Daemon:
         actions: list[Action] = []
         try:
             self._ledger.begin()
+            self._brain.foresee(events)
             for event in events:
                 actions += self._brain.handle(event, now)
             actions += self._brain.settle(now)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ffrtmpd.broker.cluster import Refusal
-from ffrtmpd.broker.submissions import digest_of, resolve
+from ffrtmpd.broker.submissions import resolve
 from ffrtmpd.placement import need_of, rank_of
 from ffrtmpd.scenario import Scenarios
 from ffrtmpd.store import NewJob, Past
@@ -115,7 +115,6 @@ def bring(row: Mapping[str, Any], scenarios: Scenarios, nodes: Mapping[str, str]
         reason = f"was {status}{'' if node is None else f' on {node}'} in the Go project, and begins anew"
     new = NewJob(
         key=f"ffmpeg-rtmp:{identity}",
-        digest=digest_of(spec),
         spec=spec,
         encode=encode,
         requires=need_of(spec, encode.codec).requires,

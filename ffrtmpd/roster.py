@@ -138,7 +138,10 @@ class Node:
     @property
     def takes_jobs(self) -> bool:
         """Whether a job may be assigned now."""
-        return self.session is not None and not self.draining and self.free_slots > 0
+        if self.session is None or self.draining:
+            return False
+        # Which of its jobs stand still matters only when they are as many as its slots.
+        return len(self.holds) < self.slots or self.free_slots > 0
 
     @property
     def encoder_busy(self) -> bool:

@@ -8,6 +8,7 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -50,6 +51,8 @@ _FORMAT: Final = re.compile(
     re.ASCII,
 )
 _SHOWN: Final = 64
+# Encodes that were asked for lately.
+REMEMBERED: Final = 2_048
 
 
 class UnknownScenario(ValueError):
@@ -185,6 +188,8 @@ class Scenarios:
             self._known[name.lower()] = scenario
             if entry.format is None:
                 self._by_format[_with_rate(scenario.format)] = scenario
+        # Thousands of jobs ask for the same few.
+        self._resolved = lru_cache(maxsize=REMEMBERED)(self._resolve)
 
     def names(self) -> list[ScenarioView]:
         """Return every scenario known by name, in the order of the files."""
@@ -209,19 +214,24 @@ class Scenarios:
             UnknownScenario: neither a known name nor one of the grammar.
             InvalidSpec: the options contradict each other.
         """
-        scenario = self._find(spec.scenario)
         encoder = _pinned(spec)
-        codec = spec.codec or (encoder.codec if encoder else scenario.format.codec)
-        if codec is not scenario.format.codec:
+        codec = spec.codec or (encoder.codec if encoder else None)
+        return self._resolved(spec.scenario, codec, spec.bitrate_bps, spec.preset, spec.input is None)
+
+    def _resolve(
+        self, name: str, codec: Codec | None, bitrate_bps: int | None, preset: str | None, is_generated: bool
+    ) -> Encode:
+        scenario = self._find(name)
+        if codec is not None and codec is not scenario.format.codec:
             scenario = self._in_codec(scenario, codec)
         fps = scenario.format.fps
         return Encode(
-            codec=codec,
+            codec=scenario.format.codec,
             width=scenario.format.width,
             height=scenario.format.height,
-            fps=DEFAULT_FPS if fps is None and spec.input is None else fps,
-            bitrate_bps=spec.bitrate_bps or scenario.bitrate_bps,
-            preset=spec.preset or scenario.preset,
+            fps=DEFAULT_FPS if fps is None and is_generated else fps,
+            bitrate_bps=bitrate_bps or scenario.bitrate_bps,
+            preset=preset or scenario.preset,
         )
 
     def _find(self, name: str) -> Scenario:

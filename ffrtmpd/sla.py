@@ -1,9 +1,14 @@
 """Whether a finished job was served as promised. Pure."""
 
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
 
 from ffrtmpd.store import JobRow
 from ffrtmpd.wire.vocabulary import FailureClass, JobState, Sla
+
+# Thousands of jobs have the same few scenarios.
+REMEMBERED: Final = 1_024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,14 +26,18 @@ def judge(row: JobRow, promised: SlaSettings, *, loss_limit: int) -> Sla | None:
     Faults of the platform violate the promise, faults of the input or the user do not. A job that was lost with its
     nodes too often (``loss_limit``) counts as the platform's fault.
     """
-    scenario = row.scenario.lower()
-    if any(word in scenario for word in promised.exempt):
+    if row.state is JobState.COMPLETED:
+        kept = row.waited_s <= promised.wait_s and row.processed_s <= promised.process_s
+    elif row.state is JobState.FAILED:
+        kept = row.failure_class is FailureClass.PERMANENT and row.losses < loss_limit
+    else:
         return None
-    match row.state:
-        case JobState.COMPLETED:
-            kept = row.waited_s <= promised.wait_s and row.processed_s <= promised.process_s
-        case JobState.FAILED:
-            kept = row.failure_class is FailureClass.PERMANENT and row.losses < loss_limit
-        case _:
-            return None
+    if _is_exempt(row.scenario, promised.exempt):
+        return None
     return Sla.COMPLIANT if kept else Sla.VIOLATION
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _is_exempt(scenario: str, words: tuple[str, ...]) -> bool:
+    name = scenario.lower()
+    return any(word in name for word in words)

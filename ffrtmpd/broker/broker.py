@@ -1,7 +1,7 @@
 """The brain of the master: ``handle(event, now)`` gives actions, to be done once the turn is on disk."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from ffrtmpd.base.figures import Figures
@@ -173,6 +173,13 @@ class Broker:
         retention.arm(cluster)
         for seq, due_at in cluster.store.waiting():
             cluster.timers.set(("due", seq), now.mono_s + max(0.0, due_at - now.wall_s))
+
+    def foresee(self, events: Sequence[Event]) -> None:
+        """Read at once what the events of a turn will ask for one after the other."""
+        messages = [event.message for event in events if isinstance(event, MessageCame)]
+        keys = [new.key for said in messages if isinstance(said, job_messages.Submit) for new in said.jobs]
+        if keys:
+            self._cluster.store.foresee(keys)
 
     def handle(self, event: Event, now: Now) -> list[Action]:
         """Decide what follows from ``event``."""

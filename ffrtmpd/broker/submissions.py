@@ -1,24 +1,19 @@
 """SUBMIT: check each job, store it, and say which became a job."""
 
-import hashlib
 import re
-from collections.abc import Mapping
-
-import msgpack
 
 from ffrtmpd.broker.cluster import Cluster, Refusal
 from ffrtmpd.events import Peer
 from ffrtmpd.placement import need_of, rank_of
 from ffrtmpd.principals import Principal
 from ffrtmpd.scenario import InvalidSpec, Scenarios, UnknownScenario
-from ffrtmpd.store import JobRow, KeyConflict, NewJob
+from ffrtmpd.store import KeyConflict, NewJob
 from ffrtmpd.wire.codec import Message
 from ffrtmpd.wire.media import ENCODERS
 from ffrtmpd.wire.messages.common import Problem
 from ffrtmpd.wire.messages.jobs import JobSpec, Submission, Submit, SubmitResult, Submitted
 from ffrtmpd.wire.messages.session import Encode
 from ffrtmpd.wire.places import BadPlace, check_input, check_output_file, has_control, same_file, split_url
-from ffrtmpd.wire.schema import to_plain
 from ffrtmpd.wire.vocabulary import Engine, ErrorCode, JobState, OutputMode, VerifyMode, VmafMode
 
 # Words and levels of encoders: nothing that could be read as an option.
@@ -32,12 +27,12 @@ _URL_SCHEMES = {
 
 def submit(cluster: Cluster, request: Submit, by: Principal, peer: Peer) -> Message:
     """Take each job that can be taken."""
-    known = cluster.store.known([submission.key for submission in request.jobs])
-    results = tuple(_take(cluster, submission, by, known) for submission in request.jobs)
+    cluster.store.foresee(submission.key for submission in request.jobs)
+    results = tuple(_take(cluster, submission, by) for submission in request.jobs)
     return Submitted(request_id=request.request_id, results=results)
 
 
-def _take(cluster: Cluster, submission: Submission, by: Principal, known: Mapping[str, JobRow]) -> SubmitResult:
+def _take(cluster: Cluster, submission: Submission, by: Principal) -> SubmitResult:
     spec = submission.spec
     try:
         if spec.engine is Engine.NULL:
@@ -46,7 +41,6 @@ def _take(cluster: Cluster, submission: Submission, by: Principal, known: Mappin
         row, new = cluster.store.add(
             NewJob(
                 key=submission.key,
-                digest=digest_of(spec),
                 spec=spec,
                 encode=encode,
                 requires=need_of(spec, encode.codec).requires,
@@ -56,7 +50,6 @@ def _take(cluster: Cluster, submission: Submission, by: Principal, known: Mappin
                 who=by.name,
             ),
             at=cluster.now.wall_s,
-            known=known,
         )
     except Refusal as refusal:
         return SubmitResult(key=submission.key, problem=refusal.problem)
@@ -76,14 +69,6 @@ def _take(cluster: Cluster, submission: Submission, by: Principal, known: Mappin
 def _first_state(cluster: Cluster, spec: JobSpec) -> JobState:
     waits = spec.not_before is not None and spec.not_before > cluster.now.wall_s
     return JobState.PENDING if waits else JobState.QUEUED
-
-
-def digest_of(spec: JobSpec) -> bytes:
-    """Return what tells two specs apart, whatever the order of their labels."""
-    plain = to_plain(spec)
-    if spec.labels:
-        plain["labels"] = dict(sorted(spec.labels.items()))
-    return hashlib.sha256(msgpack.packb(plain)).digest()
 
 
 def _is_scored(spec: JobSpec) -> bool:

@@ -11,6 +11,7 @@ from ffrtmpd.wire.vocabulary import TERMINAL_STATES, JobState, Phase
 Columns = dict[str, Any]
 
 _CHANGEABLE: Final = frozenset(JobChanges.__annotations__)
+_AS_JSON: Final = frozenset({"progress", "report"})
 _OFF_NODE: Final[Columns] = {"node_id": None, "token": None, "phase": None, "progress_json": None}
 _NO_REPORT: Final[Columns] = {
     "report_json": None,
@@ -41,7 +42,7 @@ _WAITS: Final = frozenset({JobState.QUEUED, JobState.ASSIGNED})
 
 def consequences(row: JobRow, event: JobEvent, target: JobState, at: float) -> Columns:
     """Return what follows from ``event`` by itself when it takes ``row`` to ``target`` at ``at`` (Unix seconds)."""
-    columns: Columns = {"state_at": at}
+    columns: Columns = {"state": target, "state_at": at}
     # The wall clock may have been set back.
     spent_s = max(0.0, at - row.state_at)
     if row.state in _WAITS:
@@ -69,17 +70,18 @@ def consequences(row: JobRow, event: JobEvent, target: JobState, at: float) -> C
     return columns
 
 
-def columns_of(changes: Mapping[str, Any]) -> Columns:
+def columns_of(changes: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the columns that hold ``changes``.
 
     Raises:
         TypeError: no such column may be changed.
     """
-    unknown = changes.keys() - _CHANGEABLE
-    if unknown:
-        raise TypeError(f"a job has no changeable {', '.join(sorted(unknown))}")
-    columns = dict(changes)
+    if not changes.keys() <= _CHANGEABLE:
+        raise TypeError(f"a job has no changeable {', '.join(sorted(changes.keys() - _CHANGEABLE))}")
     # Wire types are stored as JSON, in columns that say so.
+    if changes.keys().isdisjoint(_AS_JSON):
+        return changes
+    columns = dict(changes)
     if "progress" in columns:
         columns["progress_json"] = dump(columns.pop("progress"))
     if "report" in columns:

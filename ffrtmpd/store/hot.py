@@ -3,25 +3,22 @@
 The state of a head is a literal: with a bound value the planner cannot know that the partial index serves.
 """
 
+from functools import cache
 from typing import Final
 
 from ffrtmpd.store.records import JOB_COLUMNS
 
-# The first column that changes; those before it are as submitted.
-FIRST_CHANGING: Final = JOB_COLUMNS.index("state")
+# The columns that change; those before them are as submitted.
+CHANGING: Final = range(JOB_COLUMNS.index("state"), len(JOB_COLUMNS))
 _COLUMNS: Final = ", ".join(JOB_COLUMNS)
 _MARKS: Final = ", ".join("?" for _ in JOB_COLUMNS)
-_CHANGED: Final = ", ".join(f"{name} = ?" for name in JOB_COLUMNS[FIRST_CHANGING:])
 
 # Every name put into these texts is a constant of this program.
 GET_JOB: Final = f"SELECT {_COLUMNS} FROM jobs WHERE seq = ?"  # noqa: S608
 GET_JOBS: Final = f"SELECT {_COLUMNS} FROM jobs WHERE seq IN (SELECT value FROM json_each(?))"  # noqa: S608
-KNOWN_KEY: Final = "SELECT key, seq FROM jobs WHERE key = ?"
 KNOWN_KEYS: Final = "SELECT key, seq FROM jobs WHERE key IN (SELECT value FROM json_each(?))"
 LAST_NUMBER: Final = "SELECT seq FROM sqlite_sequence WHERE name = 'jobs'"
 ADD_JOB: Final = f"INSERT INTO jobs ({_COLUMNS}) VALUES ({_MARKS})"  # noqa: S608
-# Behind the columns come number, state and attempt, as they were before.
-SET_JOB: Final = f"UPDATE jobs SET {_CHANGED} WHERE seq = ? AND state = ? AND attempt = ?"  # noqa: S608
 ADD_AUDIT: Final = (
     "INSERT INTO audit (job_seq, at, from_state, to_state, event, who, why, attempt, node_id) "
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -32,6 +29,17 @@ ADD_FIGURE: Final = (
     "INSERT INTO figures (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = value + excluded.value"
 )
 GET_FIGURES: Final = "SELECT name, value FROM figures"
+
+
+@cache
+def set_job(places: tuple[int, ...]) -> str:
+    """Return the statement that sets these columns, by their places; moves of a kind set the same ones.
+
+    Behind the columns come number, state and attempt, as they were before.
+    """
+    changed = ", ".join(f"{JOB_COLUMNS[place]} = ?" for place in places)
+    return f"UPDATE jobs SET {changed} WHERE seq = ? AND state = ? AND attempt = ?"  # noqa: S608
+
 
 GET_FACT: Final = "SELECT value FROM meta WHERE name = ?"
 PUT_FACT: Final = "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value"

@@ -1,8 +1,10 @@
 """Rows as the rest of the master sees them."""
 
+import hashlib
 import json
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, Generic, NamedTuple, TypedDict, TypeVar
 
 from ffrtmpd.store.errors import StoreError
@@ -82,10 +84,12 @@ class Remembered(Generic[M]):
         self._known[text] = message
 
 
-_JSON: Final = json.JSONEncoder(separators=(",", ":"))
+# Sorted, so that a spec has one form in whatever order its labels came.
+_JSON: Final = json.JSONEncoder(separators=(",", ":"), sort_keys=True)
 # Between submit and end a job's row is looked at some five times.
 SPECS: Final = Remembered(JobSpec, 2_048)
-ENCODES: Final = Remembered(Encode, 2_048)
+ENCODES_KEPT: Final = 2_048
+ENCODES: Final = Remembered(Encode, ENCODES_KEPT)
 # With the last lines of its log one may have ten kilobytes.
 REPORTS: Final = Remembered(Report, 256)
 
@@ -201,14 +205,9 @@ class JobChanges(JobUpdate, total=False):
 
 
 class NewJob(NamedTuple):
-    """A job to add.
-
-    ``digest`` covers the spec, so that a key repeated with other content is noticed. ``encode`` is the spec resolved:
-    a job keeps what its scenario meant at the submit.
-    """
+    """A job to add. ``encode`` is the spec resolved: a job keeps what its scenario meant at the submit."""
 
     key: str
-    digest: bytes
     spec: JobSpec
     encode: Encode
     requires: str
@@ -266,15 +265,26 @@ def job_row(values: tuple[Any, ...]) -> JobRow:
     return JobRow._make(taken)
 
 
-def new_row(seq: int, job: NewJob, at: float) -> JobRow:
+def digest_of(spec_json: str) -> bytes:
+    """Return what tells two specs apart, so that a key repeated with other content is noticed."""
+    return hashlib.sha256(spec_json.encode()).digest()
+
+
+@lru_cache(maxsize=ENCODES_KEPT)
+def _encode_json(encode: Encode) -> str:
+    """Return an encode as JSON; the jobs of a scenario share theirs."""
+    return ENCODES.dump(encode)
+
+
+def new_row(seq: int, job: NewJob, spec_json: str, at: float) -> JobRow:
     """Return the row of a job that is added under number ``seq`` at ``at``, Unix seconds."""
     spec = job.spec
     return JobRow(
         seq=seq,
         key=job.key,
-        digest=job.digest,
-        spec_json=SPECS.dump(spec),
-        encode_json=ENCODES.dump(job.encode),
+        digest=digest_of(spec_json),
+        spec_json=spec_json,
+        encode_json=_encode_json(job.encode),
         requires=job.requires,
         rank=job.rank,
         queue=spec.queue,

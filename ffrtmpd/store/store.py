@@ -3,7 +3,7 @@
 import dataclasses
 import secrets
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Self, Unpack
 
@@ -13,7 +13,19 @@ from ffrtmpd.store.effects import columns_of, consequences
 from ffrtmpd.store.ended import Edge, Ended
 from ffrtmpd.store.errors import KeyConflict, StaleAttempt, StoreError
 from ffrtmpd.store.files import Database, open_database
-from ffrtmpd.store.records import Head, JobChanges, JobRow, JobUpdate, NewJob, Past, audit_entry, job_row, new_row
+from ffrtmpd.store.records import (
+    SPECS,
+    Head,
+    JobChanges,
+    JobRow,
+    JobUpdate,
+    NewJob,
+    Past,
+    audit_entry,
+    digest_of,
+    job_row,
+    new_row,
+)
 from ffrtmpd.store.registrar import Registrar
 from ffrtmpd.store.retention import Purged
 from ffrtmpd.store.rows import Rows
@@ -142,30 +154,30 @@ class Store(Registrar):
 
     # ── jobs ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def known(self, keys: Sequence[str]) -> dict[str, JobRow]:
-        """Return the jobs that have these keys already."""
-        return {key: self._rows.need(seq) for key, seq in self._rows.by_key(keys).items()}
+    def foresee(self, keys: Iterable[str]) -> None:
+        """Look up at once the keys of the jobs that this turn will add one after the other: a tenth of their cost."""
+        self._rows.foresee(keys)
 
-    def add(self, job: NewJob, at: float, known: Mapping[str, JobRow] | None = None) -> tuple[JobRow, bool]:
+    def add(self, job: NewJob, at: float) -> tuple[JobRow, bool]:
         """Add a job and return it with True, or the job that has this key already with False.
 
         Args:
             job: what to add.
             at: when, Unix seconds.
-            known: what ``known`` returned for the keys of several jobs in this turn; None: it is asked here.
 
         Raises:
-            KeyConflict: the key is known with another digest.
+            KeyConflict: the key is known with another spec.
             ValueError: a job cannot begin in that state.
         """
         if job.state not in INITIAL:
             raise ValueError(f"a job cannot begin as {job.state}")
-        before = (self.known([job.key]) if known is None else known).get(job.key) or self._rows.added(job.key)
+        spec_json = SPECS.dump(job.spec)
+        before = self._rows.by_key(job.key)
         if before is not None:
-            if before.digest != job.digest:
+            if before.digest != digest_of(spec_json):
                 raise KeyConflict(job.key, before.job_id)
             return before, False
-        row = new_row(self._rows.next_number(), job, at)
+        row = new_row(self._rows.next_number(), job, spec_json, at)
         self._rows.add(row)
         self._rows.audit(row.seq, at, None, row.state._value_, "submit", job.who, job.reason, 0, None)
         return row, True
@@ -188,7 +200,7 @@ class Store(Registrar):
             return None
         if past is None:
             return self._rows.change(row, {"state_at": at})
-        columns = columns_of({"report": past.report}) | {
+        columns = dict(columns_of({"report": past.report})) | {
             field.name: getattr(past, field.name) for field in dataclasses.fields(past) if field.name != "report"
         }
         after = self._rows.change(row, {**columns, "state_at": past.finished_at})
@@ -267,7 +279,9 @@ class Store(Registrar):
         target = next_state(row.state, event, on_node=on_node)
         if event is JobEvent.ASSIGN:
             _check_assignment(row, changes)
-        columns = {"reason": why, **consequences(row, event, target, at), **columns_of(changes), "state": target}
+        columns = consequences(row, event, target, at)
+        columns["reason"] = why
+        columns.update(columns_of(changes))
         after = self._rows.change(row, columns)
         self._rows.audit(
             seq,
@@ -467,13 +481,11 @@ def _goes_before(cell: Cell, row: JobRow) -> bool:
 
 
 def _has_node(row: JobRow) -> bool | None:
-    match row.state:
-        case JobState.PAUSED:
-            return row.node_id is not None
-        case JobState.QUEUED:
-            return row.lost_node is not None
-        case _:
-            return None
+    if row.state is JobState.PAUSED:
+        return row.node_id is not None
+    if row.state is JobState.QUEUED:
+        return row.lost_node is not None
+    return None
 
 
 def _check_assignment(row: JobRow, changes: JobChanges) -> None:

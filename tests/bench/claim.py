@@ -55,7 +55,7 @@ def filled(path: Path, queued: int) -> Store:
     store = Store.open(path)
     store.begin()
     rank = rank_of(SPEC.queue, SPEC.priority)
-    new = NewJob(key="original", digest=b"d" * 32, spec=SPEC, encode=ENCODE, requires=REQUIRES, rank=rank, who="bench")
+    new = NewJob(key="original", spec=SPEC, encode=ENCODE, requires=REQUIRES, rank=rank, who="bench")
     store.add(new, at=time.time())
     store.commit()
     store.close()

@@ -2,7 +2,7 @@
 
 import io
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -51,6 +51,9 @@ class Recorder:
     def open(self, _now: Now) -> list[Action]:
         self.calls.append("open")
         return []
+
+    def foresee(self, events: Sequence[Event]) -> None:
+        """Read nothing."""
 
     def handle(self, event: Event, now: Now) -> list[Action]:
         self.calls.append("handle")

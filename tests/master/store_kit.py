@@ -16,7 +16,7 @@ ENCODE = Encode(codec=Codec.H264, width=1280, height=720, fps=30.0, bitrate_bps=
 def new_job(
     key: str = "key-0001",
     *,
-    digest: bytes = b"same",
+    scenario: str = "720p30-h264",
     requires: str = "libx264",
     rank: int = 4,
     queue: Queue = Queue.DEFAULT,
@@ -24,10 +24,9 @@ def new_job(
     state: JobState = JobState.QUEUED,
     due_at: float | None = None,
 ) -> NewJob:
-    spec = JobSpec(scenario="720p30-h264", queue=queue, priority=priority, labels={"show": "été"})
+    spec = JobSpec(scenario=scenario, queue=queue, priority=priority, labels={"show": "été"})
     return NewJob(
         key=key,
-        digest=digest,
         spec=spec,
         encode=ENCODE,
         requires=requires,

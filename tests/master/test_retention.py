@@ -133,7 +133,7 @@ def test_key_of_a_job_that_is_gone_makes_a_new_job(store: Store) -> None:
     ended(store, 1, at=200.0)
     purge_all(store, before=150.0)
     with turn(store):
-        row, new = store.add(new_job("key-100.0-00000", digest=b"other"), at=1.0)
+        row, new = store.add(new_job("key-100.0-00000", scenario="720p30-h265"), at=1.0)
     assert new
     assert row.seq > max(seqs)
 

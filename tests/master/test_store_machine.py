@@ -2,12 +2,13 @@
 
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from ffrtmpd.lifecycle import TRANSITIONS, IllegalTransition, JobEvent
-from ffrtmpd.store import JobRow, StaleAttempt, Store
+from ffrtmpd.store import JobRow, KeyConflict, StaleAttempt, Store
 from ffrtmpd.wire.vocabulary import TERMINAL_STATES, JobState, Priority, Queue
 from tests.master.store_kit import TOKEN, new_job
 
@@ -41,6 +42,10 @@ class StoreMachine(RuleBasedStateMachine):
         state = JobState.PENDING if waits else JobState.QUEUED
         job = new_job(f"key-{number:04}", rank=rank, queue=queue, priority=priority, state=state)
         known = [row for row in self.rows.values() if row.key == job.key]
+        if known and known[0].spec != job.spec:
+            with pytest.raises(KeyConflict):
+                self.store.add(job, self.now)
+            return
         row, new = self.store.add(job, self.now)
         assert new is not bool(known)
         if new:
