@@ -171,8 +171,9 @@ def _complete(cluster: Cluster, message: About, node: Node, row: JobRow, told: R
     live = cluster.live.get(row.seq)
     cluster.release(node, row.seq)
     report = row.report if told is None else told
+    measured = live.progress if live else row.progress
     changes: JobChanges = {
-        "progress": full(live.progress if live else row.progress),
+        "progress": measured and full(measured),
         "output": report.output if report else None,
     }
     if told is not None:

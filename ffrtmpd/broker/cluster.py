@@ -217,10 +217,11 @@ class Cluster:
         moved = self.store.apply(
             row.seq, event, expect_attempt=row.attempt, at=self.now.wall_s, who=who, why=why, **changes
         )
-        self._count(row, -1)
+        if row.state is JobState.QUEUED:
+            self._left_queue(row)
+        elif row.state is JobState.PENDING:
+            self.timers.drop(("due", row.seq))
         self.entered(moved)
-        if moved.state in (JobState.COMPLETED, JobState.FAILED):
-            self._finished(moved)
         if event not in _USUAL:
             self.note(
                 "info",
@@ -237,22 +238,26 @@ class Cluster:
 
     def entered(self, row: JobRow) -> None:
         """Take note of the state that a job is in now."""
-        self._count(row, 1)
-        self.figures.count("jobs", row.state)
-        if row.state is JobState.QUEUED and (why := self.why_waiting(row.requires)) is not None:
-            self.figures.count("schedule", why)
-        self.hour.note(row, self.now.mono_s)
-        if row.state is JobState.PENDING and row.due_at is not None:
-            self.timers.set(("due", row.seq), self.now.mono_s + max(0.0, row.due_at - self.now.wall_s))
-        else:
-            self.timers.drop(("due", row.seq))
-        if row.state is not JobState.PAUSED:
-            self.resuming.pop(row.seq, None)
-        if row.state in TERMINAL_STATES or row.node_id is None:
-            self.live.pop(row.seq, None)
-        if row.state in TERMINAL_STATES or row.state is JobState.PENDING:
-            self.busy.pop(row.seq, None)
-        self.journal.touch(row.seq)
+        state, seq = row.state, row.seq
+        self.figures.count("jobs", state)
+        if state is JobState.QUEUED:
+            self.queued[row.requires] = self.queued.get(row.requires, 0) + 1
+            if (why := self.why_waiting(row.requires)) is not None:
+                self.figures.count("schedule", why)
+        elif state is JobState.PENDING:
+            if row.due_at is not None:
+                self.timers.set(("due", seq), self.now.mono_s + max(0.0, row.due_at - self.now.wall_s))
+            self.busy.pop(seq, None)
+        elif state in TERMINAL_STATES:
+            self.hour.note(row, self.now.mono_s)
+            self.busy.pop(seq, None)
+            if state is not JobState.CANCELED:
+                self._finished(row)
+        if state is not JobState.PAUSED:
+            self.resuming.pop(seq, None)
+        if row.node_id is None or state in TERMINAL_STATES:
+            self.live.pop(seq, None)
+        self.journal.touch(seq)
 
     def sla(self, row: JobRow) -> Sla | None:
         """Return how a job was served, None while that is not known."""
@@ -260,19 +265,19 @@ class Cluster:
 
     def _finished(self, row: JobRow) -> None:
         figures, wall_s = self.figures, self.now.wall_s
+        name = row.job_id
         for metric, seconds in (("wait", row.waited_s), ("duration", row.processed_s)):
-            figures.observe(metric, seconds, row.queue, exemplar=Exemplar(row.job_id, seconds, wall_s))
+            figures.observe(metric, seconds, row.queue, exemplar=Exemplar(name, seconds, wall_s))
         sla = self.sla(row)
         if sla is not None:
             figures.count("sla", row.queue, sla)
 
-    def _count(self, row: JobRow, step: int) -> None:
-        if row.state is JobState.QUEUED:
-            left = self.queued.get(row.requires, 0) + step
-            if left:
-                self.queued[row.requires] = left
-            else:
-                self.queued.pop(row.requires, None)
+    def _left_queue(self, row: JobRow) -> None:
+        left = self.queued[row.requires] - 1
+        if left:
+            self.queued[row.requires] = left
+        else:
+            del self.queued[row.requires]
 
     def view(self, row: JobRow) -> JobView:
         """Return a job as clients see it, with what its node last said."""
@@ -338,9 +343,12 @@ class Cluster:
         ``frozen``: the worker shows it paused. ``fenced_lease_s``: the lease of a push; None: that of its queue.
         """
         fenced = row.spec.output_mode is not OutputMode.FILE
-        if fenced_lease_s is None:
-            fenced_lease_s = self.settings.terms(row.queue).give_away_s
-        lease_s = fenced_lease_s if fenced else self.settings.lost_after_s
+        if not fenced:
+            lease_s = self.settings.lost_after_s
+        elif fenced_lease_s is None:
+            lease_s = self.settings.terms(row.queue).give_away_s
+        else:
+            lease_s = fenced_lease_s
         before = node.holds.get(row.seq)
         told = before is not None and before.token == row.token and before.hardware
         held = Hold(
@@ -499,8 +507,6 @@ def vmaf_of(spec: JobSpec) -> VmafMode:
     return VmafMode.FULL if spec.vmaf is VmafMode.OFF and spec.vmaf_floor is not None else spec.vmaf
 
 
-def full(progress: Progress | None) -> Progress:
+def full(progress: Progress) -> Progress:
     """Return the progress of a completed job: what was last measured, at 100 percent."""
-    if progress is None:
-        return Progress(percent=100.0)
     return dataclasses.replace(progress, percent=100.0, eta_s=None)

@@ -11,14 +11,12 @@ from ffrtmpd.store.records import JOB_COLUMNS
 # The columns that change; those before them are as submitted.
 CHANGING: Final = range(JOB_COLUMNS.index("state"), len(JOB_COLUMNS))
 _COLUMNS: Final = ", ".join(JOB_COLUMNS)
-_MARKS: Final = ", ".join("?" for _ in JOB_COLUMNS)
 
 # Every name put into these texts is a constant of this program.
 GET_JOB: Final = f"SELECT {_COLUMNS} FROM jobs WHERE seq = ?"  # noqa: S608
 GET_JOBS: Final = f"SELECT {_COLUMNS} FROM jobs WHERE seq IN (SELECT value FROM json_each(?))"  # noqa: S608
 KNOWN_KEYS: Final = "SELECT key, seq FROM jobs WHERE key IN (SELECT value FROM json_each(?))"
 LAST_NUMBER: Final = "SELECT seq FROM sqlite_sequence WHERE name = 'jobs'"
-ADD_JOB: Final = f"INSERT INTO jobs ({_COLUMNS}) VALUES ({_MARKS})"  # noqa: S608
 ADD_AUDIT: Final = (
     "INSERT INTO audit (job_seq, at, from_state, to_state, event, who, why, attempt, node_id) "
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -29,6 +27,14 @@ ADD_FIGURE: Final = (
     "INSERT INTO figures (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = value + excluded.value"
 )
 GET_FIGURES: Final = "SELECT name, value FROM figures"
+
+
+@cache
+def add_job(places: tuple[int, ...]) -> str:
+    """Return the statement that adds a job with these columns, by their places; the others are NULL."""
+    names = ", ".join(JOB_COLUMNS[place] for place in places)
+    marks = ", ".join("?" for _ in places)
+    return f"INSERT INTO jobs ({names}) VALUES ({marks})"  # noqa: S608
 
 
 @cache

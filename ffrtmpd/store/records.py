@@ -163,8 +163,10 @@ class JobRow(NamedTuple):
 
     @property
     def progress(self) -> Progress | None:
-        """How far the attempt was when last recorded."""
-        return None if self.progress_json is None else load(Progress, self.progress_json)
+        """How far the attempt was when last recorded; of a completed job that was not measured, that it is done."""
+        if self.progress_json is None:
+            return Progress(percent=100.0) if self.state is JobState.COMPLETED else None
+        return load(Progress, self.progress_json)
 
     @property
     def report(self) -> Report | None:

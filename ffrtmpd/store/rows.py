@@ -170,7 +170,7 @@ class Rows:
     def _write(self) -> None:
         if self._new:
             new, self._new = sorted(self._new), set()
-            self._turn.write_many(hot.ADD_JOB, [columns(self._known[seq]) for seq in new])
+            self._write_new([self._known[seq] for seq in new])
         if self._before:
             before, self._before = self._before, {}
             if self._write_changes(before) != len(before):
@@ -178,6 +178,16 @@ class Rows:
         if self._audit:
             audit, self._audit = self._audit, []
             self._turn.write_many(hot.ADD_AUDIT, audit)
+
+    def _write_new(self, rows: Iterable[JobRow]) -> None:
+        """Add jobs by the columns that they have: a new one has half of them, and to bind a NULL is not free."""
+        alike: dict[tuple[int, ...], list[list[Any]]] = {}
+        for row in rows:
+            plain = columns(row)
+            present = tuple([place for place, value in enumerate(plain) if value is not None])
+            alike.setdefault(present, []).append([plain[place] for place in present])
+        for present, values in alike.items():
+            self._turn.write_many(hot.add_job(present), values)
 
     def _write_changes(self, before: Mapping[int, JobRow]) -> int:
         """Write the columns that have changed, and return of how many jobs.
