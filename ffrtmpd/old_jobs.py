@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from ffrtmpd.broker.cluster import Refusal
 from ffrtmpd.broker.submissions import resolve
-from ffrtmpd.placement import need_of, rank_of
+from ffrtmpd.placement import rank_of, requires_of
 from ffrtmpd.scenario import Scenarios
 from ffrtmpd.store import NewJob, Past
 from ffrtmpd.wire.media import ENCODERS
@@ -117,7 +117,7 @@ def bring(row: Mapping[str, Any], scenarios: Scenarios, nodes: Mapping[str, str]
         key=f"ffmpeg-rtmp:{identity}",
         spec=spec,
         encode=encode,
-        requires=need_of(spec, encode.codec).requires,
+        requires=requires_of(spec, encode.codec),
         rank=rank_of(spec.queue, spec.priority),
         who=WHO,
         reason=reason,

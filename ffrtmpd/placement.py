@@ -63,12 +63,17 @@ class Need:
         return self.gpu or (pinned is not None and pinned.hardware is not None)
 
 
-def need_of(spec: JobSpec, codec: Codec) -> Need:
-    """Return what a job with this spec, resolved to ``codec``, needs."""
+def requires_of(spec: JobSpec, codec: Codec) -> str:
+    """Return the class of a job with this spec, resolved to ``codec``; see ``Need.requires``."""
     vmaf = spec.vmaf is not VmafMode.OFF or spec.vmaf_floor is not None
-    asked = {"vmaf": vmaf, "psnr": spec.psnr, "ssim": spec.ssim}
-    scores = tuple(name for name, is_asked in asked.items() if is_asked)
-    return Need(spec.engine, codec, spec.encoder, spec.require_gpu and spec.encoder is None, scores)
+    asked = (("vmaf", vmaf), ("psnr", spec.psnr), ("ssim", spec.ssim))
+    scores = tuple([name for name, is_asked in asked if is_asked])
+    return _requires(spec.engine, codec, spec.encoder, spec.require_gpu and spec.encoder is None, scores)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _requires(engine: Engine, codec: Codec, encoder: str | None, gpu: bool, scores: tuple[str, ...]) -> str:
+    return Need(engine, codec, encoder, gpu, scores).requires
 
 
 def cannot(need: Need, node: Node) -> Why | None:

@@ -264,14 +264,19 @@ class Roster:
     def _look(self) -> None:
         if self._changed:
             for node in self._changed.values():
-                self._count(node)
-                self._list(node)
+                ability = None if node.session is None else node.ability_now
+                self._count(node, ability)
+                self._list(node, ability if node.takes_jobs else None)
             self._changed.clear()
 
-    def _count(self, node: Node) -> None:
-        ability = None if node.session is None else node.ability_now
-        before = self._able_as.pop(node.node_id, None)
-        if ability is not None:
+    def _count(self, node: Node, ability: Ability | None) -> None:
+        before = self._able_as.get(node.node_id)
+        # The same object, unless it was forgotten meanwhile.
+        if before is ability:
+            return
+        if ability is None:
+            del self._able_as[node.node_id]
+        else:
             self._able_as[node.node_id] = ability
             self._able[ability] += 1
         if before is not None:
@@ -279,8 +284,7 @@ class Roster:
             if not self._able[before]:
                 del self._able[before]
 
-    def _list(self, node: Node) -> None:
-        ability = node.ability_now if node.takes_jobs else None
+    def _list(self, node: Node, ability: Ability | None) -> None:
         before = self._free_as.get(node.node_id)
         if before is not None and before != ability:
             del self._free_as[node.node_id]

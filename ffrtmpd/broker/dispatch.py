@@ -1,5 +1,7 @@
 """Give queued jobs to free slots, in the turn in which either appears."""
 
+from heapq import heapify, heappop, heappush
+
 from ffrtmpd.broker.cluster import MASTER, Cluster
 from ffrtmpd.lifecycle import JobEvent
 from ffrtmpd.placement import Need, best_node
@@ -15,14 +17,19 @@ def dispatch(cluster: Cluster) -> None:
     nothing and blocks nothing.
     """
     _resume(cluster)
-    free = cluster.roster.free
-    if not (free and cluster.queued):
+    if not (cluster.roster.free and cluster.queued):
         return
-    heads: dict[str, Head | None] = {}
-    while cluster.roster.free and (choice := _first(cluster, heads)) is not None:
-        requires, head, node_id = choice
-        _assign(cluster, head, node_id)
-        del heads[requires]
+    # Slots only get fewer here, so a class that finds no node now finds none later.
+    served = [requires for requires in cluster.queued if best_node(Need.parse(requires), cluster.roster.free)]
+    heads = [(head.rank, head.seq, requires) for requires in served if (head := _head(cluster, requires)) is not None]
+    heapify(heads)
+    while heads and cluster.roster.free:
+        _, seq, requires = heappop(heads)
+        node_id = best_node(Need.parse(requires), cluster.roster.free)
+        if node_id is not None:
+            _assign(cluster, seq, node_id)
+            if cluster.roster.free and (head := _head(cluster, requires)) is not None:
+                heappush(heads, (head.rank, head.seq, requires))
 
 
 def _resume(cluster: Cluster) -> None:
@@ -38,21 +45,6 @@ def _resume(cluster: Cluster) -> None:
         row = cluster.store.job(seq)
         if row is not None:
             cluster.go_on(node, held, row, who=MASTER)
-
-
-def _first(cluster: Cluster, heads: dict[str, Head | None]) -> tuple[str, Head, str] | None:
-    """Return class and head of the job that is next among all that a free node can run, and its best node."""
-    best: tuple[str, Head, str] | None = None
-    for requires in cluster.queued:
-        node_id = best_node(Need.parse(requires), cluster.roster.free)
-        if node_id is None:
-            continue
-        if requires not in heads:
-            heads[requires] = _head(cluster, requires)
-        head = heads[requires]
-        if head is not None and (best is None or (head.rank, head.seq) < (best[1].rank, best[1].seq)):
-            best = (requires, head, node_id)
-    return best
 
 
 def _head(cluster: Cluster, requires: str) -> Head | None:
@@ -82,10 +74,10 @@ def _may_begin(cluster: Cluster, head: Head) -> bool:
     return before is not None and before.session is not None
 
 
-def _assign(cluster: Cluster, head: Head, node_id: str) -> None:
-    row, node = cluster.store.job(head.seq), cluster.roster.get(node_id)
+def _assign(cluster: Cluster, seq: int, node_id: str) -> None:
+    row, node = cluster.store.job(seq), cluster.roster.get(node_id)
     if row is None or node is None or node.session is None:
-        raise LookupError(f"{head} was to be given to {node_id}: {node}")
+        raise LookupError(f"job {seq} was to be given to {node_id}: {node}")
     moved = cluster.move(
         row,
         JobEvent.ASSIGN,

@@ -4,7 +4,7 @@ import re
 
 from ffrtmpd.broker.cluster import Cluster, Refusal
 from ffrtmpd.events import Peer
-from ffrtmpd.placement import need_of, rank_of
+from ffrtmpd.placement import rank_of, requires_of
 from ffrtmpd.principals import Principal
 from ffrtmpd.scenario import InvalidSpec, Scenarios, UnknownScenario
 from ffrtmpd.store import KeyConflict, NewJob
@@ -43,7 +43,7 @@ def _take(cluster: Cluster, submission: Submission, by: Principal) -> SubmitResu
                 key=submission.key,
                 spec=spec,
                 encode=encode,
-                requires=need_of(spec, encode.codec).requires,
+                requires=requires_of(spec, encode.codec),
                 rank=rank_of(spec.queue, spec.priority),
                 state=_first_state(cluster, spec),
                 due_at=spec.not_before,

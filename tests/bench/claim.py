@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from ffrtmpd.lifecycle import JobEvent
-from ffrtmpd.placement import need_of, rank_of
+from ffrtmpd.placement import rank_of, requires_of
 from ffrtmpd.store import NewJob, Store
 from ffrtmpd.wire.messages.jobs import JobSpec
 from ffrtmpd.wire.messages.session import TOKEN_BYTES, Encode
@@ -23,7 +23,7 @@ A_TURN = 50
 RANKS = 9
 SPEC = JobSpec(scenario="720p30-h264")
 ENCODE = Encode(codec=Codec.H264, width=1_280, height=720, fps=30.0, bitrate_bps=3_000_000)
-REQUIRES = need_of(SPEC, Codec.H264).requires
+REQUIRES = requires_of(SPEC, Codec.H264)
 
 
 def run(folder: Path, plan: Plan) -> Iterator[Row]:
