@@ -30,7 +30,7 @@ class Rows:
 
     Args:
         turn: the transaction.
-        moved: is told of each job that was added or changed its state: its row before and after.
+        moved: is told, when it is written, of each job that was added or changed its state: its row before and after.
     """
 
     def __init__(self, turn: Turn, moved: Moved) -> None:
@@ -115,7 +115,9 @@ class Rows:
         self._last = row.seq
         self._new.add(row.seq)
         self._keys[row.key] = row.seq
-        self._enter(None, row)
+        self._known[row.seq] = row
+        if row.state is JobState.QUEUED:
+            self.heads.entered(row.requires, (row.rank, row.seq))
 
     def change(self, row: JobRow, changes: Mapping[str, Any]) -> JobRow:
         """Write columns of a job, and return it after that."""
@@ -124,27 +126,21 @@ class Rows:
         for name, value in changes.items():
             values[_PLACES[name]] = value
         after = _of(values)
-        if row.seq not in self._new:
-            self._before.setdefault(row.seq, row)
+        seq = row.seq
+        if seq not in self._new:
+            self._before.setdefault(seq, row)
         # What changed last is forgotten last.
-        self._known.pop(row.seq, None)
-        self._enter(row, after)
+        self._known.pop(seq, None)
+        self._known[seq] = after
+        if after.state is not row.state:
+            if row.state is JobState.QUEUED:
+                self.heads.left(row.requires, (row.rank, seq))
+            elif after.state is JobState.QUEUED:
+                self.heads.entered(row.requires, (row.rank, seq))
         return after
-
-    def _enter(self, before: JobRow | None, after: JobRow) -> None:
-        self._known[after.seq] = after
-        left = None if before is None else before.state
-        if left is after.state:
-            return
-        if left is JobState.QUEUED:
-            self.heads.left(after.requires, (after.rank, after.seq))
-        if after.state is JobState.QUEUED:
-            self.heads.entered(after.requires, (after.rank, after.seq))
-        self._moved(before, after)
 
     def audit(self, *values: Any) -> None:
         """Add an audit row: job, at, from, to, event, who, why, attempt, node."""
-        self._turn.refuse_broken()
         self._audit.append(values)
 
     @property
@@ -183,6 +179,7 @@ class Rows:
         """Add jobs by the columns that they have: a new one has half of them, and to bind a NULL is not free."""
         alike: dict[tuple[int, ...], list[list[Any]]] = {}
         for row in rows:
+            self._moved(None, row)
             plain = columns(row)
             present = tuple([place for place, value in enumerate(plain) if value is not None])
             alike.setdefault(present, []).append([plain[place] for place in present])
@@ -197,6 +194,8 @@ class Rows:
         alike: dict[tuple[int, ...], list[list[Any]]] = {}
         for seq, row in before.items():
             after = self._known[seq]
+            if after.state is not row.state:
+                self._moved(row, after)
             changed = tuple([place for place in hot.CHANGING if row[place] is not after[place]])
             plain = columns(after)
             values = [plain[place] for place in changed]

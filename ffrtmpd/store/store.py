@@ -392,6 +392,7 @@ class Store(Registrar):
 
     def counts(self) -> dict[Cell, int]:
         """Return how many jobs there are by state, queue and priority, kept up to date in memory; zeros are absent."""
+        self._rows.flush()
         total = self._counts.copy()
         total.update(self._moved)
         return {cell: number for cell, number in total.items() if number}
