@@ -1,6 +1,7 @@
 """Whatever is encoded decodes to the same; whatever else arrives is a ProtocolError."""
 
 import contextlib
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgpack
@@ -38,6 +39,19 @@ def test_no_two_messages_share_a_name() -> None:
 @given(messages(EVERY.values()))
 def test_any_message_encoded_and_decoded_is_the_same(message: Message) -> None:
     assert decode(encode(message), EVERY) == message
+
+
+def test_threads_encode_at_once_and_each_gets_its_own_frames() -> None:
+    pings = [Ping(request_id=f"{number}" * 8) for number in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        for _ in range(50):
+            assert [decode(parts, EVERY) for parts in pool.map(encode, pings)] == pings
+
+
+def test_message_that_cannot_be_packed_leaves_nothing_for_the_next() -> None:
+    with pytest.raises(TypeError):
+        encode(Ping(request_id=object()))  # type: ignore[arg-type]
+    assert encode(Ping(request_id="r")) == frames("PING", {"request_id": "r"})
 
 
 @settings(max_examples=400, deadline=None)
