@@ -27,7 +27,7 @@ from ffrtmpd.events import (
     Side,
     TimeCame,
 )
-from ffrtmpd.listener import Listener, receive, understand
+from ffrtmpd.listener import Listener, receive, send, understand
 from ffrtmpd.recorder import Recorder
 from ffrtmpd.store import StoreReadOnly
 from ffrtmpd.wire.codec import MESSAGE_MAX, Message, encode, encode_all
@@ -336,7 +336,7 @@ class Daemon:
     def _send(self, peer: Peer, frames: list[bytes]) -> bool:
         """Send; return False where nobody is there any more."""
         try:
-            self._listener.sockets[peer.side].send_multipart(frames, zmq.NOBLOCK)
+            send(self._listener.sockets[peer.side], frames)
         except zmq.Again:
             self._lose(peer)
             return False
