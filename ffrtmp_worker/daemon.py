@@ -61,6 +61,9 @@ from ffrtmpd.wire.curve import KeyPair, client_socket
 
 # Messages taken before children and clock get their turn again.
 MESSAGES_A_TURN: Final = 256
+# Messages that leave as one. Enough that the way costs each next to nothing, and few enough that the master decides on
+# the first results of a long turn while the worker is at the others.
+SAID_AT_ONCE: Final = 32
 # What a full pipe can hold, many times over: a child that has ended cannot have left more.
 READS_AT_END: Final = 256
 # BYE may take this long to leave.
@@ -227,7 +230,7 @@ class Daemon:
                 self._events.append(MessageCame(message))
 
     def _send(self) -> None:
-        """Send what the turn has said to the master so far, in as few parts as limits allow."""
+        """Send what the turn has said to the master and has not left yet, in as few parts as limits allow."""
         if not self._unsent:
             return
         unsent, self._unsent = self._unsent, []
@@ -333,6 +336,8 @@ class Daemon:
         self._unsent.append(action.message)
         if self._recorder is not None:
             self._recorder.sent(action.message)
+        if len(self._unsent) >= SAID_AT_ONCE:
+            self._send()
 
     def _do_reconnect(self, _: Reconnect) -> None:
         self._send()
