@@ -8,7 +8,6 @@ import pytest
 import zmq
 
 from ffrtmpd.events import (
-    GarbageCame,
     MessageCame,
     Side,
 )
@@ -20,7 +19,7 @@ from ffrtmpd.wire.curve import client_socket, new_key_pair
 from ffrtmpd.wire.messages.common import Ping, Pong
 from ffrtmpd.wire.messages.session import Denied, Heartbeat, HeartbeatAck
 from ffrtmpd.wire.vocabulary import ErrorCode, Role
-from tests.master.daemon_kit import PATIENCE_MS, Master, handshake, hear, new_master, ping, refused
+from tests.master.daemon_kit import PATIENCE_MS, Master, handshake, new_master, ping, refused
 
 
 @pytest.fixture
@@ -174,34 +173,6 @@ def test_garbage_from_a_worker_is_denied_and_stops_nothing(master: Master) -> No
         assert isinstance(decode(worker.recv_multipart(), MASTER_TO_WORKER), Denied)
     worker.send_multipart(encode(Heartbeat(sent_ms=7)))
     assert decode(worker.recv_multipart(), MASTER_TO_WORKER) == HeartbeatAck(sent_ms=7)
-
-
-def test_wrong_messages_in_a_workers_batch_are_each_denied_and_the_others_taken(master: Master) -> None:
-    worker = master.worker()
-    master.start()
-    batch = [["HEARTBEAT", {"sent_ms": 1}], ["PING", {}], ["HEARTBEAT", {"sent_ms": -1}], ["HEARTBEAT", {"sent_ms": 2}]]
-    worker.send_multipart([b"1", b"BATCH", msgpack.packb(batch)])
-    first, unknown, invalid, last = hear(worker, 4)
-    assert (first, last) == (HeartbeatAck(sent_ms=1), HeartbeatAck(sent_ms=2))
-    assert isinstance(unknown, Denied)
-    assert isinstance(invalid, Denied)
-    codes = (unknown.problem.code, invalid.problem.code)
-    assert codes == (ErrorCode.UNKNOWN_TYPE, ErrorCode.INVALID_ARGUMENT)
-    for problem in (event.problem for event in master.brain.events if isinstance(event, GarbageCame)):
-        assert problem.__traceback__ is None
-
-
-def test_batch_that_is_none_is_denied_once_and_a_client_has_no_batches(master: Master) -> None:
-    worker, peer = master.worker(), master.connect(zmq.DEALER, master.enrol(Role.VIEWER), Side.CLIENTS)
-    master.start()
-    worker.send_multipart([b"1", b"BATCH", msgpack.packb([["HEARTBEAT", {"sent_ms": 1}], ["HEARTBEAT"]])])
-    (denied,) = hear(worker, 1)
-    assert isinstance(denied, Denied)
-    assert denied.problem.code is ErrorCode.MALFORMED
-    ping_twice = [["PING", {"request_id": "r1"}], ["PING", {"request_id": "r2"}]]
-    peer.send_multipart([b"", b"1", b"BATCH", msgpack.packb(ping_twice)])
-    assert refused(decode(peer.recv_multipart()[1:], CLIENT_REPLIES)) is ErrorCode.MALFORMED
-    assert master.brain.messages() == []
 
 
 def test_frame_above_the_limit_cuts_the_connection_and_no_other(master: Master) -> None:
