@@ -142,6 +142,7 @@ def limits() -> str:
     """Return what the decoder accepts at most."""
     rows = [
         ("message", f"{codec.MESSAGE_MAX:,} bytes a frame"),
+        ("batch", f"2 to {codec.BATCH_MAX} messages"),
         ("text and bytes", f"{codec.TEXT_MAX:,}"),
         ("list", f"{codec.ARRAY_MAX:,} items"),
         ("map", f"{codec.MAP_MAX} entries, no key twice, keys are text"),

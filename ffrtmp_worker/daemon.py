@@ -56,11 +56,14 @@ from ffrtmpd.base import faults
 from ffrtmpd.base.logs import Logger
 from ffrtmpd.base.service import Bell, Watchdog
 from ffrtmpd.wire.catalogue import MASTER_TO_WORKER
-from ffrtmpd.wire.codec import Message, ProtocolError, decode, encode
+from ffrtmpd.wire.codec import Message, ProtocolError, decode_all, encode_all
 from ffrtmpd.wire.curve import KeyPair, client_socket
 
 # Messages taken before children and clock get their turn again.
 MESSAGES_A_TURN: Final = 256
+# Messages that leave as one. Enough that the way costs each next to nothing, and few enough that the master decides on
+# the first results of a long turn while the worker is at the others.
+SAID_AT_ONCE: Final = 32
 # What a full pipe can hold, many times over: a child that has ended cannot have left more.
 READS_AT_END: Final = 256
 # BYE may take this long to leave.
@@ -124,6 +127,7 @@ class Daemon:
         self._logs: dict[ChildId, Log] = {}
         self._watched: dict[int, Callable[[], object]] = {}
         self._events: deque[Event] = deque()
+        self._unsent: list[Message] = []
         self._helper = ThreadPoolExecutor(1, thread_name_prefix="disk")
         self._done: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._room = RoomWatch()
@@ -163,6 +167,7 @@ class Daemon:
         if self._socket is not None and self._socket in ready:
             self._hear(ready[self._socket])
             self._drain()
+        self._send()
         self._guard.keep(
             {self._children[child].pid: at_s for child, at_s in self._agent.fences().items() if child in self._children}
         )
@@ -210,27 +215,36 @@ class Daemon:
             self._linked = True
             self._poller.register(socket, zmq.POLLIN)
             self._events.append(LinkUp())
-        for _ in range(MESSAGES_A_TURN):
+        taken = 0
+        while taken < MESSAGES_A_TURN:
             try:
                 frames = socket.recv_multipart(zmq.DONTWAIT)
             except zmq.Again:
                 return
-            try:
-                message = decode(frames, MASTER_TO_WORKER)
-            except ProtocolError as error:
-                self._log.warning("message_not_understood", type=error.type_name, reason=error.message)
-                continue
-            faults.point("receive", message.TYPE)
-            self._events.append(MessageCame(message))
+            for message in decode_all(frames, MASTER_TO_WORKER):
+                taken += 1
+                if isinstance(message, ProtocolError):
+                    self._log.warning("message_not_understood", type=message.type_name, reason=message.message)
+                    continue
+                faults.point("receive", message.TYPE)
+                self._events.append(MessageCame(message))
 
-    def _send(self, message: Message) -> None:
+    def _send(self) -> None:
+        """Send what the turn has said to the master and has not left yet, in as few parts as limits allow."""
+        if not self._unsent:
+            return
+        unsent, self._unsent = self._unsent, []
         if self._socket is None:
             return
-        faults.point("send", message.TYPE)
-        try:
-            self._socket.send_multipart(encode(message), zmq.DONTWAIT)
-        except zmq.Again:
-            self._log.debug("message_dropped", type=message.TYPE)
+        for message in unsent:
+            faults.point("send", message.TYPE)
+        for part, frames in encode_all(unsent):
+            try:
+                self._socket.send_multipart(frames, zmq.DONTWAIT)
+            except zmq.Again:
+                # What matters of it is said again.
+                for message in part:
+                    self._log.debug("message_dropped", type=message.TYPE)
 
     # ── children ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -243,6 +257,8 @@ class Daemon:
             self._poller.unregister(descriptor)
 
     def _spawn(self, action: Spawn) -> None:
+        # It takes milliseconds, and a turn may start many.
+        self._send()
         try:
             log = self._logbook.log(action.attempt)
             log.begin_step(action.argv)
@@ -317,11 +333,14 @@ class Daemon:
     # ── actions ───────────────────────────────────────────────────────────────────────────────────────────────
 
     def _do_send(self, action: Send) -> None:
-        self._send(action.message)
+        self._unsent.append(action.message)
         if self._recorder is not None:
             self._recorder.sent(action.message)
+        if len(self._unsent) >= SAID_AT_ONCE:
+            self._send()
 
     def _do_reconnect(self, _: Reconnect) -> None:
+        self._send()
         if self._socket is not None:
             self._poller.unregister(self._socket)
             self._socket.close()
@@ -387,7 +406,9 @@ class Daemon:
         self._on_disk(lambda: self._noted(action.path, remove))
 
     def _do_read_log(self, action: ReadLog) -> None:
-        self._send(self._logbook.fetch(action.request, running=action.running))
+        # Nothing that is said already waits for the disk.
+        self._send()
+        self._unsent.append(self._logbook.fetch(action.request, running=action.running))
 
     def _do_close_log(self, action: CloseLog) -> None:
         if not self._logbook.close(action.attempt):

@@ -24,14 +24,13 @@ from ffrtmpd.events import (
     Now,
     Peer,
     PeerLost,
-    Send,
     Side,
     TimeCame,
 )
-from ffrtmpd.listener import Listener, receive, understand
+from ffrtmpd.listener import Listener, receive, send, understand
 from ffrtmpd.recorder import Recorder
 from ffrtmpd.store import StoreReadOnly
-from ffrtmpd.wire.codec import MESSAGE_MAX, Message, encode
+from ffrtmpd.wire.codec import MESSAGE_MAX, Message, encode, encode_all
 from ffrtmpd.wire.messages.common import Error, Problem, Reply
 from ffrtmpd.wire.messages.session import ProgressReport, Started
 from ffrtmpd.wire.vocabulary import ErrorCode
@@ -239,17 +238,18 @@ class Daemon:
             received = receive(socket, side)
             if received is None:
                 return True
-            taken += 1
             if not received.user_id:
+                taken += 1
                 self._log.warning("no_user_id", side=side.value, address=received.address)
                 continue
-            event = understand(received)
-            if isinstance(event, MessageCame):
-                faults.point("receive", event.message.TYPE)
-                taken += max(0, len(getattr(event.message, "jobs", ())) - 1)
-            events.append(event)
-            if self._recorder is not None:
-                self._recorder.took(event)
+            for event in understand(received):
+                taken += 1
+                if isinstance(event, MessageCame):
+                    faults.point("receive", event.message.TYPE)
+                    taken += max(0, len(getattr(event.message, "jobs", ())) - 1)
+                events.append(event)
+                if self._recorder is not None:
+                    self._recorder.took(event)
             taken_bytes += sum(map(len, received.frames))
             if taken_bytes >= BYTES_MAX:
                 break
@@ -300,33 +300,56 @@ class Daemon:
     # ── what is to be done ────────────────────────────────────────────────────────────────────────────────────────
 
     def _perform(self, actions: list[Action]) -> None:
+        to_workers: dict[Peer, list[Message]] = {}
         for action in actions:
-            match action:
-                case Send(peer, message):
-                    self._send(peer, message)
-                case Note(level, event, fields):
-                    self._log.log(level, event, fields)
+            if isinstance(action, Note):
+                self._log.log(*action)
+            elif action.peer.side is Side.WORKERS:
+                to_workers.setdefault(action.peer, []).append(action.message)
+            else:
+                self._reply(*action)
+        for peer, messages in to_workers.items():
+            self._tell(peer, messages)
 
-    def _send(self, peer: Peer, message: Message) -> None:
+    def _reply(self, peer: Peer, message: Message) -> None:
+        self._about_to_send(message)
+        frames = encode(message)
+        size_bytes = len(frames[-1])
+        if size_bytes > MESSAGE_MAX and isinstance(message, Reply):
+            self._log.error("message_too_large", type=message.TYPE, size_bytes=size_bytes)
+            frames = encode(_too_large(message, size_bytes))
+        self._send(peer, [peer.route, b"", *frames])
+
+    def _tell(self, peer: Peer, messages: Sequence[Message]) -> None:
+        """Send a worker what the turn says to it, in as few parts as limits allow."""
+        for message in messages:
+            self._about_to_send(message)
+        for part, frames in encode_all(messages):
+            size_bytes = len(frames[-1])
+            if size_bytes > MESSAGE_MAX:
+                # Workers take no such message; what hangs on it is given away when its lease ends.
+                self._log.error("message_too_large", type=part[0].TYPE, size_bytes=size_bytes)
+            elif not self._send(peer, [peer.route, *frames]):
+                return
+
+    def _about_to_send(self, message: Message) -> None:
         faults.point("send", message.TYPE)
         if self._recorder is not None:
             self._recorder.said(message)
-        frames = encode(message)
-        if len(frames[-1]) > MESSAGE_MAX:
-            self._log.error("message_too_large", type=message.TYPE, size_bytes=len(frames[-1]))
-            if not isinstance(message, Reply):
-                # Workers take no such message; what hangs on it is given away when its lease ends.
-                return
-            frames = encode(_too_large(message, len(frames[-1])))
-        envelope = [peer.route, b""] if peer.side is Side.CLIENTS else [peer.route]
+
+    def _send(self, peer: Peer, frames: list[bytes]) -> bool:
+        """Send; return False where nobody is there any more."""
         try:
-            self._listener.sockets[peer.side].send_multipart(envelope + frames, zmq.NOBLOCK)
+            send(self._listener.sockets[peer.side], frames)
         except zmq.Again:
             self._lose(peer)
+            return False
         except zmq.ZMQError as error:
             if error.errno != errno.EHOSTUNREACH:
                 raise
             self._lose(peer)
+            return False
+        return True
 
     def _lose(self, peer: Peer) -> None:
         # libzmq checks at the route, before anything is queued: no half message is left behind.

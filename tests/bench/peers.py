@@ -38,7 +38,7 @@ from ffrtmp_worker.events import (
 from ffrtmp_worker.recipe import Recipe, StepName
 from ffrtmpd.timers import Timers
 from ffrtmpd.wire.catalogue import MASTER_TO_WORKER
-from ffrtmpd.wire.codec import decode, encode
+from ffrtmpd.wire.codec import Message, ProtocolError, decode_all, encode
 from ffrtmpd.wire.curve import KeyPair, client_socket
 from ffrtmpd.wire.messages.nodes import Hardware, Load
 from ffrtmpd.wire.messages.session import Assign, HeartbeatAck, ResultVerdict
@@ -124,7 +124,10 @@ class Peer:
                 self._linked = True
                 self._handle(LinkUp())
             elif flags & zmq.POLLIN:
-                self._hear(self._socket.recv_multipart(zmq.DONTWAIT))
+                for message in decode_all(self._socket.recv_multipart(zmq.DONTWAIT), MASTER_TO_WORKER):
+                    if isinstance(message, ProtocolError):
+                        raise message
+                    self._hear(message)
             else:
                 break
         self._crowd.wake(self, self._agent.wakeup())
@@ -135,8 +138,7 @@ class Peer:
             self._socket.close()
             self._socket = None
 
-    def _hear(self, frames: list[bytes]) -> None:
-        message = decode(frames, MASTER_TO_WORKER)
+    def _hear(self, message: Message) -> None:
         tally = self._crowd.tally
         match message:
             case Assign():

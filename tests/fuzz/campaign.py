@@ -3,6 +3,7 @@
 import random
 import resource
 import socket
+from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -19,13 +20,13 @@ from ffrtmpd.wire.catalogue import (
     READERS,
     WORKER_TO_MASTER,
 )
-from ffrtmpd.wire.codec import Catalogue, Message, decode, encode
+from ffrtmpd.wire.codec import Catalogue, Message, ProtocolError, decode_all, encode
 from ffrtmpd.wire.curve import KeyPair, client_socket, read_key_file
 from ffrtmpd.wire.messages import jobs, session
 from ffrtmpd.wire.messages.common import Ping, Pong
 from ffrtmpd.wire.messages.nodes import Hardware
 from tests.e2e.cluster import Cluster
-from tests.fuzz.frames import Frames, Mutator, meaning
+from tests.fuzz.frames import Frames, Mutator, meaning, meanings
 from tests.fuzz.samples import sample
 
 M = TypeVar("M", bound=Message)
@@ -35,6 +36,7 @@ PATIENCE_MS: Final = 20_000
 WINDOW: Final = 200
 WARM_UP: Final = 2_000
 SAMPLES_EACH: Final = 6
+BATCHES: Final = 18
 # What a peer may be left without an answer to: long polls, logs that nobody asked for, beats that a later one overtook.
 DEFERRED: Final = frozenset({jobs.Changes, jobs.Logs})
 UNANSWERED: Final = frozenset({session.LogChunk, session.Heartbeat})
@@ -82,15 +84,16 @@ class Peer:
         self.endpoint = endpoint
         self.accepts = accepts
         self.envelope: Frames = []
+        self.came: deque[Message | ProtocolError] = deque()
         self.unread = 0
         self.answers = 0
         self.owed = 0
 
-    def send(self, frames: Frames, *, owed: bool) -> bool:
-        """Send; tell whether it is time to read."""
+    def send(self, frames: Frames, *, messages: int, owed: int) -> bool:
+        """Send frames that are so many messages; tell whether it is time to read."""
         whole = [*self.envelope, *frames]
         self.socket.send_multipart(whole or [b""])
-        self.unread += 1
+        self.unread += messages
         self.owed += owed
         return self.unread >= WINDOW
 
@@ -106,8 +109,11 @@ class Peer:
             self.answers += 1
 
     def receive(self) -> Message:
-        frames = self.socket.recv_multipart()
-        return decode(frames[len(self.envelope) :], self.accepts)
+        if not self.came:
+            self.came += decode_all(self.socket.recv_multipart()[len(self.envelope) :], self.accepts)
+        answer = self.came.popleft()
+        assert not isinstance(answer, ProtocolError), answer
+        return answer
 
     def belongs(self, answer: Message, question: Message) -> bool:
         mark = "sent_ms" if isinstance(question, session.Heartbeat) else "request_id"
@@ -189,7 +195,8 @@ class Campaign:
             stack.callback(peer.socket.close)
         self.busy.open_session()
         self._requests = Mutator(self._samples(CLIENT_REQUESTS), seed)
-        self._reports = Mutator([self._foreign(message) for message in self._samples(WORKER_TO_MASTER)], seed + 1)
+        reports = [self._foreign(message) for message in self._samples(WORKER_TO_MASTER)]
+        self._reports = Mutator(reports, seed + 1, batches=BATCHES)
         self.tally = Tally()
 
     def _samples(self, accepted: Catalogue) -> list[Message]:
@@ -219,19 +226,18 @@ class Campaign:
         # What would be obeyed is said by somebody who is not.
         harmless = said is None or PERMISSIONS[type(said)] is READERS
         peer = self.admin if harmless and self._chance.random() < 0.7 else self.viewer
-        self._send(peer, frames, said)
+        self._send(peer, frames, [said])
 
     def _send_report(self, frames: Frames) -> None:
-        said = meaning(frames, WORKER_TO_MASTER)
-        ends = type(said) in ENDING or (isinstance(said, session.Heartbeat) and said.sent_ms >= LATEST_MS)
-        peer = self.idle if ends or self._chance.random() < 0.3 else self.busy
+        said = meanings(frames, WORKER_TO_MASTER)
+        peer = self.idle if any(map(_ends, said)) or self._chance.random() < 0.3 else self.busy
         self._send(peer, frames, said)
 
-    def _send(self, peer: Client | Worker, frames: Frames, said: Message | None) -> None:
+    def _send(self, peer: Client | Worker, frames: Frames, said: list[Message | None]) -> None:
         self.tally.frames += 1
-        self.tally.meaningless += said is None
-        owed = type(said) not in DEFERRED and (type(said) not in UNANSWERED or peer is self.idle)
-        if peer.send(frames, owed=owed):
+        self.tally.meaningless += not any(said)
+        silent = DEFERRED if peer is self.idle else DEFERRED | UNANSWERED
+        if peer.send(frames, messages=len(said), owed=sum(type(message) not in silent for message in said)):
             peer.settle(next(self._numbers))
 
     def shout(self, connections: int) -> None:
@@ -243,6 +249,11 @@ class Campaign:
     def rss_bytes(self) -> int:
         """Return the master's resident memory."""
         return int(Path(f"/proc/{self._pid}/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+def _ends(said: Message | None) -> bool:
+    """Tell whether it would end the session of a worker that has one, or is later than every beat to come."""
+    return type(said) in ENDING or (isinstance(said, session.Heartbeat) and said.sent_ms >= LATEST_MS)
 
 
 def _own_key(folder: Path) -> KeyPair:

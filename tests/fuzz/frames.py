@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgpack
 
-from ffrtmpd.wire.codec import Catalogue, Message, ProtocolError, decode, encode
+from ffrtmpd.wire.codec import Catalogue, Message, ProtocolError, decode_all, decode_one, encode, encode_all
 
 Frames = list[bytes]
 
@@ -29,15 +29,19 @@ class Mutator:
     Args:
         templates: sound messages.
         seed: of all chance.
+        batches: make damaged batches too, of some templates each.
     """
 
-    def __init__(self, templates: Sequence[Message], seed: int) -> None:
+    def __init__(self, templates: Sequence[Message], seed: int, *, batches: int = 0) -> None:
         self._chance = random.Random(seed)
         self._templates = [encode(template) for template in templates]
+        for _ in range(batches):
+            some = [self._chance.choice(templates) for _ in range(self._chance.choice((2, 2, 3, 5)))]
+            self._templates += [frames for _, frames in encode_all(some)]
         self._ways: tuple[Callable[[Frames], Frames], ...] = (
             self._flip_bytes, self._flip_bytes, self._cut, self._grow, self._replace_body, self._change_field,
             self._change_field, self._drop_field, self._add_field, self._change_version, self._change_type,
-            self._drop_frame, self._repeat_frame, self._shuffle,
+            self._drop_frame, self._repeat_frame, self._shuffle, self._change_batch,
         )  # fmt: skip
 
     def next(self) -> Frames:
@@ -80,18 +84,39 @@ class Mutator:
         body = self._chance.choice((*RAW, self._chance.randbytes(self._chance.randrange(64))))
         return [*frames[:-1], body]
 
-    def _changed_map(self, frames: Frames, change: Callable[[dict[Any, Any]], None]) -> Frames:
-        try:
-            plain = msgpack.unpackb(frames[-1]) if frames else None
-        except (ValueError, TypeError, OverflowError, msgpack.exceptions.UnpackException):
-            plain = None
-        if not isinstance(plain, dict) or not plain:
+    def _changed_body(self, frames: Frames, change: Callable[[Any], None]) -> Frames:
+        if not frames:
             return frames
-        change(plain)
         try:
+            plain = msgpack.unpackb(frames[-1])
+            change(plain)
             return [*frames[:-1], msgpack.packb(plain)]
-        except (ValueError, OverflowError, TypeError):
+        except (ValueError, TypeError, OverflowError, msgpack.exceptions.UnpackException):
             return frames
+
+    def _changed_map(self, frames: Frames, change: Callable[[dict[Any, Any]], None]) -> Frames:
+        def change_one(plain: Any) -> None:
+            if isinstance(plain, list) and plain:
+                # One of the messages of a batch.
+                entry = self._chance.choice(plain)
+                plain = entry[-1] if isinstance(entry, list) and entry else None
+            if isinstance(plain, dict) and plain:
+                change(plain)
+
+        return self._changed_body(frames, change_one)
+
+    def _change_batch(self, frames: Frames) -> Frames:
+        def change(plain: Any) -> None:
+            if not isinstance(plain, list) or not plain:
+                return
+            place = self._chance.randrange(len(plain))
+            entry, odd = plain[place], self._chance.choice((*HOSTILE, "BATCH", "HELLO", "x" * 33))
+            if isinstance(entry, list) and entry and self._chance.random() < 0.5:
+                entry[self._chance.randrange(len(entry))] = odd
+            else:
+                plain[place : place + 1] = self._chance.choice(([], [entry] * 300, [entry] * 2, [odd], [[entry]]))
+
+        return self._changed_body(frames, change)
 
     def _change_field(self, frames: Frames) -> Frames:
         def change(plain: dict[Any, Any]) -> None:
@@ -122,7 +147,9 @@ class Mutator:
         return [self._chance.choice((b"", b"0", b"2", b"01", b"999999", b"\xff")), *frames[1:]]
 
     def _change_type(self, frames: Frames) -> Frames:
-        other = self._chance.choice((b"", b"\xff", b"x" * 33, b"PING", b"RESULT", b"CANCEL", b"HELLO", b"submit"))
+        other = self._chance.choice(
+            (b"", b"\xff", b"x" * 33, b"PING", b"RESULT", b"CANCEL", b"HELLO", b"BATCH", b"submit")
+        )
         return [*frames[:1], other, *frames[2:]]
 
     def _drop_frame(self, frames: Frames) -> Frames:
@@ -139,7 +166,10 @@ class Mutator:
 
 def meaning(frames: Frames, accepted: Catalogue) -> Message | None:
     """Return what the frames still say after all, None if nothing."""
-    try:
-        return decode(frames, accepted)
-    except ProtocolError:
-        return None
+    said = decode_one(frames, accepted)
+    return None if isinstance(said, ProtocolError) else said
+
+
+def meanings(frames: Frames, accepted: Catalogue) -> list[Message | None]:
+    """Return what the frames of a message or a batch still say, None in the place of each that says nothing."""
+    return [None if isinstance(said, ProtocolError) else said for said in decode_all(frames, accepted)]

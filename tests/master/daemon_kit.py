@@ -25,8 +25,8 @@ from ffrtmpd.events import (
 from ffrtmpd.listener import Listener
 from ffrtmpd.principals import Principal, Principals
 from ffrtmpd.store import StoreReadOnly
-from ffrtmpd.wire.catalogue import CLIENT_REPLIES
-from ffrtmpd.wire.codec import Message, decode, encode
+from ffrtmpd.wire.catalogue import CLIENT_REPLIES, MASTER_TO_WORKER
+from ffrtmpd.wire.codec import Message, ProtocolError, decode, decode_all, encode
 from ffrtmpd.wire.curve import KeyPair, client_socket, new_key_pair
 from ffrtmpd.wire.messages.common import Error, Ping, Pong, Problem, Request
 from ffrtmpd.wire.messages.jobs import Cancel
@@ -260,6 +260,16 @@ def ping(peer: zmq.Socket[bytes], number: int = 1) -> Message:
 def refused(reply: Message) -> ErrorCode:
     assert isinstance(reply, Error)
     return reply.problem.code
+
+
+def hear(worker: zmq.Socket[bytes], count: int) -> list[Message]:
+    """Return the next messages that a worker gets, alone or in batches."""
+    heard: list[Message] = []
+    while len(heard) < count:
+        for message in decode_all(worker.recv_multipart(), MASTER_TO_WORKER):
+            assert not isinstance(message, ProtocolError), message
+            heard.append(message)
+    return heard
 
 
 def handshake(peer: zmq.Socket[bytes], connect: Callable[[], Any]) -> int:

@@ -1,13 +1,14 @@
 """A node on the real wire that says what a test makes it say."""
 
 import time
+from collections import deque
 from types import TracebackType
 from typing import Any, TypeVar
 
 import zmq
 
 from ffrtmpd.wire.catalogue import MASTER_TO_WORKER
-from ffrtmpd.wire.codec import Message, decode, encode
+from ffrtmpd.wire.codec import Message, ProtocolError, decode_all, encode
 from ffrtmpd.wire.curve import client_socket
 from ffrtmpd.wire.messages.jobs import Report
 from ffrtmpd.wire.messages.nodes import Hardware
@@ -42,6 +43,7 @@ class Node:
         self._context: zmq.Context[Any] = zmq.Context()
         self._socket = client_socket(self._context, zmq.DEALER, own=master.pairs[name], server_public=master.key.public)
         self._socket.connect(master.workers_endpoint)
+        self._came: deque[Message | ProtocolError] = deque()
 
     def __enter__(self) -> "Node":
         hardware = Hardware(hostname="host", encoders=("libx264",), engines=(Engine.FFMPEG,))
@@ -63,11 +65,16 @@ class Node:
     def expect(self, kind: type[M]) -> M:
         """Return the next message of a kind and forget those before it."""
         deadline = time.monotonic() + PATIENCE_S
-        while (left_s := deadline - time.monotonic()) > 0 and self._socket.poll(int(left_s * 1000) + 1):
-            message = decode(self._socket.recv_multipart(), MASTER_TO_WORKER)
-            if isinstance(message, kind):
-                return message
-        raise AssertionError(f"no {kind.TYPE}")
+        while True:
+            while self._came:
+                message = self._came.popleft()
+                assert not isinstance(message, ProtocolError), message
+                if isinstance(message, kind):
+                    return message
+            left_s = deadline - time.monotonic()
+            assert left_s > 0, f"no {kind.TYPE}"
+            if self._socket.poll(int(left_s * 1000) + 1):
+                self._came += decode_all(self._socket.recv_multipart(), MASTER_TO_WORKER)
 
     def beat(self, *held: Held) -> None:
         """Tell what is held; return when the master has heard it."""

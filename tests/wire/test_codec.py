@@ -10,10 +10,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ffrtmpd.wire.catalogue import CLIENT_REPLIES, CLIENT_REQUESTS, MASTER_TO_WORKER, WORKER_TO_MASTER
-from ffrtmpd.wire.codec import Message, ProtocolError, catalogue, decode, encode
+from ffrtmpd.wire.codec import (
+    BATCH,
+    BATCH_MAX,
+    MESSAGE_MAX,
+    TYPE_MAX,
+    Message,
+    ProtocolError,
+    catalogue,
+    decode,
+    decode_all,
+    decode_one,
+    encode,
+    encode_all,
+)
 from ffrtmpd.wire.messages.common import Ping
 from ffrtmpd.wire.messages.jobs import JobSpec, Submission, Submit
-from ffrtmpd.wire.messages.session import Heartbeat
+from ffrtmpd.wire.messages.session import Heartbeat, HeartbeatAck, LogChunk, Reset
 from ffrtmpd.wire.vocabulary import ErrorCode, Queue
 from tests.wire.messages import messages
 
@@ -159,3 +172,155 @@ def test_ten_kilobytes_of_labels_are_taken() -> None:
 def test_a_socket_takes_only_its_own_types() -> None:
     with pytest.raises(ProtocolError, match="no such message type"):
         decode(encode(Ping(request_id="r")), catalogue(Heartbeat))
+
+
+def test_a_message_that_is_none_is_a_problem_without_the_turn_it_was_found_in() -> None:
+    assert decode_one(encode(Reset()), EVERY) == Reset()
+    for parts in ([b"1", b"PING"], frames("PING", {}), frames("BATCH", [["PING", {}], ["RESET", {}]])):
+        (problem, *_) = decode_all(parts, EVERY)
+        assert isinstance(problem, ProtocolError)
+        assert (problem.__traceback__, problem.__context__, problem.__cause__) == (None, None, None)
+
+
+# ── batches ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+WORKERS = {**WORKER_TO_MASTER, **MASTER_TO_WORKER}
+
+
+def beats(count: int) -> list[Message]:
+    return [HeartbeatAck(sent_ms=number) for number in range(count)]
+
+
+def parted(batched: list[Message]) -> list[Message | ProtocolError]:
+    """Return what arrives of messages that are sent together."""
+    return [message for _, parts in encode_all(batched) for message in decode_all(parts, EVERY)]
+
+
+def code_of(said: Message | ProtocolError) -> ErrorCode | None:
+    return said.code if isinstance(said, ProtocolError) else None
+
+
+def test_no_message_has_the_name_of_a_batch() -> None:
+    assert BATCH.decode() not in EVERY
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(messages(WORKERS.values()), max_size=6))
+def test_any_messages_sent_together_arrive_the_same_and_in_order(batched: list[Message]) -> None:
+    assert parted(batched) == batched
+
+
+def test_one_message_keeps_its_own_form_and_several_are_one_batch() -> None:
+    assert list(encode_all([])) == []
+    assert list(encode_all([Reset()])) == [([Reset()], encode(Reset()))]
+    ((part, parts),) = encode_all([Reset(), HeartbeatAck(sent_ms=7)])
+    assert part == [Reset(), HeartbeatAck(sent_ms=7)]
+    assert parts[:2] == [b"1", b"BATCH"]
+    assert msgpack.unpackb(parts[2]) == [["RESET", {}], ["HEARTBEAT_ACK", {"sent_ms": 7}]]
+
+
+@pytest.mark.parametrize("count", [2, BATCH_MAX, BATCH_MAX + 1, 4 * BATCH_MAX + 2])
+def test_more_messages_than_a_batch_holds_are_several(count: int) -> None:
+    made = list(encode_all(beats(count)))
+    assert len(made) == -(-count // BATCH_MAX)
+    assert parted(beats(count)) == beats(count)
+
+
+def test_batch_larger_than_a_message_is_several_and_only_one_message_alone_may_be_larger() -> None:
+    chunks: list[Message] = [LogChunk(fetch_id=number, text="x" * 65_000) for number in range(40)]
+    made = list(encode_all(chunks))
+    assert 3 <= len(made) < len(chunks)
+    assert all(len(parts[2]) <= MESSAGE_MAX for _, parts in made)
+    assert parted(chunks) == chunks
+    huge = Submit(request_id="r", jobs=(Submission(key="k" * 8, spec=JobSpec(scenario="x" * MESSAGE_MAX)),))
+    made = list(encode_all([Reset(), huge, Reset()]))
+    assert [[message.TYPE for message in part] for part, _ in made] == [["RESET"], ["SUBMIT"], ["RESET"]]
+    assert [len(parts[2]) > MESSAGE_MAX for _, parts in made] == [False, True, False]
+
+
+def test_wrong_messages_in_a_batch_harm_no_other() -> None:
+    batch = [
+        ["RESET", {}],
+        ["HEARTBEAT_ACK", {"sent_ms": -1}],
+        ["NOPE", {}],
+        ["BATCH", {}],
+        ["", {}],
+        ["x" * (TYPE_MAX + 1), {}],
+        ["É", {}],
+        ["KILL", {"job_id": "a\0b", "attempt": 1, "token": b"t" * 16}],
+        ["HEARTBEAT", {"sent_ms": 1}],
+        ["HEARTBEAT_ACK", {"sent_ms": 7}],
+    ]
+    said = decode_all(frames("BATCH", batch), MASTER_TO_WORKER)
+    assert [said[0], said[-1]] == [Reset(), HeartbeatAck(sent_ms=7)]
+    assert [code_of(entry) for entry in said[1:-1]] == [
+        ErrorCode.INVALID_ARGUMENT,
+        ErrorCode.UNKNOWN_TYPE,
+        ErrorCode.UNKNOWN_TYPE,
+        ErrorCode.MALFORMED,
+        ErrorCode.MALFORMED,
+        ErrorCode.MALFORMED,
+        ErrorCode.INVALID_ARGUMENT,
+        ErrorCode.UNKNOWN_TYPE,
+    ]
+
+
+SOUND = ["RESET", {}]
+
+
+@pytest.mark.parametrize(
+    ("parts", "code"),
+    [
+        (frames("BATCH", []), ErrorCode.MALFORMED),
+        (frames("BATCH", [SOUND]), ErrorCode.MALFORMED),
+        (frames("BATCH", [SOUND] * (BATCH_MAX + 1)), ErrorCode.MALFORMED),
+        (frames("BATCH", [SOUND] * 5_000), ErrorCode.MALFORMED),
+        (frames("BATCH", {"RESET": {}}), ErrorCode.MALFORMED),
+        (frames("BATCH", "RESET"), ErrorCode.MALFORMED),
+        (frames("BATCH", None), ErrorCode.MALFORMED),
+        (frames("BATCH", [SOUND, ["RESET"]]), ErrorCode.MALFORMED),
+        (frames("BATCH", [SOUND, ["RESET", {}, {}]]), ErrorCode.MALFORMED),
+        (frames("BATCH", [SOUND, [b"RESET", {}]]), ErrorCode.MALFORMED),
+        (frames("BATCH", [SOUND, ["RESET", []]]), ErrorCode.MALFORMED),
+        (frames("BATCH", [SOUND, ["BATCH", [SOUND, SOUND]]]), ErrorCode.MALFORMED),
+        (frames("BATCH", [SOUND, {"RESET": {}}]), ErrorCode.MALFORMED),
+        (frames("BATCH", [SOUND, ["RESET", {"x": "y" * 65_537}]]), ErrorCode.MALFORMED),
+        (frames("BATCH", [SOUND, ["RESET", {"x": [0] * 4_097}]]), ErrorCode.MALFORMED),
+        (frames("BATCH", [SOUND, ["RESET", {str(number): 0 for number in range(257)}]]), ErrorCode.MALFORMED),
+        (frames("BATCH", [SOUND, ["RESET", {"x": msgpack.ExtType(5, b"1")}]]), ErrorCode.MALFORMED),
+        ([b"1", b"BATCH", b"\x92\x92\xa5RESET\x80\x92\xa5RESET\x82\xa1a\x01\xa1a\x02"], ErrorCode.MALFORMED),
+        ([b"1", b"BATCH", b"\x92\x92\xa5RESET\x80\x92\xa5RESET\x81\xa1a" + b"\x91" * 5_000], ErrorCode.MALFORMED),
+        ([b"1", b"BATCH", b"\x92\x92\xa5RESET\x80"], ErrorCode.MALFORMED),
+        ([b"1", b"BATCH", msgpack.packb([SOUND, SOUND]) + b"\0"], ErrorCode.MALFORMED),
+        ([b"1", b"BATCH"], ErrorCode.MALFORMED),
+        ([b"1", b"BATCH", msgpack.packb([SOUND, SOUND]), b""], ErrorCode.MALFORMED),
+        (frames("BATCH", [SOUND, SOUND], version=b"2"), ErrorCode.UNSUPPORTED_VERSION),
+    ],
+)
+def test_batch_of_a_wrong_form_is_one_problem(parts: list[bytes], code: ErrorCode) -> None:
+    assert [code_of(said) for said in decode_all(parts, EVERY)] == [code]
+
+
+def test_batch_is_no_message_where_only_one_is_taken() -> None:
+    ((_, parts),) = encode_all(beats(2))
+    assert refused(parts).code is ErrorCode.MALFORMED
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(messages(WORKERS.values()), min_size=2, max_size=4), st.data())
+def test_any_mutated_batch_is_read_or_refused(batched: list[Message], data: st.DataObject) -> None:
+    for _, parts in encode_all(batched):
+        body = bytearray(parts[2])
+        for _ in range(data.draw(st.integers(1, 4))):
+            where = data.draw(st.integers(0, len(body)))
+            body[where : where + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=4))
+        said = decode_all([*parts[:2], bytes(body)], WORKERS)
+        assert said
+        assert all(isinstance(entry, (*WORKERS.values(), ProtocolError)) for entry in said)
+
+
+@given(st.lists(st.tuples(st.text(max_size=40), st.dictionaries(st.text(max_size=4), st.booleans())), max_size=5))
+def test_batch_of_noise_is_refused(batch: list[tuple[str, dict[str, bool]]]) -> None:
+    said = decode_all(frames("BATCH", batch), WORKERS)
+    assert len(said) == max(1, len(batch))
+    assert all(isinstance(entry, ProtocolError) or entry.TYPE in WORKERS for entry in said)

@@ -2,13 +2,14 @@
 
 import contextlib
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any, TypeVar
 
 import zmq
 
 from ffrtmpd.wire.catalogue import WORKER_TO_MASTER
-from ffrtmpd.wire.codec import Message, decode, encode
+from ffrtmpd.wire.codec import Message, ProtocolError, decode_all, encode_all
 from ffrtmpd.wire.curve import new_key_pair
 from ffrtmpd.wire.messages.session import Heartbeat, HeartbeatAck, Hello, Ready, Welcome
 
@@ -24,6 +25,8 @@ class ScriptedMaster:
     def __init__(self) -> None:
         self.key = new_key_pair()
         self.heard: list[Message] = []
+        self.parts: list[list[bytes]] = []
+        self._came: deque[Message] = deque()
         self.acknowledges = True
         self.port = 0
         self._context: zmq.Context[Any] = zmq.Context()
@@ -69,10 +72,12 @@ class ScriptedMaster:
         self.close()
         self._context.term()
 
-    def say(self, message: Message) -> None:
+    def say(self, *messages: Message) -> None:
+        """Say one thing, or several as a turn of a master does."""
         assert self._socket is not None
         assert self._route is not None
-        self._socket.send_multipart([self._route, *encode(message)])
+        for _, frames in encode_all(messages):
+            self._socket.send_multipart([self._route, *frames])
 
     def expect(
         self, kind: type[M], such: Callable[[M], object] = lambda _: True, *, patience_s: float = PATIENCE_S
@@ -107,11 +112,16 @@ class ScriptedMaster:
 
     def _next(self, deadline: float, problem: str) -> Message:
         assert self._socket is not None
-        left_s = deadline - time.monotonic()
-        assert left_s > 0, problem
-        assert self._socket.poll(int(left_s * 1000) + 1), problem
-        self._route, *frames = self._socket.recv_multipart()
-        message = decode(frames, WORKER_TO_MASTER)
+        while not self._came:
+            left_s = deadline - time.monotonic()
+            assert left_s > 0, problem
+            assert self._socket.poll(int(left_s * 1000) + 1), problem
+            self._route, *frames = self._socket.recv_multipart()
+            self.parts.append(frames)
+            for message in decode_all(frames, WORKER_TO_MASTER):
+                assert not isinstance(message, ProtocolError), message
+                self._came.append(message)
+        message = self._came.popleft()
         if isinstance(message, Heartbeat) and self.acknowledges:
             # A worker may beat once more and be gone before the answer.
             with contextlib.suppress(zmq.ZMQError):

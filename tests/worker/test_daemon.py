@@ -6,18 +6,23 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+import msgpack
 import pytest
 
+from ffrtmp_worker import daemon as worker_daemon
 from ffrtmp_worker.agent import Agent
 from ffrtmp_worker.attempt import Limits
 from ffrtmp_worker.daemon import Daemon
+from ffrtmp_worker.events import Action, Event, Send
 from ffrtmp_worker.ffmpeg import environment
 from ffrtmp_worker.hardware import LoadMeter
 from ffrtmp_worker.limits import Limiter
 from ffrtmp_worker.logbook import Logbook
+from ffrtmp_worker.null import NullRecipe
 from ffrtmp_worker.places import Places
-from ffrtmp_worker.process import marked
+from ffrtmp_worker.process import Child, marked
 from ffrtmp_worker.recipe import Recipes, Step, StepName
 from ffrtmp_worker.sampler import Sampler
 from ffrtmp_worker.sources import SourceCache
@@ -28,7 +33,7 @@ from ffrtmp_worker.tools import find_tools
 from ffrtmpd.base.logs import Logger
 from ffrtmpd.base.service import Bell
 from ffrtmpd.wire.codec import Message
-from ffrtmpd.wire.curve import new_key_pair
+from ffrtmpd.wire.curve import client_socket, new_key_pair
 from ffrtmpd.wire.messages.nodes import Hardware
 from ffrtmpd.wire.messages.session import (
     Assign,
@@ -44,6 +49,7 @@ from ffrtmpd.wire.messages.session import (
     Result,
     Started,
 )
+from ffrtmpd.wire.schema import to_plain
 from ffrtmpd.wire.vocabulary import Codec, Outcome
 from tests.worker.bench import ListedRecipe, assign, commit, kill, pause, resume, verdict
 from tests.worker.masters import ScriptedMaster
@@ -333,6 +339,76 @@ def test_words_that_are_none_of_the_wires_are_passed_over(master: ScriptedMaster
     master.say(assign())
     assert master.expect(Result).outcome is Outcome.ENCODED
     assert worker.log.getvalue().count("message_not_understood") == 4
+
+
+def null_job(number: int) -> Assign:
+    return assign(f"job-{number:06}")
+
+
+def nothing(_: Assign) -> NullRecipe:
+    return NullRecipe()
+
+
+def test_thousand_assignments_to_one_worker_are_answered_in_order_and_in_few_parts(
+    master: ScriptedMaster, hire: Hire
+) -> None:
+    worker = hire(recipes=nothing, slots=1_000)
+    master.greet(heartbeat_s=5.0)
+    parts = len(master.parts)
+    master.say(*(null_job(number) for number in range(1, 1_001)))
+    told = [master.expect(Result) for _ in range(1_000)]
+    assert [result.job_id for result in told] == [f"job-{number:06}" for number in range(1, 1_001)]
+    assert len(master.parts) - parts < 50
+    master.say(*(verdict(job=result.job_id) for result in told))
+    worker.stop()
+    master.expect(Bye)
+    # Each verdict was taken: nothing was told again.
+    assert sum(isinstance(message, Result) for message in master.heard) == 1_000
+
+
+def test_wrong_word_among_several_harms_no_other(master: ScriptedMaster, hire: Hire) -> None:
+    worker = hire(recipes=nothing)
+    master.greet()
+    socket, route = master._socket, master._route
+    assert socket is not None
+    assert route is not None
+    first, last = (to_plain(null_job(number)) for number in (1, 2))
+    batch = [["ASSIGN", first], ["ASSIGN", {}], ["HELLO", {}], ["ASSIGN", last]]
+    socket.send_multipart([route, b"1", b"BATCH", msgpack.packb(batch)])
+    socket.send_multipart([route, b"1", b"BATCH", msgpack.packb([*batch, ["ASSIGN"]])])
+    assert [master.expect(Result).job_id for _ in range(2)] == ["job-000001", "job-000002"]
+    master.expect(Heartbeat)
+    assert worker.log.getvalue().count("message_not_understood") == 3
+
+
+def test_what_is_said_leaves_before_a_program_starts_and_before_the_socket_is_left(
+    master: ScriptedMaster, hire: Hire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = hire({StepName.ENCODE: HANG}, slots=2)
+    agent, handle = worker.daemon._agent, worker.daemon._agent.handle
+    kept: list[list[Message]] = []
+
+    def noted(begin: Callable[..., Any]) -> Callable[..., Any]:
+        def note(*args: Any, **kwargs: Any) -> Any:
+            kept.append(list(worker.daemon._unsent))
+            return begin(*args, **kwargs)
+
+        return note
+
+    def leave(event: Event, now_s: float) -> list[Action]:
+        monkeypatch.setattr(agent, "handle", handle)
+        return [Send(Bye()), *agent.session.connect(now_s, busy=True), *handle(event, now_s)]
+
+    master.greet(heartbeat_s=5.0)
+    monkeypatch.setattr(worker_daemon, "Child", noted(Child))
+    monkeypatch.setattr(worker_daemon, "client_socket", noted(client_socket))
+    master.say(null_job(1), null_job(2))
+    # Between two programs that one turn starts, it has said that the first has begun.
+    assert [master.expect(Started).job_id for _ in range(2)] == ["job-000001", "job-000002"]
+    monkeypatch.setattr(agent, "handle", leave)
+    worker.bell.wake()
+    master.expect(Hello)
+    assert kept == [[], [], []]
 
 
 def test_real_encode_goes_through_every_step(master: ScriptedMaster, hire: Hire, tmp_path: Path) -> None:
