@@ -7,7 +7,8 @@ from itertools import count
 from typing import Any, ClassVar, Final
 
 from ffrtmp_worker import session
-from ffrtmp_worker.attempt import Attempt, Ending, Limits
+from ffrtmp_worker.attempt import Attempt, Limits
+from ffrtmp_worker.ending import ENCODED, Ending, entry_of, failed, leave, report_of
 from ffrtmp_worker.events import (
     Action,
     AttemptId,
@@ -29,7 +30,7 @@ from ffrtmp_worker.events import (
     TimeCame,
 )
 from ffrtmp_worker.finished import RESEND_EVERY_S, Finished, Stage
-from ffrtmp_worker.recipe import Recipes
+from ffrtmp_worker.recipe import AttemptFailed, Recipes
 from ffrtmp_worker.room import short_of_room
 from ffrtmp_worker.spool import Entry, Fate
 from ffrtmp_worker.tally import Tally
@@ -133,9 +134,13 @@ class Agent:
 
     def handle(self, event: Event, now_s: float) -> list[Action]:
         """Return what to do about ``event``. The fence is looked at before anything else."""
-        actions = self._fence(now_s)
+        actions = self._fence(now_s) if self._attempts else []
         actions += self._EVENTS[type(event)](self, event, now_s)
-        actions += self._settle(now_s)
+        if self._attempts:
+            actions += self._settle(now_s)
+        if self._finished:
+            # Whichever was told in this event is told again no sooner.
+            self._resend_at = min(self._resend_at, now_s + RESEND_EVERY_S)
         if self.session.stage is not session.Stage.READY:
             # Before READY the master knows no such session; what matters is in the inventory or sent again.
             actions = [
@@ -288,9 +293,19 @@ class Agent:
         if refusal is not None:
             return [_note(message, "warning", "assignment_refused", reason=refusal), _failed(message, refusal)]
         self._remember(message)
+        recipe = self._recipes(message)
+        ending = ENCODED
+        try:
+            step = recipe.advance(None)
+        except AttemptFailed as failure:
+            step, ending = None, failed(failure)
+        if step is None:
+            # It has begun nothing, and its end is all there is to tell.
+            left = leave(message, recipe, ending)
+            return left + self._finish(entry_of(message, recipe, ending, report_of(recipe, ending)), now_s)
         attempt = Attempt(
             message,
-            self._recipes(message),
+            recipe,
             limits=self._limits,
             children=self._children,
             leased_at=self.session.leased_at,
@@ -298,8 +313,8 @@ class Agent:
             now_s=now_s,
             price_per_kwh=self._price_per_kwh,
         )
-        self._attempts[attempt.id] = attempt
-        return [_note(message, "info", "attempt_begun"), *attempt.begin(now_s)]
+        self._attempts[key] = attempt
+        return [_note(message, "info", "attempt_begun"), *attempt.begin(step, now_s)]
 
     def _pause(self, message: PauseAttempt, now_s: float) -> list[Action]:
         attempt = self._running(message)
@@ -393,13 +408,16 @@ class Agent:
             if attempt.was_canceled:
                 self.tally.canceled(forceful=attempt.was_killed)
             actions.append(CloseLog(attempt.id))
-            if attempt.entry is not None:
-                finished = self._finished[attempt.id] = Finished(attempt.entry)
-                actions += finished.begin(now_s)
-        if self._finished:
-            # Whichever was told in this event is told again no sooner.
-            self._resend_at = min(self._resend_at, now_s + RESEND_EVERY_S)
+            actions += self._finish(attempt.entry, now_s)
         return actions
+
+    def _finish(self, entry: Entry | None, now_s: float) -> list[Action]:
+        """Bring a result, if there is one, to the master."""
+        if entry is None:
+            return []
+        finished = Finished(entry)
+        self._finished[finished.id] = finished
+        return finished.begin(now_s)
 
     def _dropped(self, finished: Finished, actions: list[Action]) -> list[Action]:
         """Forget a result that is answered; ``actions`` are what came of the answer."""
