@@ -371,6 +371,8 @@ class Agent:
             return "a later attempt was begun here"
         if self.stopping:
             return "the worker is stopping"
+        if len(self._attempts) < self._slots:
+            return None
         running = sum(not (held.is_stopping or held.paused) for held in self._attempts.values())
         return "no free slot" if running >= self._slots else None
 
