@@ -153,11 +153,11 @@ class Agent:
     def wakeup(self) -> float | None:
         """Return when to call with ``TimeCame`` at the latest."""
         moments: list[float | None] = [self.session.wakeup(), self._stop_by]
-        moments += [attempt.wakeup() for attempt in self._attempts.values()]
-        if self.session.stage is session.Stage.READY and self._finished:
+        for attempt in self._attempts.values():
+            moments += (attempt.wakeup(), self._fenced_at(attempt))
+        if self._finished and self.session.stage is session.Stage.READY:
             moments.append(self._resend_at)
-        moments += [self._fenced_at(attempt) for attempt in self._attempts.values()]
-        return min((moment for moment in moments if moment is not None), default=None)
+        return min([moment for moment in moments if moment is not None], default=None)
 
     def fences(self) -> dict[ChildId, float]:
         """Return the children that push now, and when each must have ended unless a beat is acknowledged before."""
@@ -389,7 +389,7 @@ class Agent:
     def _fenced_at(self, attempt: Attempt) -> float | None:
         """Return when a push must end unless a beat that shows it is acknowledged; None when nothing is pushed."""
         longest_s = self.session.fence_s
-        if longest_s is None or not attempt.reaches_audience:
+        if not attempt.pushes or longest_s is None or not attempt.reaches_audience:
             return None
         return attempt.leased_at + (longest_s if attempt.fence_s is None else min(attempt.fence_s, longest_s))
 

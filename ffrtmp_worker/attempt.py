@@ -96,6 +96,7 @@ class Attempt:
         self._assign = assign
         self._recipe = recipe
         self._limits = limits
+        self._stall_s = limits.stall_live_s if self.pushes else limits.stall_file_s
         self._children = children
         self._watch = Stopwatch(now_s)
         self._step: Step | None = None
@@ -290,11 +291,13 @@ class Attempt:
             return [KillChild(self.child)]
         if self.is_stopping:
             return []
-        for due_at, reason in self._deadlines():
+        for due_at, what, limit_s in self._deadlines():
             if due_at is not None and now_s >= due_at:
+                reason = f"{what}not done after {limit_s:g} s"
                 return self.stop(Ending(Outcome.FAILED, FailureClass.TRANSIENT, reason), now_s)
-        due_at, reason = self._hung_at()
+        due_at = self._hung_at()
         if due_at is not None and now_s >= due_at:
+            reason = f"the output has not advanced for {self._stall_s:g} s"
             if not self.pushes or self.child is None:
                 return self.stop(Ending(Outcome.FAILED, FailureClass.TRANSIENT, reason), now_s)
             self._hung, self._kill_at = reason, now_s + DISCARD_GRACE_S
@@ -306,32 +309,30 @@ class Attempt:
 
     def wakeup(self) -> float | None:
         """Return when ``tick`` has something to do next."""
-        moments = [] if self._kill_at is None else [self._kill_at]
-        if not self.is_stopping:
-            moments += [due_at for due_at, _ in (*self._deadlines(), self._hung_at()) if due_at is not None]
-            again_at = None if self._again_s is None else self._watch.reaches_at(self._again_s)
-            if again_at is not None:
-                moments.append(again_at)
-            if self._progress is not None:
-                moments.append(self._progress_due_at)
-        return min(moments, default=None)
+        if self.is_stopping:
+            return self._kill_at
+        moments = [self._kill_at, self._hung_at()]
+        moments += [due_at for due_at, _, _ in self._deadlines()]
+        if self._again_s is not None:
+            moments.append(self._watch.reaches_at(self._again_s))
+        if self._progress is not None:
+            moments.append(self._progress_due_at)
+        return min([moment for moment in moments if moment is not None], default=None)
 
-    def _deadlines(self) -> Iterator[tuple[float | None, str]]:
+    def _deadlines(self) -> Iterator[tuple[float | None, str, float]]:
+        """Yield when something has taken too long, what it is, and the seconds it may take."""
         if self._assign.timeout_s is not None:
-            yield self._watch.reaches_at(self._assign.timeout_s), f"not done after {self._assign.timeout_s:g} s"
-        if self._step is None or self._suspending:
-            return
-        if self._step.timeout_s is not None:
-            reason = f"{self._step.name}: not done after {self._step.timeout_s:g} s"
-            yield self._watch.reaches_at(self._step_began_s + self._step.timeout_s), reason
+            yield self._watch.reaches_at(self._assign.timeout_s), "", self._assign.timeout_s
+        step = self._step
+        if step is not None and step.timeout_s is not None and not self._suspending:
+            yield self._watch.reaches_at(self._step_began_s + step.timeout_s), f"{step.name}: ", step.timeout_s
 
-    def _hung_at(self) -> tuple[float | None, str]:
-        """Return when the encoder is taken for hung if it does not get on, and what is said of it then."""
+    def _hung_at(self) -> float | None:
+        """Return when the encoder is taken for hung if it does not get on."""
         encodes = self._step is not None and self._step.name is StepName.ENCODE
         if not encodes or self._suspending or self._hung is not None:
-            return None, ""
-        stall_s = self._limits.stall_live_s if self.pushes else self._limits.stall_file_s
-        return self._watch.reaches_at(self._advanced_s + stall_s), f"the output has not advanced for {stall_s:g} s"
+            return None
+        return self._watch.reaches_at(self._advanced_s + self._stall_s)
 
     def _supervised(self, push: Supervisor, progress: Progress, now_s: float) -> list[Action]:
         ran_s = self._watch.ran_s(now_s)
