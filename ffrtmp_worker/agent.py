@@ -1,14 +1,14 @@
 """The worker's mind: events in, actions out. No socket, no clock, no thread, no process."""
 
 import math
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from itertools import count
 from typing import Any, ClassVar, Final
 
 from ffrtmp_worker import session
 from ffrtmp_worker.attempt import Attempt, Limits
-from ffrtmp_worker.ending import ENCODED, Ending, entry_of, failed, leave, report_of
+from ffrtmp_worker.begun import Begun
+from ffrtmp_worker.ending import ENCODED, Ending, canceled, entry_of, failed, leave, refused, report_of
 from ffrtmp_worker.events import (
     Action,
     AttemptId,
@@ -34,7 +34,6 @@ from ffrtmp_worker.recipe import AttemptFailed, Recipes
 from ffrtmp_worker.room import short_of_room
 from ffrtmp_worker.spool import Entry, Fate
 from ffrtmp_worker.tally import Tally
-from ffrtmpd.wire.messages.jobs import Report
 from ffrtmpd.wire.messages.nodes import Hardware, Load
 from ffrtmpd.wire.messages.session import (
     About,
@@ -49,15 +48,12 @@ from ffrtmpd.wire.messages.session import (
     Kill,
     PauseAttempt,
     Reset,
-    Result,
     ResultVerdict,
     ResumeAttempt,
     Welcome,
 )
 from ffrtmpd.wire.vocabulary import ErrorCode, FailureClass, Outcome, Verdict
 
-# Jobs whose highest attempt is remembered, and tokens; the duplicates they guard against are seconds old.
-REMEMBERED: Final = 4_096
 # A stop waits this long for processes and disk; whoever asked for it will kill the worker in the end.
 STOP_S: Final = 30.0
 READY_FINISHED_MAX: Final = 4_096
@@ -103,15 +99,13 @@ class Agent:
         self._finished: dict[AttemptId, Finished] = {}
         # No result is to be told again before this; they can be many, and are not asked at each turn.
         self._resend_at = math.inf
-        self._highest: OrderedDict[str, int] = OrderedDict()
-        self._begun: OrderedDict[tuple[AttemptId, bytes], None] = OrderedDict()
+        self._begun = Begun()
         self._stop_by: float | None = None
-        self._life = b""
         self.tally = Tally()
         for entry, fate in spooled:
             finished = Finished.recovered(entry, fate)
             self._finished[finished.id] = finished
-            self._begun[finished.id, finished.token] = None
+            self._begun.answered(finished.id, finished.token)
             self._resend_at = 0.0
         self.session = session.Session(
             boot_id=boot_id,
@@ -239,10 +233,7 @@ class Agent:
     # ── messages ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def _welcome(self, message: Welcome, now_s: float) -> list[Action]:
-        if message.life != self._life:
-            # One restored from a backup gives numbers again that this worker has seen, with other tokens.
-            self._life = message.life
-            self._highest.clear()
+        self._begun.serve(message.life)
         actions = self.session.welcome(message, now_s)
         for finished in self._finished.values():
             actions += finished.resend(now_s)
@@ -289,10 +280,10 @@ class Agent:
         refusal = self._refusal(message)
         if refusal == "":
             # It has ended here, and whoever assigns it again does not know.
-            return [_ended(message, Outcome.CANCELED)]
+            return [Send(canceled(message))]
         if refusal is not None:
-            return [_note(message, "warning", "assignment_refused", reason=refusal), _failed(message, refusal)]
-        self._remember(message)
+            return [_note(message, "warning", "assignment_refused", reason=refusal), Send(refused(message, refusal))]
+        self._begun.remember(message)
         recipe = self._recipes(message)
         ending = ENCODED
         try:
@@ -334,8 +325,8 @@ class Agent:
         held = self._find(message)
         if held is None:
             # Should its assignment still be on the way, it must not begin any more.
-            self._remember(message)
-            return [note, _ended(message, Outcome.CANCELED)]
+            self._begun.remember(message)
+            return [note, Send(canceled(message))]
         if isinstance(held, Attempt):
             return [note, *held.stop(Ending(Outcome.CANCELED), now_s)]
         return [note, *self._dropped(held, held.kill(now_s))]
@@ -347,7 +338,7 @@ class Agent:
         if held is not None:
             return [_note(message, "warning", "commit_ignored", why="it still runs")]
         reason = "this node does not hold the attempt any more"
-        return [_note(message, "warning", "commit_refused", reason=reason), _failed(message, reason)]
+        return [_note(message, "warning", "commit_refused", reason=reason), Send(refused(message, reason))]
 
     def _verdict(self, message: ResultVerdict, now_s: float) -> list[Action]:
         held = self._find(message)
@@ -365,9 +356,9 @@ class Agent:
 
     def _refusal(self, assign: Assign) -> str | None:
         """Return why not to run it, an empty text for a duplicate of one that has ended, None to run it."""
-        if ((assign.job_id, assign.attempt), assign.token) in self._begun:
+        if self._begun.knows(assign):
             return ""
-        if assign.attempt < self._highest.get(assign.job_id, 0):
+        if self._begun.is_outdated(assign):
             return "a later attempt was begun here"
         if self.stopping:
             return "the worker is stopping"
@@ -375,16 +366,6 @@ class Agent:
             return None
         running = sum(not (held.is_stopping or held.paused) for held in self._attempts.values())
         return "no free slot" if running >= self._slots else None
-
-    def _remember(self, about: About) -> None:
-        """Take note of an attempt that must not begin any more, nor one before it."""
-        self._begun[(about.job_id, about.attempt), about.token] = None
-        self._highest[about.job_id] = max(about.attempt, self._highest.get(about.job_id, 0))
-        self._highest.move_to_end(about.job_id)
-        while len(self._highest) > REMEMBERED:
-            self._highest.popitem(last=False)
-        while len(self._begun) > REMEMBERED:
-            self._begun.popitem(last=False)
 
     def _fenced_at(self, attempt: Attempt) -> float | None:
         """Return when a push must end unless a beat that shows it is acknowledged; None when nothing is pushed."""
@@ -476,24 +457,6 @@ class Agent:
         ResultVerdict: _verdict,
         FetchLog: _fetch_log,
     }
-
-
-def _ended(about: About, outcome: Outcome) -> Send:
-    return Send(Result(job_id=about.job_id, attempt=about.attempt, token=about.token, outcome=outcome, report=Report()))
-
-
-def _failed(about: About, reason: str) -> Send:
-    return Send(
-        Result(
-            job_id=about.job_id,
-            attempt=about.attempt,
-            token=about.token,
-            outcome=Outcome.FAILED,
-            report=Report(),
-            failure_class=FailureClass.TRANSIENT,
-            reason=reason,
-        )
-    )
 
 
 def _note(about: About, level: str, event: str, **fields: object) -> Note:

@@ -7,7 +7,7 @@ from ffrtmp_worker.events import Action, Note, Remove
 from ffrtmp_worker.recipe import AttemptFailed, Recipe
 from ffrtmp_worker.spool import Entry
 from ffrtmpd.wire.messages.jobs import Report
-from ffrtmpd.wire.messages.session import Assign, Result
+from ffrtmpd.wire.messages.session import About, Assign, Result
 from ffrtmpd.wire.vocabulary import FailureClass, Outcome
 
 REASON_CHARACTERS: Final = 1_024
@@ -73,3 +73,23 @@ def entry_of(assign: Assign, recipe: Recipe, ending: Ending, report: Report) -> 
     )
     partial = recipe.partial if ending.outcome is Outcome.ENCODED else None
     return Entry(result=result, partial=partial, final=recipe.output)
+
+
+def canceled(about: About) -> Result:
+    """Return the result of an attempt that is not here, or not any more, and shall not be."""
+    return Result(
+        job_id=about.job_id, attempt=about.attempt, token=about.token, outcome=Outcome.CANCELED, report=Report()
+    )
+
+
+def refused(about: About, reason: str) -> Result:
+    """Return the result of an attempt that cannot be made here; another node may."""
+    return Result(
+        job_id=about.job_id,
+        attempt=about.attempt,
+        token=about.token,
+        outcome=Outcome.FAILED,
+        report=Report(),
+        failure_class=FailureClass.TRANSIENT,
+        reason=reason,
+    )
