@@ -1,13 +1,14 @@
 """The worker's mind: events in, actions out. No socket, no clock, no thread, no process."""
 
 import math
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from itertools import count
 from typing import Any, ClassVar, Final
 
 from ffrtmp_worker import session
-from ffrtmp_worker.attempt import Attempt, Ending, Limits
+from ffrtmp_worker.attempt import Attempt, Limits
+from ffrtmp_worker.begun import Begun
+from ffrtmp_worker.ending import ENCODED, Ending, canceled, entry_of, failed, leave, refused, report_of
 from ffrtmp_worker.events import (
     Action,
     AttemptId,
@@ -29,11 +30,10 @@ from ffrtmp_worker.events import (
     TimeCame,
 )
 from ffrtmp_worker.finished import RESEND_EVERY_S, Finished, Stage
-from ffrtmp_worker.recipe import Recipes
+from ffrtmp_worker.recipe import AttemptFailed, Recipes
 from ffrtmp_worker.room import short_of_room
 from ffrtmp_worker.spool import Entry, Fate
 from ffrtmp_worker.tally import Tally
-from ffrtmpd.wire.messages.jobs import Report
 from ffrtmpd.wire.messages.nodes import Hardware, Load
 from ffrtmpd.wire.messages.session import (
     About,
@@ -48,15 +48,12 @@ from ffrtmpd.wire.messages.session import (
     Kill,
     PauseAttempt,
     Reset,
-    Result,
     ResultVerdict,
     ResumeAttempt,
     Welcome,
 )
 from ffrtmpd.wire.vocabulary import ErrorCode, FailureClass, Outcome, Verdict
 
-# Jobs whose highest attempt is remembered, and tokens; the duplicates they guard against are seconds old.
-REMEMBERED: Final = 4_096
 # A stop waits this long for processes and disk; whoever asked for it will kill the worker in the end.
 STOP_S: Final = 30.0
 READY_FINISHED_MAX: Final = 4_096
@@ -102,15 +99,13 @@ class Agent:
         self._finished: dict[AttemptId, Finished] = {}
         # No result is to be told again before this; they can be many, and are not asked at each turn.
         self._resend_at = math.inf
-        self._highest: OrderedDict[str, int] = OrderedDict()
-        self._begun: OrderedDict[tuple[AttemptId, bytes], None] = OrderedDict()
+        self._begun = Begun()
         self._stop_by: float | None = None
-        self._life = b""
         self.tally = Tally()
         for entry, fate in spooled:
             finished = Finished.recovered(entry, fate)
             self._finished[finished.id] = finished
-            self._begun[finished.id, finished.token] = None
+            self._begun.answered(finished.id, finished.token)
             self._resend_at = 0.0
         self.session = session.Session(
             boot_id=boot_id,
@@ -133,9 +128,13 @@ class Agent:
 
     def handle(self, event: Event, now_s: float) -> list[Action]:
         """Return what to do about ``event``. The fence is looked at before anything else."""
-        actions = self._fence(now_s)
+        actions = self._fence(now_s) if self._attempts else []
         actions += self._EVENTS[type(event)](self, event, now_s)
-        actions += self._settle(now_s)
+        if self._attempts:
+            actions += self._settle(now_s)
+        if self._finished:
+            # Whichever was told in this event is told again no sooner.
+            self._resend_at = min(self._resend_at, now_s + RESEND_EVERY_S)
         if self.session.stage is not session.Stage.READY:
             # Before READY the master knows no such session; what matters is in the inventory or sent again.
             actions = [
@@ -148,11 +147,11 @@ class Agent:
     def wakeup(self) -> float | None:
         """Return when to call with ``TimeCame`` at the latest."""
         moments: list[float | None] = [self.session.wakeup(), self._stop_by]
-        moments += [attempt.wakeup() for attempt in self._attempts.values()]
-        if self.session.stage is session.Stage.READY and self._finished:
+        for attempt in self._attempts.values():
+            moments += (attempt.wakeup(), self._fenced_at(attempt))
+        if self._finished and self.session.stage is session.Stage.READY:
             moments.append(self._resend_at)
-        moments += [self._fenced_at(attempt) for attempt in self._attempts.values()]
-        return min((moment for moment in moments if moment is not None), default=None)
+        return min([moment for moment in moments if moment is not None], default=None)
 
     def fences(self) -> dict[ChildId, float]:
         """Return the children that push now, and when each must have ended unless a beat is acknowledged before."""
@@ -234,10 +233,7 @@ class Agent:
     # ── messages ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def _welcome(self, message: Welcome, now_s: float) -> list[Action]:
-        if message.life != self._life:
-            # One restored from a backup gives numbers again that this worker has seen, with other tokens.
-            self._life = message.life
-            self._highest.clear()
+        self._begun.serve(message.life)
         actions = self.session.welcome(message, now_s)
         for finished in self._finished.values():
             actions += finished.resend(now_s)
@@ -284,13 +280,23 @@ class Agent:
         refusal = self._refusal(message)
         if refusal == "":
             # It has ended here, and whoever assigns it again does not know.
-            return [_ended(message, Outcome.CANCELED)]
+            return [Send(canceled(message))]
         if refusal is not None:
-            return [_note(message, "warning", "assignment_refused", reason=refusal), _failed(message, refusal)]
-        self._remember(message)
+            return [_note(message, "warning", "assignment_refused", reason=refusal), Send(refused(message, refusal))]
+        self._begun.remember(message)
+        recipe = self._recipes(message)
+        ending = ENCODED
+        try:
+            step = recipe.advance(None)
+        except AttemptFailed as failure:
+            step, ending = None, failed(failure)
+        if step is None:
+            # It has begun nothing, and its end is all there is to tell.
+            left = leave(message, recipe, ending)
+            return left + self._finish(entry_of(message, recipe, ending, report_of(recipe, ending)), now_s)
         attempt = Attempt(
             message,
-            self._recipes(message),
+            recipe,
             limits=self._limits,
             children=self._children,
             leased_at=self.session.leased_at,
@@ -298,8 +304,8 @@ class Agent:
             now_s=now_s,
             price_per_kwh=self._price_per_kwh,
         )
-        self._attempts[attempt.id] = attempt
-        return [_note(message, "info", "attempt_begun"), *attempt.begin(now_s)]
+        self._attempts[key] = attempt
+        return [_note(message, "info", "attempt_begun"), *attempt.begin(step, now_s)]
 
     def _pause(self, message: PauseAttempt, now_s: float) -> list[Action]:
         attempt = self._running(message)
@@ -319,8 +325,8 @@ class Agent:
         held = self._find(message)
         if held is None:
             # Should its assignment still be on the way, it must not begin any more.
-            self._remember(message)
-            return [note, _ended(message, Outcome.CANCELED)]
+            self._begun.remember(message)
+            return [note, Send(canceled(message))]
         if isinstance(held, Attempt):
             return [note, *held.stop(Ending(Outcome.CANCELED), now_s)]
         return [note, *self._dropped(held, held.kill(now_s))]
@@ -332,7 +338,7 @@ class Agent:
         if held is not None:
             return [_note(message, "warning", "commit_ignored", why="it still runs")]
         reason = "this node does not hold the attempt any more"
-        return [_note(message, "warning", "commit_refused", reason=reason), _failed(message, reason)]
+        return [_note(message, "warning", "commit_refused", reason=reason), Send(refused(message, reason))]
 
     def _verdict(self, message: ResultVerdict, now_s: float) -> list[Action]:
         held = self._find(message)
@@ -350,29 +356,21 @@ class Agent:
 
     def _refusal(self, assign: Assign) -> str | None:
         """Return why not to run it, an empty text for a duplicate of one that has ended, None to run it."""
-        if ((assign.job_id, assign.attempt), assign.token) in self._begun:
+        if self._begun.knows(assign):
             return ""
-        if assign.attempt < self._highest.get(assign.job_id, 0):
+        if self._begun.is_outdated(assign):
             return "a later attempt was begun here"
         if self.stopping:
             return "the worker is stopping"
+        if len(self._attempts) < self._slots:
+            return None
         running = sum(not (held.is_stopping or held.paused) for held in self._attempts.values())
         return "no free slot" if running >= self._slots else None
-
-    def _remember(self, about: About) -> None:
-        """Take note of an attempt that must not begin any more, nor one before it."""
-        self._begun[(about.job_id, about.attempt), about.token] = None
-        self._highest[about.job_id] = max(about.attempt, self._highest.get(about.job_id, 0))
-        self._highest.move_to_end(about.job_id)
-        while len(self._highest) > REMEMBERED:
-            self._highest.popitem(last=False)
-        while len(self._begun) > REMEMBERED:
-            self._begun.popitem(last=False)
 
     def _fenced_at(self, attempt: Attempt) -> float | None:
         """Return when a push must end unless a beat that shows it is acknowledged; None when nothing is pushed."""
         longest_s = self.session.fence_s
-        if longest_s is None or not attempt.reaches_audience:
+        if not attempt.pushes or longest_s is None or not attempt.reaches_audience:
             return None
         return attempt.leased_at + (longest_s if attempt.fence_s is None else min(attempt.fence_s, longest_s))
 
@@ -393,13 +391,16 @@ class Agent:
             if attempt.was_canceled:
                 self.tally.canceled(forceful=attempt.was_killed)
             actions.append(CloseLog(attempt.id))
-            if attempt.entry is not None:
-                finished = self._finished[attempt.id] = Finished(attempt.entry)
-                actions += finished.begin(now_s)
-        if self._finished:
-            # Whichever was told in this event is told again no sooner.
-            self._resend_at = min(self._resend_at, now_s + RESEND_EVERY_S)
+            actions += self._finish(attempt.entry, now_s)
         return actions
+
+    def _finish(self, entry: Entry | None, now_s: float) -> list[Action]:
+        """Bring a result, if there is one, to the master."""
+        if entry is None:
+            return []
+        finished = Finished(entry)
+        self._finished[finished.id] = finished
+        return finished.begin(now_s)
 
     def _dropped(self, finished: Finished, actions: list[Action]) -> list[Action]:
         """Forget a result that is answered; ``actions`` are what came of the answer."""
@@ -456,24 +457,6 @@ class Agent:
         ResultVerdict: _verdict,
         FetchLog: _fetch_log,
     }
-
-
-def _ended(about: About, outcome: Outcome) -> Send:
-    return Send(Result(job_id=about.job_id, attempt=about.attempt, token=about.token, outcome=outcome, report=Report()))
-
-
-def _failed(about: About, reason: str) -> Send:
-    return Send(
-        Result(
-            job_id=about.job_id,
-            attempt=about.attempt,
-            token=about.token,
-            outcome=Outcome.FAILED,
-            report=Report(),
-            failure_class=FailureClass.TRANSIENT,
-            reason=reason,
-        )
-    )
 
 
 def _note(about: About, level: str, event: str, **fields: object) -> Note:

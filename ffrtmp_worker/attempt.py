@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
+from ffrtmp_worker.ending import ENCODED, Ending, entry_of, failed, leave, report_of
 from ffrtmp_worker.events import (
     Action,
     AttemptId,
@@ -12,7 +13,6 @@ from ffrtmp_worker.events import (
     KillChild,
     Note,
     PauseChild,
-    Remove,
     ResumeChild,
     Send,
     Spawn,
@@ -25,7 +25,7 @@ from ffrtmp_worker.spool import Entry
 from ffrtmp_worker.stopwatch import Stopwatch
 from ffrtmpd.wire.media import ENCODERS
 from ffrtmpd.wire.messages.jobs import Progress, Report
-from ffrtmpd.wire.messages.session import Assign, Held, ProgressReport, Result, Started
+from ffrtmpd.wire.messages.session import Assign, Held, ProgressReport, Started
 from ffrtmpd.wire.vocabulary import FailureClass, Outcome, Phase
 
 PROGRESS_EVERY_S: Final = 0.5
@@ -33,7 +33,6 @@ PROGRESS_EVERY_S: Final = 0.5
 DISCARD_GRACE_S: Final = 2.0
 STDOUT_MAX: Final = 4 << 20
 LOG_TAIL_CHARACTERS: Final = 4_096
-REASON_CHARACTERS: Final = 1_024
 COMMAND_WORDS: Final = 512
 FALLBACK_CHARACTERS: Final = 512
 NO_PROGRESS: Final = Progress()
@@ -54,15 +53,6 @@ class Limits:
     push_grace_s: float = 10.0
     reconnect_s: float = 60.0
     min_free_disk_bytes: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """How an attempt ends once its processes are gone. ``outcome`` None: nobody is told."""
-
-    outcome: Outcome | None
-    failure_class: FailureClass | None = None
-    reason: str | None = None
 
 
 class Attempt:
@@ -94,6 +84,8 @@ class Attempt:
         self.token = assign.token
         self.leased_at = leased_at
         self.fence_s = assign.fence_s
+        # Its encode reaches the audience at once.
+        self.pushes = recipe.pushes
         self.started = False
         self._told_encoder: str | None = None
         self.child: ChildId | None = None
@@ -104,6 +96,7 @@ class Attempt:
         self._assign = assign
         self._recipe = recipe
         self._limits = limits
+        self._stall_s = limits.stall_live_s if self.pushes else limits.stall_file_s
         self._children = children
         self._watch = Stopwatch(now_s)
         self._step: Step | None = None
@@ -123,7 +116,7 @@ class Attempt:
         self._paused_before_s = 0.0
         self._report = NO_REPORT
         self._spent = Spent()
-        self._push = Supervisor(give_up_s=limits.reconnect_s, random=random) if recipe.pushes else None
+        self._push = Supervisor(give_up_s=limits.reconnect_s, random=random) if self.pushes else None
         # Why its push was asked to end, to be connected again; and at which second of its run that is due.
         self._hung: str | None = None
         self._again_s: float | None = None
@@ -133,11 +126,6 @@ class Attempt:
     def paused(self) -> bool:
         """Whether its processes are stopped, or its push is."""
         return self._watch.paused
-
-    @property
-    def pushes(self) -> bool:
-        """Whether its encode reaches the audience at once."""
-        return self._recipe.pushes
 
     @property
     def reaches_audience(self) -> bool:
@@ -178,12 +166,9 @@ class Attempt:
         job_id, attempt = self.id
         return Held(job_id=job_id, attempt=attempt, token=self.token, started=self.started, paused=self.paused)
 
-    def begin(self, now_s: float) -> list[Action]:
+    def begin(self, step: Step, now_s: float) -> list[Action]:
         """Run the first step."""
-        try:
-            return self._advance(None, now_s)
-        except AttemptFailed as failure:
-            return self._end(Ending(Outcome.FAILED, failure.failure_class, failure.reason), now_s)
+        return self._run(step, now_s)
 
     def wrote(self, data: bytes, now_s: float) -> list[Action]:
         """Take what the running step wrote to its standard output."""
@@ -246,7 +231,7 @@ class Attempt:
         except AttemptFailed as failure:
             if step is not None and step.name is StepName.ENCODE:
                 return [*told, *self._lost(failure, now_s)]
-            return [*told, *self._end(Ending(Outcome.FAILED, failure.failure_class, failure.reason), now_s)]
+            return [*told, *self._end(failed(failure), now_s)]
 
     def pause(self, now_s: float) -> list[Action]:
         """Stop where it is: a file's processes freeze; a push ends cleanly, since frozen it would only be late."""
@@ -306,11 +291,13 @@ class Attempt:
             return [KillChild(self.child)]
         if self.is_stopping:
             return []
-        for due_at, reason in self._deadlines():
+        for due_at, what, limit_s in self._deadlines():
             if due_at is not None and now_s >= due_at:
+                reason = f"{what}not done after {limit_s:g} s"
                 return self.stop(Ending(Outcome.FAILED, FailureClass.TRANSIENT, reason), now_s)
-        due_at, reason = self._hung_at()
+        due_at = self._hung_at()
         if due_at is not None and now_s >= due_at:
+            reason = f"the output has not advanced for {self._stall_s:g} s"
             if not self.pushes or self.child is None:
                 return self.stop(Ending(Outcome.FAILED, FailureClass.TRANSIENT, reason), now_s)
             self._hung, self._kill_at = reason, now_s + DISCARD_GRACE_S
@@ -322,32 +309,30 @@ class Attempt:
 
     def wakeup(self) -> float | None:
         """Return when ``tick`` has something to do next."""
-        moments = [] if self._kill_at is None else [self._kill_at]
-        if not self.is_stopping:
-            moments += [due_at for due_at, _ in (*self._deadlines(), self._hung_at()) if due_at is not None]
-            again_at = None if self._again_s is None else self._watch.reaches_at(self._again_s)
-            if again_at is not None:
-                moments.append(again_at)
-            if self._progress is not None:
-                moments.append(self._progress_due_at)
-        return min(moments, default=None)
+        if self.is_stopping:
+            return self._kill_at
+        moments = [self._kill_at, self._hung_at()]
+        moments += [due_at for due_at, _, _ in self._deadlines()]
+        if self._again_s is not None:
+            moments.append(self._watch.reaches_at(self._again_s))
+        if self._progress is not None:
+            moments.append(self._progress_due_at)
+        return min([moment for moment in moments if moment is not None], default=None)
 
-    def _deadlines(self) -> Iterator[tuple[float | None, str]]:
+    def _deadlines(self) -> Iterator[tuple[float | None, str, float]]:
+        """Yield when something has taken too long, what it is, and the seconds it may take."""
         if self._assign.timeout_s is not None:
-            yield self._watch.reaches_at(self._assign.timeout_s), f"not done after {self._assign.timeout_s:g} s"
-        if self._step is None or self._suspending:
-            return
-        if self._step.timeout_s is not None:
-            reason = f"{self._step.name}: not done after {self._step.timeout_s:g} s"
-            yield self._watch.reaches_at(self._step_began_s + self._step.timeout_s), reason
+            yield self._watch.reaches_at(self._assign.timeout_s), "", self._assign.timeout_s
+        step = self._step
+        if step is not None and step.timeout_s is not None and not self._suspending:
+            yield self._watch.reaches_at(self._step_began_s + step.timeout_s), f"{step.name}: ", step.timeout_s
 
-    def _hung_at(self) -> tuple[float | None, str]:
-        """Return when the encoder is taken for hung if it does not get on, and what is said of it then."""
+    def _hung_at(self) -> float | None:
+        """Return when the encoder is taken for hung if it does not get on."""
         encodes = self._step is not None and self._step.name is StepName.ENCODE
         if not encodes or self._suspending or self._hung is not None:
-            return None, ""
-        stall_s = self._limits.stall_live_s if self.pushes else self._limits.stall_file_s
-        return self._watch.reaches_at(self._advanced_s + stall_s), f"the output has not advanced for {stall_s:g} s"
+            return None
+        return self._watch.reaches_at(self._advanced_s + self._stall_s)
 
     def _supervised(self, push: Supervisor, progress: Progress, now_s: float) -> list[Action]:
         ran_s = self._watch.ran_s(now_s)
@@ -358,13 +343,13 @@ class Attempt:
     def _lost(self, failure: AttemptFailed, now_s: float) -> list[Action]:
         """Wait to connect a lost push again, or end."""
         if self._push is None:
-            return self._end(Ending(Outcome.FAILED, failure.failure_class, failure.reason), now_s)
+            return self._end(failed(failure), now_s)
         ran_s = self._watch.ran_s(now_s)
         loss = self._push.lost(failure, ran_s)
         if loss.failure is not None:
-            return self._end(Ending(Outcome.FAILED, loss.failure.failure_class, loss.failure.reason), now_s)
+            return self._end(failed(loss.failure), now_s)
         if loss.again_s is None:
-            return self._end(Ending(Outcome.ENCODED), now_s)
+            return self._end(ENCODED, now_s)
         self._again_s = loss.again_s
         actions: list[Action] = [
             self._note("warning", "push_lost", reason=failure.reason, again_in_s=round(loss.again_s - ran_s, 1))
@@ -382,9 +367,9 @@ class Attempt:
         job_id, attempt = self.id
         return Note(level, event, {"job": job_id, "attempt": attempt, **fields})
 
-    def _advance(self, end: StepEnd | None, now_s: float) -> list[Action]:
+    def _advance(self, end: StepEnd, now_s: float) -> list[Action]:
         step = self._recipe.advance(end)
-        return self._end(Ending(Outcome.ENCODED), now_s) if step is None else self._run(step, now_s)
+        return self._end(ENCODED, now_s) if step is None else self._run(step, now_s)
 
     def _run(self, step: Step, now_s: float) -> list[Action]:
         if self.paused:
@@ -468,36 +453,8 @@ class Attempt:
     def _end(self, ending: Ending, now_s: float) -> list[Action]:
         self.over = True
         self._ending = ending
-        self._recipe.close()
-        partial = self._recipe.partial
-        removed: list[Action] = []
-        if ending.outcome is not Outcome.ENCODED and partial is not None:
-            removed, partial = [Remove(partial)], None
-        job_id, attempt = self.id
-        fields = {"job": job_id, "attempt": attempt, "outcome": ending.outcome, "reason": ending.reason}
-        note = Note("info", "attempt_ended", fields)
-        if ending.outcome is None:
-            return [note, *removed]
-        # The log of a success is asked for by nobody; it stays on the node for those who do.
-        tail = None if ending.outcome is Outcome.ENCODED else self._report.log_tail
         live = None if self._push is None else self._push.meter.figures(self._watch.ran_s(now_s))
-        report = replace(
-            self._report,
-            # Where nothing encodes, no step has told it.
-            engine=self._recipe.engine if ending.outcome is Outcome.ENCODED else self._report.engine,
-            media=self._recipe.media,
-            quality=self._recipe.quality,
-            provenance=self._recipe.provenance,
-            log_tail=tail,
-        )
-        result = Result(
-            job_id=job_id,
-            attempt=attempt,
-            token=self.token,
-            outcome=ending.outcome,
-            report=conclude(report, self._spent, live=live, price_per_kwh=self._price_per_kwh),
-            failure_class=ending.failure_class,
-            reason=None if ending.reason is None else ending.reason[:REASON_CHARACTERS],
-        )
-        self.entry = Entry(result=result, partial=partial, final=self._recipe.output)
-        return [note, *removed]
+        report = report_of(self._recipe, ending, self._report)
+        report = conclude(report, self._spent, live=live, price_per_kwh=self._price_per_kwh)
+        self.entry = entry_of(self._assign, self._recipe, ending, report)
+        return leave(self._assign, self._recipe, ending)

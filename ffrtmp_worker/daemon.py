@@ -149,16 +149,20 @@ class Daemon:
 
     def _turn(self) -> None:
         ready = dict(self._poller.poll(self._patience_ms()))
+        # One write a turn: a line for each of hundreds of results would cost as much as the results.
+        self._log.hold()
+        try:
+            self._take_up(ready)
+        finally:
+            self._log.release()
+
+    def _take_up(self, ready: Mapping[Any, int]) -> None:
+        """Do what follows from what the poller found."""
         # Before anything is read: a worker that was stopped for a while must look at its fence first.
         self._events.append(TimeCame())
         self._drain()
-        for _ in range(self._bell.stops_heard()):
-            self._watchdog.stopping()
-            self._events.append(StopAsked())
-        if self._fault is not None:
-            raise self._fault
-        while not self._done.empty():
-            self._done_on_disk(self._done.get())
+        if self._bell.fileno() in ready:
+            self._heed_bell()
         for key in ready:
             watched = self._watched.get(key) if isinstance(key, int) else None
             if watched is not None:
@@ -171,19 +175,28 @@ class Daemon:
         self._guard.keep(
             {self._children[child].pid: at_s for child, at_s in self._agent.fences().items() if child in self._children}
         )
-        look = self._room.due(self._clock())
+        now_s = self._clock()
+        look = self._room.due(now_s)
         if look is not None:
             self._on_disk(look)
-        self._energy.tick(self._clock())
-        self._watchdog.turned(self._clock())
+        self._energy.tick(now_s)
+        self._watchdog.turned(now_s)
+
+    def _heed_bell(self) -> None:
+        """Take up what signals and the helper thread rang for."""
+        for _ in range(self._bell.stops_heard()):
+            self._watchdog.stopping()
+            self._events.append(StopAsked())
+        if self._fault is not None:
+            raise self._fault
+        while not self._done.empty():
+            self._done_on_disk(self._done.get())
 
     def _patience_ms(self) -> int | None:
-        moments = [moment for moment in (self._agent.wakeup(), self._energy.due_at()) if moment is not None]
-        if (watchdog_s := self._watchdog.due_s()) < math.inf:
-            moments.append(watchdog_s)
-        wakeup = min(moments, default=None)
+        moments = (self._agent.wakeup(), self._energy.due_at(), self._watchdog.due_s())
+        wakeup = min((moment for moment in moments if moment is not None), default=math.inf)
         # Rounded up, or the last millisecond would be spent in empty turns.
-        return None if wakeup is None else max(0, int((wakeup - self._clock()) * 1000) + 1)
+        return None if wakeup == math.inf else max(0, int((wakeup - self._clock()) * 1000) + 1)
 
     def _drain(self) -> None:
         while self._events and not self._quit:
@@ -259,6 +272,8 @@ class Daemon:
     def _spawn(self, action: Spawn) -> None:
         # It takes milliseconds, and a turn may start many.
         self._send()
+        # The disk may hold us up here: what led to it stands in the log.
+        self._log.release()
         try:
             log = self._logbook.log(action.attempt)
             log.begin_step(action.argv)

@@ -31,6 +31,8 @@ class Finished:
 
     def __init__(self, entry: Entry) -> None:
         self._entry = entry
+        self.id: AttemptId = entry.attempt
+        self.token = entry.result.token
         self._unwanted: Outcome | None = None
         self._silent = False
         self._kept = False
@@ -47,16 +49,6 @@ class Finished:
         found._kept = True
         found.stage = Stage.COMMITTED if fate is Fate.PUBLISHED else Stage.ANSWERING
         return found
-
-    @property
-    def id(self) -> AttemptId:
-        """Which attempt."""
-        return self._entry.attempt
-
-    @property
-    def token(self) -> bytes:
-        """Of the attempt."""
-        return self._entry.result.token
 
     @property
     def result(self) -> Result:
@@ -84,7 +76,8 @@ class Finished:
         A canceled one is not worth it, for the master ordered it, nor one of the engine null, which made nothing:
         should this worker die, the job is run again.
         """
-        if self.outcome is Outcome.CANCELED or self.result.report.engine is Engine.NULL:
+        result = self._entry.result
+        if result.outcome is Outcome.CANCELED or result.report.engine is Engine.NULL:
             return self._answer(now_s)
         self._kept = True
         return [Seal(self._entry)]

@@ -33,6 +33,7 @@ from ffrtmp_worker.score_command import add_parser, compare, shown
 from ffrtmp_worker.tools import ToolError, find_tools
 from ffrtmp_worker.wiring import build
 from ffrtmpd import __version__
+from ffrtmpd.base.collector import calm_collector
 from ffrtmpd.base.exporter import ExporterError
 from ffrtmpd.base.logs import Logger
 from ffrtmpd.base.owner import become_owner
@@ -270,6 +271,7 @@ def _run(options: dict[str, Any]) -> int:
         stack.callback(bell.close)
         stack.enter_context(bell.on_signals())
         daemon = build(settings, home, own, server_public, log=log, bell=bell, closing=stack)
+        calm_collector()
         with CrashReport(log):
             daemon.run()
     log.info("stopped")

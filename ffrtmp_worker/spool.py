@@ -7,7 +7,7 @@ brought to the disk and renamed, so that it is whole or absent.
 import contextlib
 import hashlib
 import os
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final
@@ -15,6 +15,7 @@ from typing import Annotated, Final
 import msgpack
 
 from ffrtmpd.wire.messages.session import Result
+from ffrtmpd.wire.record import record
 from ffrtmpd.wire.schema import SchemaError, from_plain, to_plain
 
 SUFFIX: Final = ".result"
@@ -30,7 +31,7 @@ class Fate(StrEnum):
     GONE = "gone"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Entry:
     """A finished attempt. ``final`` is the path or URL of the output, ``partial`` None when nothing is staged.
 

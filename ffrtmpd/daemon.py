@@ -5,7 +5,6 @@ its actions after the commit.
 """
 
 import errno
-import gc
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -50,18 +49,6 @@ READ_ONLY_S: Final = 5.0
 # still on its way through the kernel: nobody is called silent before it had as long to arrive.
 STALL_S: Final = 1.0
 POLL_MAX_MS: Final = 3_600_000
-
-
-# Messages and rows go by themselves when a turn is over; what only the collector finds is rare. With Python's own
-# thresholds it looks through all of a large cluster every few seconds, and the turn waits for up to 80 ms.
-COLLECT: Final = (10_000, 50, 100)
-
-
-def calm_collector() -> None:
-    """Let the garbage collector look seldom, and never at what the start has made."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(*COLLECT)
 
 
 class Brain(Protocol):

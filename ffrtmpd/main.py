@@ -16,6 +16,7 @@ import zmq
 
 from ffrtmpd import __version__, backup_command, import_command
 from ffrtmpd.auth import DoorOpen, ZapDoor, prove_closed
+from ffrtmpd.base.collector import calm_collector
 from ffrtmpd.base.exporter import ExporterError, serve
 from ffrtmpd.base.logs import LogForm, Logger, LogLevel
 from ffrtmpd.base.owner import other_owner
@@ -35,7 +36,7 @@ from ffrtmpd.config import (
     scenario_files,
     settings_files,
 )
-from ffrtmpd.daemon import Daemon, calm_collector
+from ffrtmpd.daemon import Daemon
 from ffrtmpd.events import Side
 from ffrtmpd.initialise import Client, InitError, Step, client_folder, first_start, initialise, write_settings
 from ffrtmpd.listener import Listener, PortTaken

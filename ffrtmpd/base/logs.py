@@ -1,7 +1,6 @@
 """One line an event: logfmt for people, JSON for collectors."""
 
 import json
-import math
 import os
 import re
 import sys
@@ -10,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
+from threading import Lock
 from typing import Annotated, Any, Final, TextIO
 
 
@@ -40,6 +40,8 @@ class LogSection:
 LEVELS: Final = {level.value: number for number, level in enumerate(LogLevel)}
 # As syslog(3) numbers them, which the journal takes from the beginning of a line.
 _PRIORITIES: Final = {"debug": 7, "info": 6, "warning": 4, "error": 3}
+# From here on a line is for an operator to look at.
+_GRAVE: Final = LEVELS["warning"]
 # Anything else is quoted, so that a hostile file name cannot forge a line.
 _is_bare: Final = re.compile(r"[A-Za-z0-9_.:/@%+,\-]+\Z").match
 
@@ -63,10 +65,15 @@ class Logger:
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._stream = sys.stderr if stream is None else stream
-        self._to_journal = is_journal(self._stream)
+        to_journal = is_journal(self._stream)
+        self._begins = {level: f"<{number}>" if to_journal else "" for level, number in _PRIORITIES.items()}
         self._render = _json if form == "json" else _logfmt
         self._least = LEVELS[LogLevel(level)]
         self._wall = wall
+        # Other threads log too.
+        self._lock = Lock()
+        self._holds = False
+        self._held: list[str] = []
 
     def debug(self, event: str, **fields: Any) -> None:
         """Log what only a developer asks about."""
@@ -84,15 +91,36 @@ class Logger:
         """Log what an operator must mend."""
         self.log("error", event, fields)
 
-    def log(self, level: str, event: str, fields: dict[str, Any]) -> None:
+    def log(self, level: str, event: str, fields: Mapping[str, Any]) -> None:
         """Log ``event`` at ``level``; fields that are None are left out."""
-        if LEVELS[level] < self._least:
+        rank = LEVELS[level]
+        if rank < self._least:
             return
-        present = {key: value for key, value in fields.items() if value is not None}
-        line = self._render({"at": stamp(self._wall()), "level": level, "event": event, **present})
-        begin = f"<{_PRIORITIES[level]}>" if self._to_journal else ""
+        line = f"{self._begins[level]}{self._render(stamp(self._wall()), level, event, fields)}\n"
+        with self._lock:
+            self._held.append(line)
+            if not self._holds or rank >= _GRAVE:
+                self._write()
+
+    def hold(self) -> None:
+        """Write nothing before ``release`` but what an operator should look at, with what was held until then.
+
+        A process that is killed meanwhile takes along what it held.
+        """
+        self._holds = True
+
+    def release(self) -> None:
+        """Write what was held, in one piece, and each line at once from now on."""
+        with self._lock:
+            self._holds = False
+            if self._held:
+                self._write()
+
+    def _write(self) -> None:
+        text = "".join(self._held)
+        self._held.clear()
         try:
-            self._stream.write(f"{begin}{line}\n")
+            self._stream.write(text)
             self._stream.flush()
         except (BrokenPipeError, ValueError, OSError):
             # A log that nobody can read any more must not stop a night's work.
@@ -110,7 +138,8 @@ def is_journal(stream: TextIO, environment: Mapping[str, str] = os.environ) -> b
 
 def stamp(wall_s: float) -> str:
     """Return Unix seconds as UTC in ISO 8601 with milliseconds."""
-    return f"{_second(math.floor(wall_s))}.{int(wall_s * 1000) % 1000:03d}Z"
+    second, millisecond = divmod(int(wall_s * 1000), 1000)
+    return f"{_second(second)}.{millisecond:03d}Z"
 
 
 @lru_cache(maxsize=8)
@@ -119,15 +148,20 @@ def _second(wall_s: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(wall_s))
 
 
-def _json(fields: dict[str, Any]) -> str:
-    return json.dumps(fields, ensure_ascii=False, default=str)
+def _json(at: str, level: str, event: str, fields: Mapping[str, Any]) -> str:
+    present = {key: value for key, value in fields.items() if value is not None}
+    return json.dumps({"at": at, "level": level, "event": event, **present}, ensure_ascii=False, default=str)
 
 
-def _logfmt(fields: dict[str, Any]) -> str:
-    # Nearly every value is a word, which needs no more than this look.
-    return " ".join(
-        [f"{key}={value if type(value) is str and _is_bare(value) else _value(value)}" for key, value in fields.items()]
-    )
+def _logfmt(at: str, level: str, event: str, fields: Mapping[str, Any]) -> str:
+    words = [f"at={at} level={level} event={event}"]
+    for key, value in fields.items():
+        # Nearly every value is a number or a word, which needs no more than this look.
+        if type(value) is int or (isinstance(value, str) and _is_bare(value)):
+            words.append(f"{key}={value}")
+        elif value is not None:
+            words.append(f"{key}={_value(value)}")
+    return " ".join(words)
 
 
 def _value(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import threading
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,69 @@ def test_levels_below_the_least_are_left_out() -> None:
     log.warning("c")
     assert stream.getvalue().count("\n") == 1
     assert "event=c" in stream.getvalue()
+
+
+class Writes(io.StringIO):
+    """Counts how often it was written to."""
+
+    count = 0
+
+    def write(self, text: str, /) -> int:
+        self.count += 1
+        return super().write(text)
+
+
+def events(stream: io.StringIO) -> list[str]:
+    return [line.split("event=")[1] for line in stream.getvalue().splitlines()]
+
+
+def test_held_lines_are_written_in_one_piece() -> None:
+    stream = Writes()
+    log = Logger(stream=stream)
+    log.hold()
+    log.info("a")
+    log.info("b")
+    assert stream.getvalue() == ""
+    log.release()
+    assert (events(stream), stream.count) == (["a", "b"], 1)
+    log.release()
+    log.info("c")
+    assert (events(stream), stream.count) == (["a", "b", "c"], 2)
+
+
+def test_grave_line_is_not_held_nor_what_came_before_it() -> None:
+    stream = Writes()
+    log = Logger(stream=stream)
+    log.hold()
+    log.info("a")
+    log.warning("b")
+    assert (events(stream), stream.count) == (["a", "b"], 1)
+    log.info("c")
+    assert events(stream) == ["a", "b"]
+    log.release()
+    assert events(stream) == ["a", "b", "c"]
+
+
+def test_lines_of_all_threads_come_through_whole_while_one_holds() -> None:
+    stream = io.StringIO()
+    log = Logger(stream=stream)
+
+    def write(name: str) -> None:
+        for number in range(500):
+            log.info(f"{name}-{number}")
+
+    threads = [threading.Thread(target=write, args=(name,)) for name in ("a", "b")]
+    for thread in threads:
+        thread.start()
+    for _ in range(500):
+        log.hold()
+        log.info("mine")
+        log.release()
+    for thread in threads:
+        thread.join()
+    said = events(stream)
+    assert len(said) == 1_500
+    assert [event for event in said if event.startswith("a")] == [f"a-{number}" for number in range(500)]
 
 
 def test_closed_stream_does_not_stop_the_program() -> None:

@@ -9,6 +9,7 @@ from unittest.mock import patch
 
 from ffrtmp_worker.agent import Agent
 from ffrtmp_worker.attempt import Attempt
+from ffrtmp_worker.begun import Begun
 from ffrtmp_worker.events import Action, Event, MessageCame, Publish
 from ffrtmp_worker.finished import Finished, Stage
 from ffrtmp_worker.spool import Entry, Fate
@@ -218,15 +219,14 @@ def _no_assign_dedup() -> list[Patch]:
             key = (event.message.job_id, event.message.attempt)
             self._attempts.pop(key, None)
             self._finished.pop(key, None)
-            self._highest.pop(key[0], None)
-            self._begun.clear()
+            self._begun = Begun()
         return real(self, event, now_s)
 
     return [(Agent, "handle", handle)]
 
 
 def _highest_attempt_is_forgotten() -> list[Patch]:
-    return [(Agent, "_remember", lambda *_: None)]
+    return [(Begun, "remember", lambda *_: None)]
 
 
 MUTANTS: Final = (

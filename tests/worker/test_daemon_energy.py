@@ -103,7 +103,8 @@ def test_burner_pays_and_sleeper_does_not(master: ScriptedMaster, hire: Hire, me
     assert (sleeper.idle_share_joules or 0) > 0
     total = meter.sampler.ledger.totals["rapl:package+dram"]
     assert total.jobs_j == pytest.approx(joules(burner) + joules(sleeper), abs=1e-6)
-    assert total.meter_j <= meter.joules()
+    # Three sums of the same readings differ in the last digit.
+    assert total.meter_j <= meter.joules() + 1e-6
 
 
 def test_paused_burner_pays_for_nothing(master: ScriptedMaster, hire: Hire, meter: Meter) -> None:

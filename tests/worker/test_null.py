@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ffrtmp_worker.events import Forget, Seal, Spawn
+from ffrtmp_worker.events import Forget, Note, Seal, Spawn
 from ffrtmp_worker.null import NullRecipe
 from ffrtmp_worker.places import Places
 from ffrtmp_worker.recipe import AttemptFailed, Recipe
@@ -33,6 +33,27 @@ def test_null_is_answered_at_once_and_forgotten_at_the_verdict() -> None:
     assert (result.outcome, result.report.engine, result.report.encoder) == (Outcome.ENCODED, Engine.NULL, None)
     after = bench.say(verdict())
     assert (sent(after), some(after, Forget)) == ([], [])
+
+
+def test_what_runs_nothing_has_one_line_in_the_log() -> None:
+    bench = Nothing().online()
+    (note,) = some(bench.say(NULL), Note)
+    assert (note.event, note.fields["outcome"]) == ("attempt_ended", Outcome.ENCODED)
+
+
+def test_more_nulls_than_slots_may_wait_for_their_answers() -> None:
+    bench = Nothing(slots=1).online()
+    told = [result for number in range(3) for result in messages(bench.say(replace(NULL, job_id=f"j{number}")), Result)]
+    assert [result.outcome for result in told] == [Outcome.ENCODED] * 3
+
+
+def test_null_that_comes_twice_is_not_run_again() -> None:
+    bench = Nothing().online()
+    bench.say(NULL)
+    assert bench.say(NULL) == []
+    bench.say(verdict())
+    (result,) = messages(bench.say(NULL), Result)
+    assert result.outcome is Outcome.CANCELED
 
 
 def test_null_result_is_repeated_until_it_is_answered() -> None:
