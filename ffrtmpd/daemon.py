@@ -33,7 +33,7 @@ from ffrtmpd.recorder import Recorder
 from ffrtmpd.store import StoreReadOnly
 from ffrtmpd.wire.codec import MESSAGE_MAX, Message, encode
 from ffrtmpd.wire.messages.common import Error, Problem, Reply
-from ffrtmpd.wire.messages.session import ProgressReport, Started
+from ffrtmpd.wire.messages.session import Committed, ProgressReport, Result, Started
 from ffrtmpd.wire.vocabulary import ErrorCode
 
 # Taken from one socket in one turn. Enough for a burst to share an fsync, few enough that a turn stays short. A message
@@ -42,8 +42,10 @@ MESSAGES_MAX: Final = 256
 # Bodies held in memory at once: a thousand messages of a mebibyte each would be a gibibyte.
 BYTES_MAX: Final = 8 * MESSAGE_MAX
 # What nobody waits for an answer to. Alone it is put off for so long: at hundreds of jobs a second something else comes
-# sooner, and both share a sync of the disk.
+# sooner, and both share a sync of the disk. That a job has ended is no hurry while neither another job nor a client
+# waits for it; a submit that comes meanwhile is decided after it, and finds the slot free.
 UNHURRIED: Final = frozenset({Started, ProgressReport})
+UNHURRIED_IF_UNAWAITED: Final = UNHURRIED | {Result, Committed}
 PUT_OFF_S: Final = 0.005
 # After a failed write, how long only what changes nothing on disk is done before a write is tried again.
 READ_ONLY_S: Final = 5.0
@@ -79,6 +81,9 @@ class Brain(Protocol):
 
     def wakeup(self) -> float | None:
         """Return the monotonic second at which ``TimeCame`` is due, None if never."""
+
+    def is_awaited(self) -> bool:
+        """Tell whether a job waits for the slot of another, or a client for news of jobs."""
 
     def reload(self, now: Now, /) -> list[Action]:
         """Make memory what it was before a turn that could not be committed."""
@@ -173,10 +178,12 @@ class Daemon:
         if self._bell.fileno() in ready and self._bell.stops_heard():
             return False
         now = self._clock()
-        self._listener.door.answer()
+        if self._listener.door.socket in ready:
+            self._listener.door.answer()
         self._watch_for_stall(before, timeout_ms, now)
         events = self._collect(now)
-        self._perform(self._decide(events, now))
+        if not self._put_off:
+            self._perform(self._decide(events, now))
         ended = self._clock()
         self._watch_for_stall(now, 0, ended)
         if self._recorder is not None:
@@ -223,10 +230,14 @@ class Daemon:
         # Whoever is called silent must have been heard to the end; what clients want has no part in that.
         if due_s is not None and max(due_s, self._time_held_until_s) <= now.mono_s and workers_drained:
             events.append(TimeCame())
-        if now.mono_s < self._put_off_until_s and all(map(_is_unhurried, events)):
+        if now.mono_s < self._put_off_until_s and self._is_unhurried(events):
             self._put_off = events
             return []
         return events
+
+    def _is_unhurried(self, events: list[Event]) -> bool:
+        kinds = {type(event.message) if isinstance(event, MessageCame) else type(event) for event in events}
+        return kinds <= UNHURRIED or (kinds <= UNHURRIED_IF_UNAWAITED and not self._brain.is_awaited())
 
     def _drain(self, side: Side, events: list[Event]) -> bool:
         """Take what waits at one socket, within bounds; return whether that was all."""
@@ -328,10 +339,6 @@ class Daemon:
         # libzmq checks at the route, before anything is queued: no half message is left behind.
         if peer not in self._lost:
             self._lost.append(peer)
-
-
-def _is_unhurried(event: Event) -> bool:
-    return isinstance(event, MessageCame) and type(event.message) in UNHURRIED
 
 
 def _too_large(reply: Reply, size_bytes: int) -> Error:

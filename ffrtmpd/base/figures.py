@@ -63,7 +63,7 @@ class Figures:
         self._changed.clear()
         for name, by in changed.items():
             self.values[name] = self.values.get(name, 0.0) + by
-        for name, exemplar in self._seen.items():
-            self.exemplars[SEPARATOR.join(name)] = exemplar
+        for bucket, exemplar in self._seen.items():
+            self.exemplars[SEPARATOR.join(bucket)] = exemplar
         self._seen.clear()
         return changed
