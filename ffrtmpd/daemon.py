@@ -42,11 +42,13 @@ MESSAGES_MAX: Final = 256
 # Bodies held in memory at once: a thousand messages of a mebibyte each would be a gibibyte.
 BYTES_MAX: Final = 8 * MESSAGE_MAX
 # What nobody waits for an answer to. Alone it is put off for so long: at hundreds of jobs a second something else comes
-# sooner, and both share a sync of the disk. That a job has ended is no hurry while neither another job nor a client
-# waits for it; a submit that comes meanwhile is decided after it, and finds the slot free.
+# sooner, and both share a sync of the disk.
 UNHURRIED: Final = frozenset({Started, ProgressReport})
-UNHURRIED_IF_UNAWAITED: Final = UNHURRIED | {Result, Committed}
 PUT_OFF_S: Final = 0.005
+# That a job has ended is no great hurry while neither another job nor a client waits for it. A client that submits one
+# by one sends its next submit within a round trip, and that is decided after it and finds the slot free.
+UNHURRIED_IF_UNAWAITED: Final = UNHURRIED | {Result, Committed}
+END_PUT_OFF_S: Final = 0.001
 # After a failed write, how long only what changes nothing on disk is done before a write is tried again.
 READ_ONLY_S: Final = 5.0
 # If the process itself stood still for longer than this (stopped, or a starved machine), what peers sent meanwhile is
@@ -147,7 +149,7 @@ class Daemon:
         self._lost: list[Peer] = []
         self._drained = True
         self._put_off: list[Event] = []
-        self._put_off_until_s = math.inf
+        self._put_off_since_s = self._put_off_until_s = math.inf
         self._time_held_until_s = -math.inf
         self._read_only_until_s = -math.inf
         self._poller = zmq.Poller()
@@ -220,7 +222,7 @@ class Daemon:
     def _collect(self, now: Now) -> list[Event]:
         events, self._put_off = self._put_off, []
         if not events:
-            self._put_off_until_s = now.mono_s + PUT_OFF_S
+            self._put_off_since_s = now.mono_s
         lost, self._lost = self._lost, []
         events += [PeerLost(peer) for peer in lost]
         # Workers first: their results free slots, and submits must not starve them.
@@ -230,14 +232,20 @@ class Daemon:
         # Whoever is called silent must have been heard to the end; what clients want has no part in that.
         if due_s is not None and max(due_s, self._time_held_until_s) <= now.mono_s and workers_drained:
             events.append(TimeCame())
-        if now.mono_s < self._put_off_until_s and self._is_unhurried(events):
-            self._put_off = events
+        until_s = self._put_off_since_s + self._patience_s(events)
+        if now.mono_s < until_s:
+            self._put_off, self._put_off_until_s = events, until_s
             return []
         return events
 
-    def _is_unhurried(self, events: list[Event]) -> bool:
+    def _patience_s(self, events: list[Event]) -> float:
+        """Return for how long these may wait for company, in seconds."""
         kinds = {type(event.message) if isinstance(event, MessageCame) else type(event) for event in events}
-        return kinds <= UNHURRIED or (kinds <= UNHURRIED_IF_UNAWAITED and not self._brain.is_awaited())
+        if kinds <= UNHURRIED:
+            return PUT_OFF_S
+        if kinds <= UNHURRIED_IF_UNAWAITED and not self._brain.is_awaited():
+            return END_PUT_OFF_S
+        return 0.0
 
     def _drain(self, side: Side, events: list[Event]) -> bool:
         """Take what waits at one socket, within bounds; return whether that was all."""
