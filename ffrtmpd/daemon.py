@@ -31,7 +31,7 @@ from ffrtmpd.recorder import Recorder
 from ffrtmpd.store import StoreReadOnly
 from ffrtmpd.wire.codec import MESSAGE_MAX, Message, encode, encode_all
 from ffrtmpd.wire.messages.common import Error, Problem, Reply
-from ffrtmpd.wire.messages.session import ProgressReport, Started
+from ffrtmpd.wire.messages.session import Committed, ProgressReport, Result, Started
 from ffrtmpd.wire.vocabulary import ErrorCode
 
 # Taken from one socket in one turn. Enough for a burst to share an fsync, few enough that a turn stays short. A message
@@ -43,6 +43,10 @@ BYTES_MAX: Final = 8 * MESSAGE_MAX
 # sooner, and both share a sync of the disk.
 UNHURRIED: Final = frozenset({Started, ProgressReport})
 PUT_OFF_S: Final = 0.005
+# That a job has ended is no great hurry while neither another job nor a client waits for it. A client that submits one
+# by one sends its next submit within a round trip, and that is decided after it and finds the slot free.
+UNHURRIED_IF_UNAWAITED: Final = UNHURRIED | {Result, Committed}
+END_PUT_OFF_S: Final = 0.001
 # After a failed write, how long only what changes nothing on disk is done before a write is tried again.
 READ_ONLY_S: Final = 5.0
 # If the process itself stood still for longer than this (stopped, or a starved machine), what peers sent meanwhile is
@@ -68,6 +72,9 @@ class Brain(Protocol):
 
     def wakeup(self) -> float | None:
         """Return the monotonic second at which ``TimeCame`` is due, None if never."""
+
+    def is_awaited(self) -> bool:
+        """Tell whether a job waits for the slot of another, or a client for news of jobs."""
 
     def reload(self, now: Now, /) -> list[Action]:
         """Make memory what it was before a turn that could not be committed."""
@@ -131,7 +138,7 @@ class Daemon:
         self._lost: list[Peer] = []
         self._drained = True
         self._put_off: list[Event] = []
-        self._put_off_until_s = math.inf
+        self._put_off_since_s = self._put_off_until_s = math.inf
         self._time_held_until_s = -math.inf
         self._read_only_until_s = -math.inf
         self._poller = zmq.Poller()
@@ -162,10 +169,12 @@ class Daemon:
         if self._bell.fileno() in ready and self._bell.stops_heard():
             return False
         now = self._clock()
-        self._listener.door.answer()
+        if self._listener.door.socket in ready:
+            self._listener.door.answer()
         self._watch_for_stall(before, timeout_ms, now)
         events = self._collect(now)
-        self._perform(self._decide(events, now))
+        if not self._put_off:
+            self._perform(self._decide(events, now))
         ended = self._clock()
         self._watch_for_stall(now, 0, ended)
         if self._recorder is not None:
@@ -202,7 +211,7 @@ class Daemon:
     def _collect(self, now: Now) -> list[Event]:
         events, self._put_off = self._put_off, []
         if not events:
-            self._put_off_until_s = now.mono_s + PUT_OFF_S
+            self._put_off_since_s = now.mono_s
         lost, self._lost = self._lost, []
         events += [PeerLost(peer) for peer in lost]
         # Workers first: their results free slots, and submits must not starve them.
@@ -212,10 +221,20 @@ class Daemon:
         # Whoever is called silent must have been heard to the end; what clients want has no part in that.
         if due_s is not None and max(due_s, self._time_held_until_s) <= now.mono_s and workers_drained:
             events.append(TimeCame())
-        if now.mono_s < self._put_off_until_s and all(map(_is_unhurried, events)):
-            self._put_off = events
+        until_s = self._put_off_since_s + self._patience_s(events)
+        if now.mono_s < until_s:
+            self._put_off, self._put_off_until_s = events, until_s
             return []
         return events
+
+    def _patience_s(self, events: list[Event]) -> float:
+        """Return for how long these may wait for company, in seconds."""
+        kinds = {type(event.message) if isinstance(event, MessageCame) else type(event) for event in events}
+        if kinds <= UNHURRIED:
+            return PUT_OFF_S
+        if kinds <= UNHURRIED_IF_UNAWAITED and not self._brain.is_awaited():
+            return END_PUT_OFF_S
+        return 0.0
 
     def _drain(self, side: Side, events: list[Event]) -> bool:
         """Take what waits at one socket, within bounds; return whether that was all."""
@@ -342,10 +361,6 @@ class Daemon:
         # libzmq checks at the route, before anything is queued: no half message is left behind.
         if peer not in self._lost:
             self._lost.append(peer)
-
-
-def _is_unhurried(event: Event) -> bool:
-    return isinstance(event, MessageCame) and type(event.message) in UNHURRIED
 
 
 def _too_large(reply: Reply, size_bytes: int) -> Error:

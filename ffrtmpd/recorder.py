@@ -38,12 +38,11 @@ class Recorder:
 
     def took(self, event: Event) -> None:
         """Count a message that came."""
-        match event:
-            case MessageCame(peer=peer, message=message):
-                self._own.count("messages", peer.side, message.TYPE)
-            case GarbageCame(peer=peer, problem=problem):
-                known = problem.type_name in KNOWN
-                self._own.count("messages", peer.side, problem.type_name if known else OTHER)
+        if isinstance(event, MessageCame):
+            self._own.count("messages", event.peer.side, event.message.TYPE)
+        elif isinstance(event, GarbageCame):
+            type_name = event.problem.type_name
+            self._own.count("messages", event.peer.side, type_name if type_name in KNOWN else OTHER)
 
     def said(self, message: Message) -> None:
         """Count a refusal that left."""

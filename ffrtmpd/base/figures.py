@@ -5,6 +5,7 @@ have a part more: the number of the bucket, or ``sum``.
 """
 
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
@@ -33,13 +34,13 @@ class Figures:
     def __init__(self, kept: Mapping[str, float] | None = None) -> None:
         self.values: dict[str, float] = dict(kept or {})
         self.exemplars: dict[str, Exemplar] = {}
-        self._changed: dict[tuple[str, ...], float] = {}
+        self._changed: defaultdict[tuple[str, ...], float] = defaultdict(float)
         self._seen: dict[tuple[str, ...], Exemplar] = {}
 
     def count(self, *name: str, by: float = 1.0) -> None:
         """Count a counter up; its name are the metric and the labels."""
         # Put together only when it is taken: until then it may be counted hundreds of times.
-        self._changed[name] = self._changed.get(name, 0.0) + by
+        self._changed[name] += by
 
     def observe(
         self,
@@ -50,18 +51,19 @@ class Figures:
         exemplar: Exemplar | None = None,
     ) -> None:
         """Count ``value`` into its bucket: the first whose upper bound is not below it, or the one beyond all."""
-        bucket = str(bisect_left(bounds, value))
-        self.count(metric, *labels, bucket)
-        self.count(metric, *labels, SUM, by=value)
+        bucket = (metric, *labels, str(bisect_left(bounds, value)))
+        self._changed[bucket] += 1.0
+        self._changed[metric, *labels, SUM] += value
         if exemplar is not None:
-            self._seen[(metric, *labels, bucket)] = exemplar
+            self._seen[bucket] = exemplar
 
     def take(self) -> dict[str, float]:
         """Make what was counted since the last call part of the values, and return it by name."""
         changed = {SEPARATOR.join(name): by for name, by in self._changed.items()}
         self._changed.clear()
-        self.exemplars.update((SEPARATOR.join(name), exemplar) for name, exemplar in self._seen.items())
-        self._seen.clear()
         for name, by in changed.items():
             self.values[name] = self.values.get(name, 0.0) + by
+        for bucket, exemplar in self._seen.items():
+            self.exemplars[SEPARATOR.join(bucket)] = exemplar
+        self._seen.clear()
         return changed

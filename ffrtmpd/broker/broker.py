@@ -257,6 +257,11 @@ class Broker:
         """Return the monotonic second at which to call again if nothing comes before."""
         return self._cluster.timers.next()
 
+    def is_awaited(self) -> bool:
+        """Tell whether a job waits for the slot of another, or a client for news of jobs."""
+        cluster = self._cluster
+        return bool(cluster.queued or cluster.resuming or cluster.waiters or cluster.watchers)
+
     def _take(self) -> list[Action]:
         taken, self._cluster.out = self._cluster.out, []
         return taken

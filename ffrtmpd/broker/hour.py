@@ -47,9 +47,11 @@ class Hour:
         if not self._noted:
             return
         for minute, row in self._noted:
-            _add(self._minutes.setdefault(minute, _Minute()), row)
-            _add(self._sum, row)
-        self._expire(self._noted[-1][0])
+            known = self._minutes.get(minute)
+            if known is None:
+                self._expire(minute)
+                known = self._minutes[minute] = _Minute()
+            _add((known, self._sum), row)
         self._noted.clear()
 
     def forget(self) -> None:
@@ -88,13 +90,15 @@ class Hour:
             _take(self._sum.vmaf, old.vmaf)
 
 
-def _add(minute: _Minute, row: JobRow) -> None:
-    minute.ended[row.queue, row.state] += 1
-    minute.waits_s[row.queue, float(f"{row.waited_s:.1e}")] += 1
-    if row.vmaf is not None:
-        minute.vmaf[round(row.vmaf, 1)] += 1
-    if row.energy_j is not None:
-        minute.energy_j = (minute.energy_j or 0.0) + row.energy_j
+def _add(counts: tuple[_Minute, ...], row: JobRow) -> None:
+    ended, waited = (row.queue, row.state), (row.queue, float(f"{row.waited_s:.1e}"))
+    for count in counts:
+        count.ended[ended] += 1
+        count.waits_s[waited] += 1
+        if row.vmaf is not None:
+            count.vmaf[round(row.vmaf, 1)] += 1
+        if row.energy_j is not None:
+            count.energy_j = (count.energy_j or 0.0) + row.energy_j
 
 
 def _take(whole: Counter[K], part: Counter[K]) -> None:

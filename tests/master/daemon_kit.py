@@ -45,6 +45,7 @@ class Recorder:
         self.events: list[Event] = []
         self.calls: list[str] = []
         self.due: float | None = None
+        self.awaited = False
         self.extra: list[Action] = []
         self.fails: Callable[[Event], bool] = lambda _: False
 
@@ -113,6 +114,9 @@ class Recorder:
 
     def wakeup(self) -> float | None:
         return self.due
+
+    def is_awaited(self) -> bool:
+        return self.awaited
 
     def reload(self, _now: Now) -> list[Action]:
         self.calls.append("reload")

@@ -4,8 +4,10 @@ import pytest
 
 from ffrtmpd.broker.journal import REMEMBERED, Journal
 from ffrtmpd.events import MessageCame, Peer, Side
-from ffrtmpd.wire.messages.jobs import Cancel, Changes, ChangesReply, JobList, JobSpec, ListJobs
+from ffrtmpd.wire.messages.common import Reply
+from ffrtmpd.wire.messages.jobs import Cancel, Changes, ChangesReply, JobList, JobSpec, ListJobs, Pause, Resume
 from ffrtmpd.wire.messages.keys import RevokeKey
+from ffrtmpd.wire.messages.overview import Events
 from ffrtmpd.wire.vocabulary import ErrorCode, JobState
 from tests.master.house import House
 
@@ -39,6 +41,41 @@ def test_waiting_client_is_told_in_the_turn_of_the_change() -> None:
     house.ask(Cancel(request_id="x", job=job))
     (reply,) = news(house)
     assert [(view.job_id, view.state) for view in reply.jobs] == [(job, JobState.CANCELED)]
+
+
+def test_end_of_a_job_is_awaited_by_clients_and_by_jobs_without_a_slot() -> None:
+    house = House()
+    worker = house.worker("w1")
+    (first,) = house.submit(SPEC)
+    assert worker.assigned() == [first]
+    for request in (
+        Changes(request_id="c", since=revision(house), wait_s=1.0),
+        Events(request_id="e", since=house.store.last_event(), wait_s=1.0),
+    ):
+        assert not house.broker.is_awaited()
+        assert house.ask(request, by="eyes") is None
+        assert house.broker.is_awaited()
+        house.wait(1.1)
+        house.take(Peer(Side.CLIENTS, b"eyes"), Reply)
+    assert not house.broker.is_awaited()
+    house.submit(SPEC)
+    assert house.broker.is_awaited()
+    worker.run(first)
+    assert not house.broker.is_awaited()
+
+
+def test_end_of_a_job_is_awaited_by_one_that_shall_go_on_in_its_slot() -> None:
+    house = House()
+    worker = house.worker("w1")
+    first, second = house.submit(SPEC, SPEC)
+    assert worker.assigned() == [first]
+    worker.start(first)
+    house.ask(Pause(request_id="p", job=first))
+    worker.beat(worker.held(first, paused=True))
+    assert second in worker.assigned()
+    assert not house.broker.is_awaited()
+    house.ask(Resume(request_id="r", job=first))
+    assert house.broker.is_awaited()
 
 
 def test_only_the_jobs_asked_about_are_told() -> None:

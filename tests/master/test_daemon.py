@@ -3,6 +3,7 @@
 import socket
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import zmq
@@ -27,16 +28,10 @@ from ffrtmpd.store import StoreReadOnly
 from ffrtmpd.wire.catalogue import CLIENT_REPLIES, MASTER_TO_WORKER
 from ffrtmpd.wire.codec import MESSAGE_MAX, decode, encode
 from ffrtmpd.wire.messages.common import Error, Ping
-from ffrtmpd.wire.messages.jobs import Cancel, JobSpec, Submission, Submit
+from ffrtmpd.wire.messages.jobs import Cancel, JobSpec, Report, Submission, Submit
 from ffrtmpd.wire.messages.keys import ListKeys
-from ffrtmpd.wire.messages.session import (
-    TOKEN_BYTES,
-    Bye,
-    Heartbeat,
-    HeartbeatAck,
-    Started,
-)
-from ffrtmpd.wire.vocabulary import ErrorCode, Role
+from ffrtmpd.wire.messages.session import TOKEN_BYTES, Bye, Committed, Heartbeat, HeartbeatAck, Result, Started
+from ffrtmpd.wire.vocabulary import ErrorCode, Outcome, Role
 from tests.master.daemon_kit import PATIENCE_MS, Master, ask, hear, new_master, ping, refused
 
 
@@ -168,6 +163,52 @@ def test_word_that_an_encoder_has_begun_is_taken_alone_when_nothing_else_comes(
     master.turn()
     assert [type(message) for message in master.brain.messages()] == [Started]
     assert master.clock().mono_s >= before.mono_s + PUT_OFF_S
+
+
+def ended(job: str) -> list[Received]:
+    """Return what a worker says when a job has ended and when its output is published."""
+    about: dict[str, Any] = {"job_id": job, "attempt": 1, "token": b"t" * TOKEN_BYTES}
+    result = Result(**about, outcome=Outcome.ENCODED, report=Report(encoder="libx264", exit_code=0))
+    words = (result, Committed(**about, output="/out/1.mp4"))
+    return [Received(Peer(Side.WORKERS, b"w"), "2", "", encode(word)) for word in words]
+
+
+@pytest.mark.parametrize("awaited", [False, True])
+@pytest.mark.parametrize("word", [0, 1])
+def test_word_that_a_job_has_ended_waits_a_moment_for_company_unless_somebody_waits_for_it(
+    master: Master, monkeypatch: pytest.MonkeyPatch, word: int, awaited: bool
+) -> None:
+    came = [begun("job-2"), ended("job-1")[word]]
+    monkeypatch.setattr(daemon, "receive", lambda _, side: came.pop() if side is Side.WORKERS and came else None)
+    master.brain.awaited = awaited
+    taken = master.daemon._collect(master.clock())
+    assert len(taken) == (2 if awaited else 0)
+
+
+def test_submit_is_decided_after_the_end_of_a_job_that_waited_for_company(
+    master: Master, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = JobSpec(scenario="720p30-h264")
+    submit = encode(Submit(request_id="r", jobs=(Submission(key="key-00001", spec=spec),)))
+    came: dict[Side, list[Received]] = {Side.WORKERS: ended("job-1")[:1], Side.CLIENTS: []}
+    monkeypatch.setattr(daemon, "receive", lambda _, side: came[side].pop() if came[side] else None)
+    now = master.clock()
+    assert master.daemon._collect(now) == []
+    came[Side.CLIENTS].append(Received(Peer(Side.CLIENTS, b"c"), "1", "", [b"", *submit]))
+    taken = [type(event.message) for event in master.daemon._collect(now) if isinstance(event, MessageCame)]
+    assert taken == [Result, Submit]
+
+
+def test_nothing_is_decided_or_committed_while_what_came_waits_for_company(
+    master: Master, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    came = ended("job-1")[:1]
+    monkeypatch.setattr(daemon, "receive", lambda _, side: came.pop() if side is Side.WORKERS and came else None)
+    master.bell.wake()
+    master.turn()
+    assert master.brain.calls == []
+    master.turn()
+    assert master.brain.calls == ["begin", "handle", "settle", "commit"]
 
 
 def test_time_goes_on_while_clients_flood_the_master(master: Master, monkeypatch: pytest.MonkeyPatch) -> None:
