@@ -34,9 +34,10 @@ from ffrtmpd.wire.messages.common import Error, Problem, Reply
 from ffrtmpd.wire.messages.session import Committed, ProgressReport, Result, Started
 from ffrtmpd.wire.vocabulary import ErrorCode
 
-# Taken from one socket in one turn. Enough for a burst to share an fsync, few enough that a turn stays short. A message
-# about many jobs counts as many: submits by the thousand must not keep results waiting.
-MESSAGES_MAX: Final = 256
+# Taken from one socket in one turn. Enough for a burst to share an fsync, few enough that a turn stays short, and that
+# submits do not run ahead of results while slots are free: a job that is assigned in the turn of its submit is written
+# once and not read again. A message about many jobs counts as many.
+MESSAGES_MAX: Final = 96
 # Bodies held in memory at once: a thousand messages of a mebibyte each would be a gibibyte.
 BYTES_MAX: Final = 8 * MESSAGE_MAX
 # What nobody waits for an answer to. Alone it is put off for so long: at hundreds of jobs a second something else comes

@@ -1,6 +1,5 @@
 """The brain of the master: ``handle(event, now)`` gives actions, to be done once the turn is on disk."""
 
-import os
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -26,6 +25,7 @@ from ffrtmpd.broker.settings import BrokerSettings
 from ffrtmpd.events import Action, Event, GarbageCame, MessageCame, Now, Peer, PeerLost, Side, TimeCame
 from ffrtmpd.lifecycle import JobEvent
 from ffrtmpd.principals import Principal, Principals
+from ffrtmpd.randomness import RandomBytes
 from ffrtmpd.scenario import Scenarios
 from ffrtmpd.store import Store
 from ffrtmpd.wire.catalogue import PERMISSIONS, READERS
@@ -107,14 +107,14 @@ class Broker:
         principals: Principals,
         scenarios: Scenarios,
         settings: BrokerSettings,
-        random_bytes: Callable[[int], bytes] = os.urandom,
+        random_bytes: Callable[[int], bytes] | None = None,
     ) -> None:
         self._cluster = Cluster(
             store=store,
             principals=principals,
             scenarios=scenarios,
             settings=settings,
-            random_bytes=random_bytes,
+            random_bytes=random_bytes or RandomBytes(),
         )
         # Memory before the turn that was begun last: its commit may still fail after it has ended.
         self._before = Carried.of(self._cluster)
