@@ -15,6 +15,7 @@ _COLUMNS: Final = ", ".join(JOB_COLUMNS)
 # Every name put into these texts is a constant of this program.
 GET_JOB: Final = f"SELECT {_COLUMNS} FROM jobs WHERE seq = ?"  # noqa: S608
 GET_JOBS: Final = f"SELECT {_COLUMNS} FROM jobs WHERE seq IN (SELECT value FROM json_each(?))"  # noqa: S608
+KNOWN_KEY: Final = "SELECT key, seq FROM jobs WHERE key = ?"
 KNOWN_KEYS: Final = "SELECT key, seq FROM jobs WHERE key IN (SELECT value FROM json_each(?))"
 LAST_NUMBER: Final = "SELECT seq FROM sqlite_sequence WHERE name = 'jobs'"
 ADD_AUDIT: Final = (
