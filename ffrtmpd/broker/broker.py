@@ -27,7 +27,7 @@ from ffrtmpd.lifecycle import JobEvent
 from ffrtmpd.principals import Principal, Principals
 from ffrtmpd.randomness import RandomBytes
 from ffrtmpd.scenario import Scenarios
-from ffrtmpd.store import Store
+from ffrtmpd.store import Store, Unreadable
 from ffrtmpd.wire.catalogue import PERMISSIONS, READERS
 from ffrtmpd.wire.codec import Message
 from ffrtmpd.wire.messages import common, session
@@ -294,6 +294,13 @@ class Broker:
                 user=event.user_id,
             )
             cluster.refuse(event.peer, request.request_id, refusal)
+            return
+        except Unreadable as error:
+            if type(request) not in _READS:
+                raise
+            cluster.complain("error", "unreadable", type=request.TYPE, reason=str(error), user=event.user_id)
+            internal = Refusal(ErrorCode.INTERNAL, str(error), hint="stop ffrtmpd and restore a backup")
+            cluster.refuse(event.peer, request.request_id, internal)
             return
         if reply is not None:
             cluster.send(event.peer, reply)

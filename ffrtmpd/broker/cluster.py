@@ -159,6 +159,8 @@ class Cluster:
         self.strikes = Strikes()
         # What is counted of jobs, for as long as the database lives.
         self.figures = Figures()
+        # How far the wall clock was ahead of the monotonic one when something was to be removed last.
+        self.clock_offset_s = 0.0
         # What was removed since the last line about it in the log.
         self.purged: Counter[str] = Counter()
         # When the jobs that were assigned in this turn had been queued, Unix seconds.

@@ -118,7 +118,10 @@ def news(cluster: Cluster, waiter: Waiter) -> ChangesReply | None:
     rows = [row for seq in seqs if (row := cluster.store.job(seq)) is not None]
     views = that_fit(shown(cluster, row, waiter.role) for row in rows)
     if not views:
-        return None
+        # Where all of a piece were removed meanwhile, what comes behind it is asked for with the next request.
+        passed = len(seqs) == CHANGES_MAX
+        revision = cluster.journal.of(seqs[-1]) if passed else 0
+        return ChangesReply(request_id=request.request_id, jobs=(), revision=revision) if passed else None
     cut = len(seqs) == CHANGES_MAX or len(views) < len(rows)
     revision = views[-1].revision if cut else cluster.journal.revision
     return ChangesReply(request_id=request.request_id, jobs=tuple(views), revision=revision)

@@ -12,6 +12,7 @@ from ffrtmpd.store.errors import (
     StaleAttempt,
     StoreError,
     StoreReadOnly,
+    Unreadable,
 )
 from ffrtmpd.store.files import SQLITE
 from ffrtmpd.store.old_project import NotOurs, open_old
@@ -44,6 +45,7 @@ __all__ = [
     "Store",
     "StoreError",
     "StoreReadOnly",
+    "Unreadable",
     "backup",
     "job_id",
     "open_old",

@@ -9,6 +9,10 @@ class StoreReadOnly(StoreError):
     """The disk takes no writes now. The whole turn is undone; reads go on, and a later turn may succeed."""
 
 
+class Unreadable(StoreError):
+    """A stored value is none of this program's; the row is damaged, or was written by another."""
+
+
 class BackupTargetError(StoreError):
     """The copy cannot be written where it was asked for; the message says why. Nothing was left there."""
 

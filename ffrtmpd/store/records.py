@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, Generic, NamedTuple, TypedDict, TypeVar
 
-from ffrtmpd.store.errors import StoreError
+from ffrtmpd.store.errors import Unreadable
 from ffrtmpd.wire.messages.jobs import AuditEntry, JobSpec, Progress, Report
 from ffrtmpd.wire.messages.nodes import Hardware
 from ffrtmpd.wire.messages.session import Encode
@@ -43,12 +43,12 @@ def load(cls: type[M], text: str) -> M:
     """Return the wire type that ``dump`` wrote.
 
     Raises:
-        StoreError: the column holds something else.
+        Unreadable: the column holds something else.
     """
     try:
         return from_plain(cls, json.loads(text))
     except (ValueError, RecursionError) as error:
-        raise StoreError(f"a stored {cls.__name__} cannot be read: {error}") from None
+        raise Unreadable(f"a stored {cls.__name__} cannot be read: {error}") from None
 
 
 class Remembered(Generic[M]):
@@ -68,7 +68,7 @@ class Remembered(Generic[M]):
         """Return the wire type that ``dump`` wrote.
 
         Raises:
-            StoreError: the column holds something else.
+            Unreadable: the column holds something else.
         """
         known = self._known.get(text)
         if known is None:

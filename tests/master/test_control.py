@@ -225,3 +225,13 @@ def test_progress_is_shown_and_ends_at_a_hundred() -> None:
     done = house.job(job).progress
     assert done is not None
     assert (done.percent, done.eta_s) == (100.0, None)
+
+
+def test_damaged_row_is_told_to_who_asks_for_it_and_harms_no_other() -> None:
+    house = House()
+    damaged, sound = house.submit(SPEC, SPEC)
+    house.store._database.connection.execute("UPDATE jobs SET report_json = 'no JSON' WHERE seq = 1")
+    house.store._rows._known.clear()
+    problem = house.refused(Status(request_id="s", job=damaged))
+    assert (problem.code, problem.hint) == (ErrorCode.INTERNAL, "stop ffrtmpd and restore a backup")
+    assert house.job(sound).state is JobState.QUEUED

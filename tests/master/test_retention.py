@@ -6,15 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from ffrtmpd.broker.retention import LOOK_S, STEP_S
+from ffrtmpd.broker.jobs import CHANGES_MAX
+from ffrtmpd.broker.retention import LOOK_S, PAUSE_S, STEP_S
 from ffrtmpd.broker.settings import BrokerSettings, Retention
 from ffrtmpd.events import Action, Note
 from ffrtmpd.lifecycle import JobEvent
 from ffrtmpd.store import Store, retention
 from ffrtmpd.wire.curve import new_key_pair
-from ffrtmpd.wire.messages.jobs import JobSpec, ListJobs
+from ffrtmpd.wire.messages.jobs import Cancel, Changes, ChangesReply, JobList, JobSpec, ListJobs
 from ffrtmpd.wire.vocabulary import FailureClass, JobState, Priority, Queue
-from tests.master.house import Full, House
+from tests.master.house import START_WALL_S, Full, House
 from tests.master.store_kit import TOKEN, new_job, turn
 
 DAY_S = 86_400.0
@@ -248,3 +249,38 @@ def test_nothing_goes_while_the_disk_takes_no_writes() -> None:
     house.full = None
     house.wait(3 * LOOK_S)
     assert there(house) == [waits]
+
+
+def test_clock_set_far_ahead_removes_nothing_before_somebody_could_notice(monkeypatch: pytest.MonkeyPatch) -> None:
+    house = house_that_keeps(KEPT)
+    done, broken, dropped = finished(house)
+    house.wait(2 * LOOK_S)
+    monkeypatch.setattr("tests.master.house.START_WALL_S", START_WALL_S + 60 * DAY_S)
+    house.wait(PAUSE_S - LOOK_S)
+    assert there(house) == [done, broken, dropped]
+    # Put right in time.
+    monkeypatch.setattr("tests.master.house.START_WALL_S", START_WALL_S)
+    house.wait(2 * DAY_S)
+    assert there(house) == [done, broken, dropped]
+    # Nobody has, so it was meant.
+    monkeypatch.setattr("tests.master.house.START_WALL_S", START_WALL_S + 60 * DAY_S)
+    house.wait(PAUSE_S + 2 * LOOK_S)
+    assert done not in there(house)
+
+
+def test_client_behind_by_more_removed_jobs_than_one_answer_tells_gets_on() -> None:
+    house = house_that_keeps(dataclasses.replace(KEPT, canceled_s=DAY_S))
+    reply = house.ask(ListJobs(request_id="l", limit=1))
+    assert isinstance(reply, JobList)
+    since = reply.revision
+    for _ in range(CHANGES_MAX):
+        (job,) = house.submit(SPEC)
+        house.ask(Cancel(request_id="c", job=job))
+    house.wait(2 * DAY_S)
+    (young,) = house.submit(SPEC)
+    seen: list[str] = []
+    while young not in seen:
+        found = house.ask(Changes(request_id="c", since=since, wait_s=1.0))
+        assert isinstance(found, ChangesReply)
+        assert found.revision > since
+        seen, since = [view.job_id for view in found.jobs], found.revision
