@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 
 from ffrtmpd.base.families import Labels, Reader
 from ffrtmpd.base.figures import SHORT, Exemplar
-from ffrtmpd.broker.cluster import Loss
+from ffrtmpd.broker.holding import Loss
 from ffrtmpd.wire.vocabulary import (
     ENGINES,
     Engine,

@@ -6,6 +6,7 @@ Only the attempt that holds the job, told by its token and its node, changes any
 import dataclasses
 from typing import Any
 
+from ffrtmpd.broker import holding
 from ffrtmpd.broker.cluster import Cluster, Live, full
 from ffrtmpd.lifecycle import JobEvent
 from ffrtmpd.roster import Node
@@ -105,8 +106,8 @@ def result(cluster: Cluster, message: Result, node: Node) -> None:
         _failed(cluster, message, node, row)
     else:
         # The worker stopped it without having been told by this master: give it to the next.
-        cluster.release(node, row.seq)
-        cluster.requeue(row, why=message.reason or f"{node.node_id} stopped it")
+        holding.release(cluster, node, row.seq)
+        holding.requeue(cluster, row, why=message.reason or f"{node.node_id} stopped it")
         _verdict(cluster, message, node, Verdict.RECORDED)
 
 
@@ -159,8 +160,8 @@ def committed(cluster: Cluster, message: Committed, node: Node) -> None:
     elif row.phase is not Phase.PUBLISHING:
         # Leave was given after the copy that this database was restored from, and what was proved of the output is
         # lost with it: the job runs again and replaces it.
-        cluster.release(node, row.seq)
-        cluster.requeue(row, why=f"{node.node_id} published it before the master was restored")
+        holding.release(cluster, node, row.seq)
+        holding.requeue(cluster, row, why=f"{node.node_id} published it before the master was restored")
         _verdict(cluster, message, node, Verdict.STALE)
     else:
         _complete(cluster, message, node, row, None)
@@ -169,7 +170,7 @@ def committed(cluster: Cluster, message: Committed, node: Node) -> None:
 def _complete(cluster: Cluster, message: About, node: Node, row: JobRow, told: Report | None) -> None:
     """Record that a job is done; ``told`` is its report, None if that is on disk already."""
     live = cluster.live.get(row.seq)
-    cluster.release(node, row.seq)
+    holding.release(cluster, node, row.seq)
     report = row.report if told is None else told
     measured = live.progress if live else row.progress
     changes: JobChanges = {
@@ -220,7 +221,7 @@ def _failed(cluster: Cluster, message: Result, node: Node, row: JobRow) -> None:
         "report": message.report,
         "progress": live.progress if live else row.progress,
     }
-    cluster.release(node, row.seq)
+    holding.release(cluster, node, row.seq)
     if row.resuming:
         row = cluster.move(row, JobEvent.RESUME, why="resume asked")
     if failure is FailureClass.TRANSIENT and failures < row.max_attempts:
@@ -238,13 +239,13 @@ def _went_elsewhere(cluster: Cluster, message: Result, node: Node, row: JobRow) 
     That is no failure: nothing of the job was tried.
     """
     settings = cluster.settings
-    cluster.avoid_encoders(node, cluster.now.mono_s + settings.busy_s)
+    holding.avoid_encoders(cluster, node, cluster.now.mono_s + settings.busy_s)
     times = cluster.busy.get(row.seq, 0) + 1
     if times >= settings.busy_limit:
         cluster.busy.pop(row.seq, None)
         return False
-    cluster.release(node, row.seq)
-    cluster.requeue(row, why=message.reason or f"the hardware encoders of {node.node_id} are taken")
+    holding.release(cluster, node, row.seq)
+    holding.requeue(cluster, row, why=message.reason or f"the hardware encoders of {node.node_id} are taken")
     cluster.busy[row.seq] = times
     cluster.figures.count("attempts", FailureClass.BUSY)
     _verdict(cluster, message, node, Verdict.RECORDED)
@@ -309,7 +310,7 @@ def _settled(cluster: Cluster, message: About, node: Node) -> None:
     if row is not None:
         held = node.holds.get(row.seq)
         if held is not None and held.attempt == message.attempt and held.token == message.token:
-            cluster.release(node, row.seq)
+            holding.release(cluster, node, row.seq)
     own = row is not None and row.node_id == node.node_id and row.attempt == message.attempt
     recorded = own and row is not None and row.state in TERMINAL_STATES
     if own and row is not None and row.state is JobState.CANCELED and isinstance(message, Result) and not row.report:

@@ -7,6 +7,7 @@ how long its lease is are no decisions but what was seen, and stay true.
 from collections import deque
 from typing import NamedTuple, Self
 
+from ffrtmpd.broker import holding
 from ffrtmpd.broker.cluster import HAPPENED_MAX, Cluster, Fetch, Happening, Live
 from ffrtmpd.broker.journal import Waiter, Watcher
 from ffrtmpd.events import Peer
@@ -93,7 +94,7 @@ def _carry_node(fresh: Cluster, node: Node, seen: Node) -> None:
         if held is None:
             if before.dropped is not None:
                 # Its job is nobody's or another's by now, and only its node knows when it has stopped.
-                fresh.wait_for_stop(node, before)
+                holding.wait_for_stop(fresh, node, before)
         elif (held.attempt, held.token) == (before.attempt, before.token):
             # One that the turn released has its full lease again.
             held.started, held.frozen = before.started, held.paused and before.frozen
@@ -101,5 +102,5 @@ def _carry_node(fresh: Cluster, node: Node, seen: Node) -> None:
             held.lease_s, held.lease_until_s = before.lease_s, before.lease_until_s
             fresh.timers.set(("lease", (node.node_id, seq)), held.lease_until_s)
     if seen.avoided_until_s is not None:
-        fresh.avoid_encoders(node, seen.avoided_until_s)
+        holding.avoid_encoders(fresh, node, seen.avoided_until_s)
     fresh.roster.changed(node)

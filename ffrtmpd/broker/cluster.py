@@ -4,7 +4,6 @@ import dataclasses
 from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, Unpack
 
 from ffrtmpd.base.figures import Exemplar, Figures
@@ -16,37 +15,25 @@ from ffrtmpd.events import Action, Note, Now, Peer, Send
 from ffrtmpd.lifecycle import JobEvent
 from ffrtmpd.placement import Need, why_waiting
 from ffrtmpd.principals import Principals
-from ffrtmpd.roster import Hold, Node, Roster
+from ffrtmpd.roster import Node, Roster
 from ffrtmpd.scenario import Scenarios
 from ffrtmpd.sla import judge
 from ffrtmpd.store import JobChanges, JobRow, Store
 from ffrtmpd.timers import Timers
 from ffrtmpd.wire.codec import Message
 from ffrtmpd.wire.messages.common import Error, Problem
-from ffrtmpd.wire.messages.jobs import JobSpec, JobView, Logs, Progress
-from ffrtmpd.wire.messages.session import Assign, Held, Kill, PauseAttempt, ResumeAttempt
+from ffrtmpd.wire.messages.jobs import JobView, Logs, Progress
 from ffrtmpd.wire.vocabulary import (
     TERMINAL_STATES,
     ErrorCode,
-    FailureClass,
     JobState,
-    OutputMode,
     Phase,
     Role,
     Sla,
-    VmafMode,
     Why,
 )
 
 MASTER = "master"
-
-
-class Loss(StrEnum):
-    """How an attempt was lost with its node: it fell silent, came back without it, or was removed."""
-
-    SILENT = "silent"
-    GONE = "gone"
-    REMOVED = "removed"
 
 
 _WAITS = frozenset({JobState.QUEUED, JobState.ASSIGNED})
@@ -328,185 +315,6 @@ class Cluster:
         if progress is None or (row.state is JobState.PROCESSING and node is not None and node.session is not None):
             return progress
         return dataclasses.replace(progress, fps=None, speed=None, eta_s=None)
-
-    # ── attempts ──────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def hold(
-        self,
-        node: Node,
-        row: JobRow,
-        *,
-        frozen: bool = False,
-        started: bool = False,
-        fenced_lease_s: float | None = None,
-    ) -> Hold:
-        """Count an attempt as held by ``node``, under a full lease.
-
-        ``frozen``: the worker shows it paused. ``fenced_lease_s``: the lease of a push; None: that of its queue.
-        """
-        fenced = row.spec.output_mode is not OutputMode.FILE
-        if not fenced:
-            lease_s = self.settings.lost_after_s
-        elif fenced_lease_s is None:
-            lease_s = self.settings.terms(row.queue).give_away_s
-        else:
-            lease_s = fenced_lease_s
-        before = node.holds.get(row.seq)
-        told = before is not None and before.token == row.token and before.hardware
-        held = Hold(
-            seq=row.seq,
-            attempt=row.attempt,
-            token=row.token or b"",
-            fenced=fenced,
-            lease_s=lease_s,
-            lease_until_s=self.now.mono_s + lease_s,
-            paused=row.state is JobState.PAUSED,
-            frozen=frozen and row.state is JobState.PAUSED,
-            started=started,
-            hardware=told or Need.parse(row.requires).wants_hardware,
-        )
-        self._put(node, held)
-        if row.resuming:
-            self.resuming[row.seq] = node.node_id
-        return held
-
-    def hold_dropped(self, node: Node, row: JobRow, shown: Held, why: str) -> None:
-        """Count a run that holds no job, until it has stopped or the lease that it may have had is over."""
-        fenced = row.spec.output_mode is not OutputMode.FILE
-        # Which terms its assignment named is not known any more.
-        lease_s = self.settings.longest.give_away_s if fenced else self.settings.lost_after_s
-        held = Hold(
-            seq=row.seq,
-            attempt=shown.attempt,
-            token=shown.token,
-            fenced=fenced,
-            lease_s=lease_s,
-            lease_until_s=self.now.mono_s + lease_s,
-            started=shown.started,
-            hardware=Need.parse(row.requires).wants_hardware,
-            dropped=why,
-        )
-        self.wait_for_stop(node, held)
-
-    def wait_for_stop(self, node: Node, held: Hold) -> None:
-        """Count a dropped run until its node shows that it has ended, or its lease has."""
-        self._put(node, held)
-        self._stops(held, 1)
-
-    def _put(self, node: Node, held: Hold) -> None:
-        before = node.holds.get(held.seq)
-        if before is not None and before.dropped is not None:
-            self._stops(before, -1)
-        node.holds[held.seq] = held
-        self.roster.changed(node)
-        self.timers.set(("lease", (node.node_id, held.seq)), held.lease_until_s)
-
-    def _stops(self, held: Hold, step: int) -> None:
-        if held.fenced:
-            self.stopping[held.seq] += step
-            if not self.stopping[held.seq]:
-                del self.stopping[held.seq]
-
-    def release(self, node: Node, seq: int) -> None:
-        """Count an attempt as held no more."""
-        self.resuming.pop(seq, None)
-        held = node.holds.pop(seq, None)
-        if held is not None:
-            self.roster.changed(node)
-            self.timers.drop(("lease", (node.node_id, seq)))
-            if held.dropped is not None:
-                self._stops(held, -1)
-
-    def avoid_encoders(self, node: Node, until_s: float) -> None:
-        """Give the hardware encoders of ``node`` no job until then, in monotonic seconds."""
-        node.avoided_until_s = until_s
-        self.roster.changed(node)
-        self.timers.set(("encoders", node.node_id), until_s)
-
-    def drop(self, node: Node | None, row: JobRow, why: str) -> None:
-        """Tell ``node`` to stop an attempt; its slot stays taken until it has."""
-        held = node.holds.get(row.seq) if node else None
-        if node is None or held is None or held.attempt != row.attempt:
-            return
-        if held.dropped is None:
-            self._stops(held, 1)
-        held.dropped = why
-        self.tell(node, kill(held, row.job_id))
-
-    def go_on(self, node: Node, held: Hold, row: JobRow, *, who: str) -> JobRow:
-        """Let a paused attempt run again; it takes its slot at once."""
-        moved = self.move(row, JobEvent.RESUME, who=who, why="resume asked")
-        held.paused = held.frozen = False
-        self.roster.changed(node)
-        self.steer(node, held, row.job_id)
-        return moved
-
-    def steer(self, node: Node, held: Hold, job_id: str) -> None:
-        """Tell the worker whether an attempt shall run or stand still."""
-        kind = PauseAttempt if held.paused else ResumeAttempt
-        self.tell(node, kind(job_id=job_id, attempt=held.attempt, token=held.token))
-
-    def assignment(self, row: JobRow) -> Assign:
-        """Return the message that gives a job's present attempt to its node."""
-        spec = row.spec
-        fenced = spec.output_mode is not OutputMode.FILE
-        return Assign(
-            job_id=row.job_id,
-            attempt=row.attempt,
-            token=row.token or b"",
-            encode=row.encode,
-            input=spec.input,
-            output=spec.output,
-            output_mode=spec.output_mode,
-            duration_s=spec.duration_s,
-            encoder=spec.encoder,
-            engine=spec.engine,
-            require_gpu=spec.require_gpu,
-            timeout_s=spec.timeout_s,
-            vmaf=vmaf_of(spec),
-            vmaf_floor=spec.vmaf_floor,
-            psnr=spec.psnr,
-            ssim=spec.ssim,
-            verify=spec.verify,
-            fence_s=self.settings.terms(row.queue).fence_s if fenced else None,
-        )
-
-    def requeue(self, row: JobRow, *, why: str, loss: Loss | None = None, adoptable: bool = False) -> JobRow:
-        """Give a job that its node will not finish to the next; after too many losses fail it as poison.
-
-        ``loss``: how it was lost with its node, None if it was given back.
-        ``adoptable``: should the node come back with the run alive before another has it, the run is taken up again.
-        """
-        if row.resuming:
-            # It was to go on, so it is not held by anybody's wish.
-            row = self.move(row, JobEvent.RESUME, why="resume asked")
-        losses = row.losses
-        if loss is not None:
-            losses += 1
-            self.figures.count("losses", loss)
-        if loss and losses >= self.settings.loss_limit:
-            self.figures.count("poisoned")
-            return self.move(
-                row,
-                JobEvent.FAIL,
-                why=f"poison: {losses} losses, the last: {why}",
-                losses=losses,
-                failure_class=FailureClass.PERMANENT,
-                reason=f"poison: lost {losses} times with its node ({why})",
-            )
-        if adoptable:
-            return self.move(row, JobEvent.REQUEUE, why=why, losses=losses, lost_node=row.node_id, lost_token=row.token)
-        return self.move(row, JobEvent.REQUEUE, why=why, losses=losses)
-
-
-def kill(held: Hold, job_id: str) -> Kill:
-    """Return the message that stops a held attempt."""
-    return Kill(job_id=job_id, attempt=held.attempt, token=held.token, reason=held.dropped or "")
-
-
-def vmaf_of(spec: JobSpec) -> VmafMode:
-    """Return how much of a job's output is scored: a floor needs a score."""
-    return VmafMode.FULL if spec.vmaf is VmafMode.OFF and spec.vmaf_floor is not None else spec.vmaf
 
 
 def full(progress: Progress) -> Progress:

@@ -2,6 +2,7 @@
 
 from heapq import heapify, heappop, heappush
 
+from ffrtmpd.broker import holding
 from ffrtmpd.broker.cluster import MASTER, Cluster
 from ffrtmpd.lifecycle import JobEvent
 from ffrtmpd.placement import Need, best_node
@@ -44,7 +45,7 @@ def _resume(cluster: Cluster) -> None:
             continue
         row = cluster.store.job(seq)
         if row is not None:
-            cluster.go_on(node, held, row, who=MASTER)
+            holding.go_on(cluster, node, held, row, who=MASTER)
 
 
 def _head(cluster: Cluster, requires: str) -> Head | None:
@@ -88,5 +89,5 @@ def _assign(cluster: Cluster, seq: int, node_id: str) -> None:
     )
     cluster.figures.count("schedule", "success")
     cluster.dispatched.append(row.state_at)
-    cluster.hold(node, moved)
-    cluster.send(node.session.peer, cluster.assignment(moved))
+    holding.hold(cluster, node, moved)
+    cluster.send(node.session.peer, holding.assignment(cluster, moved))

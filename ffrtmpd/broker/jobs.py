@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Unpack
 
+from ffrtmpd.broker import holding
 from ffrtmpd.broker.cluster import Cluster, Fetch, Refusal
 from ffrtmpd.broker.disclosure import masked, masked_report, masked_spec, masked_view, sees_secrets
 from ffrtmpd.broker.journal import Waiter
@@ -176,7 +177,7 @@ def cancel(cluster: Cluster, request: Cancel, by: Principal, peer: Peer) -> Mess
     # What was measured until now stays true of what was done.
     measured: JobChanges = {"progress": live.progress} if live and live.progress else {}
     moved = _move(cluster, row, JobEvent.CANCEL, by, "cancel", **measured)
-    cluster.drop(node, row, "canceled")
+    holding.drop(cluster, node, row, "canceled")
     return Acted(request_id=request.request_id, job=cluster.view(moved))
 
 
@@ -198,7 +199,7 @@ def pause(cluster: Cluster, request: Pause, by: Principal, peer: Peer) -> Messag
     node, held = _held(cluster, row)
     if node is not None and held is not None:
         held.paused = True
-        cluster.steer(node, held, row.job_id)
+        holding.steer(cluster, node, held, row.job_id)
     return Acted(request_id=request.request_id, job=cluster.view(moved))
 
 
@@ -215,7 +216,7 @@ def resume(cluster: Cluster, request: Resume, by: Principal, peer: Peer) -> Mess
         if not row.resuming:
             row = _resume_later(cluster, row, wanted=True)
     else:
-        row = cluster.go_on(node, held, row, who=by.name)
+        row = holding.go_on(cluster, node, held, row, who=by.name)
     return Acted(request_id=request.request_id, job=cluster.view(row))
 
 

@@ -2,7 +2,9 @@
 
 import math
 
-from ffrtmpd.broker.cluster import Cluster, Loss, Refusal
+from ffrtmpd.broker import holding
+from ffrtmpd.broker.cluster import Cluster, Refusal
+from ffrtmpd.broker.holding import Loss
 from ffrtmpd.broker.paging import that_fit
 from ffrtmpd.events import Peer
 from ffrtmpd.principals import Principal
@@ -168,8 +170,8 @@ def drain_over(cluster: Cluster, node_id: str) -> None:
         row = cluster.store.job(held.seq)
         if row is None or row.token != held.token or row.node_id != node_id or row.phase is Phase.PUBLISHING:
             continue
-        cluster.drop(node, row, "the node is drained")
-        cluster.requeue(row, why=f"{node_id} is drained")
+        holding.drop(cluster, node, row, "the node is drained")
+        holding.requeue(cluster, row, why=f"{node_id} is drained")
 
 
 def remove(cluster: Cluster, request: RemoveNode, by: Principal, peer: Peer) -> Message:
@@ -191,10 +193,10 @@ def remove(cluster: Cluster, request: RemoveNode, by: Principal, peer: Peer) -> 
             retryable=True,
         )
     for held in list(node.holds.values()):
-        cluster.release(node, held.seq)
+        holding.release(cluster, node, held.seq)
         row = cluster.store.job(held.seq)
         if row is not None and row.token == held.token and row.node_id == node.node_id:
-            cluster.requeue(row, why=f"{node.node_id} was removed", loss=Loss.REMOVED)
+            holding.requeue(cluster, row, why=f"{node.node_id} was removed", loss=Loss.REMOVED)
     for principal in cluster.principals.everyone():
         if principal.name == node.node_id and principal.role is Role.WORKER and principal.revoked_at is None:
             cluster.principals.put(cluster.store.change_principal(principal.id, revoked_at=cluster.now.wall_s))

@@ -1,6 +1,8 @@
 """Workers come, beat, fall silent and go."""
 
-from ffrtmpd.broker.cluster import Cluster, Loss, kill
+from ffrtmpd.broker import holding
+from ffrtmpd.broker.cluster import Cluster
+from ffrtmpd.broker.holding import Loss
 from ffrtmpd.events import Peer
 from ffrtmpd.lifecycle import JobEvent
 from ffrtmpd.principals import Principal
@@ -57,7 +59,7 @@ def restore(cluster: Cluster) -> None:
             node = cluster.roster.get_or_add(job.node_id)
             # The slot of a paused job may have been given to another before the restart.
             started = job.state is not JobState.ASSIGNED
-            cluster.hold(node, job, frozen=True, started=started, fenced_lease_s=cluster.longest_lease_s)
+            holding.hold(cluster, node, job, frozen=True, started=started, fenced_lease_s=cluster.longest_lease_s)
 
 
 # ── coming ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -220,12 +222,12 @@ def _reconcile(cluster: Cluster, node: Node, message: Ready) -> None:
         row = cluster.store.job(seq)
         if held_here.fenced and row is not None:
             # Should its assignment still be on the way, the answer to this comes before it can begin.
-            cluster.drop(node, row, "the worker does not run it")
+            holding.drop(cluster, node, row, "the worker does not run it")
         else:
-            cluster.release(node, seq)
+            holding.release(cluster, node, seq)
         if row is not None and row.node_id == node.node_id and row.attempt == held_here.attempt and row.token:
             loss = Loss.GONE if held_here.started else None
-            cluster.requeue(row, why=f"{node.node_id} does not run it any more", loss=loss)
+            holding.requeue(cluster, row, why=f"{node.node_id} does not run it any more", loss=loss)
 
 
 def _owner(cluster: Cluster, node: Node, held: Held) -> JobRow | None:
@@ -252,9 +254,9 @@ def adopt(cluster: Cluster, node: Node, held: Held) -> Hold | None:
     before = node.holds.get(row.seq)
     # It has read WELCOME, so no fence of it is longer than the longest of the present settings.
     lease_s = None if before is None else min(before.lease_s, cluster.settings.longest.give_away_s)
-    hold = cluster.hold(node, row, frozen=held.paused, started=held.started, fenced_lease_s=lease_s)
+    hold = holding.hold(cluster, node, row, frozen=held.paused, started=held.started, fenced_lease_s=lease_s)
     if hold.paused is not held.paused:
-        cluster.steer(node, hold, row.job_id)
+        holding.steer(cluster, node, hold, row.job_id)
     if row.phase is Phase.PUBLISHING:
         cluster.tell(node, Commit(job_id=row.job_id, attempt=row.attempt, token=held.token))
     return hold
@@ -275,7 +277,7 @@ def _stop(cluster: Cluster, node: Node, held: Held) -> int | None:
         return None
     if row.seq in node.holds and node.holds[row.seq].dropped is None:
         return None
-    cluster.hold_dropped(node, row, held, "another attempt holds the job")
+    holding.hold_dropped(cluster, node, row, held, "another attempt holds the job")
     return row.seq
 
 
@@ -322,9 +324,9 @@ def _renew(cluster: Cluster, node: Node, hold: Hold, held: Held) -> None:
     hold.lease_until_s = cluster.now.mono_s + hold.lease_s
     hold.frozen = hold.paused and held.paused
     if hold.dropped is not None:
-        cluster.tell(node, kill(hold, held.job_id))
+        cluster.tell(node, holding.kill(hold, held.job_id))
     elif hold.paused is not held.paused:
-        cluster.steer(node, hold, held.job_id)
+        holding.steer(cluster, node, hold, held.job_id)
 
 
 def _missed(cluster: Cluster, node: Node, hold: Hold) -> None:
@@ -335,14 +337,14 @@ def _missed(cluster: Cluster, node: Node, hold: Hold) -> None:
     if hold.dropped is not None:
         # It may not have been seen yet: only its answer, or the end of the lease, says that it does not run.
         hold.unseen = 0
-        cluster.tell(node, kill(hold, job_id(hold.seq)))
+        cluster.tell(node, holding.kill(hold, job_id(hold.seq)))
     elif row is None or row.token != hold.token or row.node_id != node.node_id:
-        cluster.release(node, hold.seq)
+        holding.release(cluster, node, hold.seq)
     elif row.state is JobState.ASSIGNED and not _is_provisional(node):
         # The worker counts the lease from the assignment that reaches it.
         hold.unseen = 0
         hold.lease_until_s = cluster.now.mono_s + hold.lease_s
-        cluster.tell(node, cluster.assignment(row))
+        cluster.tell(node, holding.assignment(cluster, row))
     # A processing attempt that a beat omits has finished, and its result is on the way; else its lease ends.
 
 
@@ -360,9 +362,9 @@ def bye(cluster: Cluster, message: Bye, node: Node) -> None:
         owns = row is not None and row.node_id == node.node_id and row.token == hold.token
         if row is not None and owns and row.phase is Phase.PUBLISHING:
             continue
-        cluster.release(node, hold.seq)
+        holding.release(cluster, node, hold.seq)
         if row is not None and owns:
-            cluster.requeue(row, why=f"{node.node_id} was stopped")
+            holding.requeue(cluster, row, why=f"{node.node_id} was stopped")
     offline(cluster, node, why="stopped")
 
 
@@ -408,7 +410,7 @@ def lease_over(cluster: Cluster, node_id: str, seq: int) -> None:
         hold.lease_until_s = cluster.now.mono_s + hold.lease_s
         cluster.timers.set(("lease", (node_id, seq)), hold.lease_until_s)
         return
-    cluster.release(node, seq)
+    holding.release(cluster, node, seq)
     if row is not None and owns:
         # A push has been stopped by the worker itself by now; only what is staged can be taken up again.
-        cluster.requeue(row, why=f"{node_id} was lost", loss=Loss.SILENT, adoptable=not hold.fenced)
+        holding.requeue(cluster, row, why=f"{node_id} was lost", loss=Loss.SILENT, adoptable=not hold.fenced)

@@ -13,8 +13,9 @@ from ffrtmp_worker.begun import Begun
 from ffrtmp_worker.events import Action, Event, MessageCame, Publish
 from ffrtmp_worker.finished import Finished, Stage
 from ffrtmp_worker.spool import Entry, Fate
-from ffrtmpd.broker import attempts, broker, dispatch, sessions, submissions
-from ffrtmpd.broker.cluster import Cluster, Loss
+from ffrtmpd.broker import attempts, broker, dispatch, holding, sessions, submissions
+from ffrtmpd.broker.cluster import Cluster
+from ffrtmpd.broker.holding import Loss
 from ffrtmpd.lifecycle import JobEvent
 from ffrtmpd.roster import Node
 from ffrtmpd.store import JobRow, NewJob, Store, effects
@@ -96,8 +97,8 @@ def _requeue_on_restart() -> list[Patch]:
     def restore(cluster: Cluster) -> None:
         real(cluster)
         for row in cluster.store.held_by_nodes():
-            cluster.release(cluster.roster.get_or_add(row.node_id or ""), row.seq)
-            cluster.requeue(row, why="the master was restarted")
+            holding.release(cluster, cluster.roster.get_or_add(row.node_id or ""), row.seq)
+            holding.requeue(cluster, row, why="the master was restarted")
 
     return [(sessions, "restore", restore)]
 
@@ -111,8 +112,8 @@ def _published_is_given_away() -> list[Patch]:
         row = cluster.store.job(seq)
         over = held is not None and cluster.now.mono_s >= held.lease_until_s
         if node is not None and over and row is not None and row.phase is Phase.PUBLISHING:
-            cluster.release(node, seq)
-            cluster.requeue(row, why=f"{node_id} was lost", loss=Loss.SILENT)
+            holding.release(cluster, node, seq)
+            holding.requeue(cluster, row, why=f"{node_id} was lost", loss=Loss.SILENT)
         else:
             real(cluster, node_id, seq)
 
