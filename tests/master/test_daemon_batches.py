@@ -8,6 +8,7 @@ import zmq
 
 from ffrtmpd import daemon
 from ffrtmpd.base import faults
+from ffrtmpd.daemon import MESSAGES_MAX
 from ffrtmpd.events import (
     Action,
     GarbageCame,
@@ -185,7 +186,8 @@ def test_points_of_failure_are_met_for_each_message_before_its_batch_has_left(
 def test_batches_are_taken_in_bounded_turns_and_each_message_in_them_counts(
     master: Master, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (_, batch), *_ = encode_all([Bye()] * 100)
+    size = MESSAGES_MAX // 2 - 1
+    (_, batch), *_ = encode_all([Bye()] * size)
     waiting = [Received(Peer(Side.WORKERS, b"w"), "1", "", batch)] * 5
 
     def receive(_socket: zmq.Socket[bytes], side: Side) -> Received | None:
@@ -194,9 +196,9 @@ def test_batches_are_taken_in_bounded_turns_and_each_message_in_them_counts(
     monkeypatch.setattr(daemon, "receive", receive)
     master.brain.due = master.clock().mono_s
     master.turn()
-    assert [type(event) for event in master.brain.events] == [MessageCame] * 300
+    assert [type(event) for event in master.brain.events] == [MessageCame] * size * 3
     master.turn()
-    assert [type(event) for event in master.brain.events[300:]] == [MessageCame] * 200 + [TimeCame]
+    assert [type(event) for event in master.brain.events[size * 3 :]] == [MessageCame] * size * 2 + [TimeCame]
 
 
 def test_wrong_messages_in_a_workers_batch_are_each_denied_and_the_others_taken(master: Master) -> None:
