@@ -1,7 +1,7 @@
 """The least that does the durable steps of a master: two CURVE ROUTERs and ``sqlite3``, one transaction a turn.
 
 It stores each submit, each assignment and each result, with the same rows of history as the master, before anybody
-hears of it: WAL, ``synchronous=FULL``. It speaks the same messages in the same number. It knows no roles, no leases, no
+hears of it: WAL, ``synchronous=FULL``. It speaks the same messages, each on its own. It knows no roles, no leases, no
 retries, no metrics and no log, and lets any key in. Arguments: the database; its secret key comes on standard input. It
 says on standard output where it listens.
 """

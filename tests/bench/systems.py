@@ -16,8 +16,8 @@ from tests.bench.board import Board
 from tests.e2e.cluster import ANY_METRICS, Program, cluster, wait_until
 
 ROOT: Final = Path(__file__).parents[2]
-# The credit of the one worker: enough to hide the round trip. In one turn it may get twice as many messages, a verdict
-# and an assignment for each slot, and a socket surely holds 500 for a peer.
+# The credit of the one worker: enough to hide the round trip. The bare broker may send it twice as many messages in one
+# turn, a verdict and an assignment for each slot, and a socket surely holds 500 for a peer.
 SLOTS: Final = 250
 ALLOWED: Final = "[benchmarks]\nnull_engine = true\n"
 
