@@ -244,7 +244,9 @@ def test_v2_group_is_killed_as_a_whole(start: Start) -> None:
     try:
         if not (folder / "cgroup.kill").exists():
             need("cgroup.kill, since Linux 5.14")
-        child = start(*python(FUGITIVE.replace("print", "time.sleep(0.05); print") + "time.sleep(600)"))
+        # What it starts before it is in the group never is.
+        patient = f"while {folder.name!r} not in open('/proc/self/cgroup').read(): pass\n"
+        child = start(*python(patient + FUGITIVE + "time.sleep(600)"))
         group = Group(Version.V2, {Controller.TASKS: folder})
         group.add(child.pid)
         fugitive = int(line(child))
