@@ -26,7 +26,7 @@ from ffrtmp_worker.metrics import WorkerMetrics, WorkerSnapshot
 from ffrtmpd.base.settings import sample
 from ffrtmpd.config import sample_settings
 from ffrtmpd.lifecycle import diagram
-from ffrtmpd.metrics import MasterMetrics
+from ffrtmpd.metrics import MasterMetrics, Snapshot
 from ffrtmpd.wire import codec, schema, vocabulary
 from ffrtmpd.wire.catalogue import CLIENT_REPLIES, MASTER_TO_WORKER, PERMISSIONS, WORKER_TO_MASTER
 from ffrtmpd.wire.codec import Message
@@ -167,7 +167,9 @@ def encoders() -> str:
 
 def master_metrics() -> str:
     """Return the metrics of a master."""
-    return metrics_table(MasterMetrics(version="", sqlite=""))
+    collector = MasterMetrics(version="", sqlite="")
+    collector.snapshot = Snapshot()
+    return metrics_table(collector)
 
 
 def worker_metrics() -> str:

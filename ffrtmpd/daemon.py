@@ -158,6 +158,8 @@ class Daemon:
         actions = self._brain.open(now)
         self._ledger.commit()
         self._perform(actions)
+        if self._recorder is not None:
+            self._recorder.opened(now)
         self._watchdog.ready()
         while self._turn(now):
             now = self._clock()

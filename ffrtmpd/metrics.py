@@ -15,6 +15,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from ffrtmpd.base.exporter import NothingYetError
 from ffrtmpd.base.families import Labels, Reader
 from ffrtmpd.base.figures import SHORT, Exemplar
 from ffrtmpd.broker.holding import Loss
@@ -31,6 +32,7 @@ from ffrtmpd.wire.vocabulary import (
 )
 
 PORT: Final = 9090
+STARTING: Final = "the master is starting"
 Cell = tuple[JobState, Queue, Priority]
 
 
@@ -50,16 +52,21 @@ class Snapshot:
 
 
 class MasterMetrics(Collector):
-    """Turns the last snapshot into metrics. ``snapshot`` is set by the turn and read by scrapes."""
+    """Turns the last snapshot into metrics.
+
+    ``snapshot`` is None until the master has started, then set by its turns, and read by scrapes.
+    """
 
     def __init__(self, *, version: str, sqlite: str) -> None:
-        self.snapshot = Snapshot()
+        self.snapshot: Snapshot | None = None
         self._version, self._sqlite = version, sqlite
         self._started_s = time.monotonic()
 
     def collect(self) -> Iterator[Metric]:
         """Yield the families, seed's names first."""
         now = self.snapshot
+        if now is None:
+            raise NothingYetError(STARTING)
         kept = Reader(now.kept, now.exemplars)
         own = Reader(now.own, {})
         # Their names end like a counter's while `ffrtmp_jobs` is a gauge: OpenMetrics takes both only if this one is of

@@ -7,7 +7,7 @@ from typing import Final
 from ffrtmpd.base.figures import SHORT, Figures
 from ffrtmpd.broker.broker import Broker
 from ffrtmpd.events import Event, GarbageCame, MessageCame, Now
-from ffrtmpd.metrics import MasterMetrics, Snapshot
+from ffrtmpd.metrics import STARTING, MasterMetrics, Snapshot
 from ffrtmpd.wire.catalogue import CLIENT_REQUESTS, WORKER_TO_MASTER
 from ffrtmpd.wire.codec import Message
 from ffrtmpd.wire.messages.common import Error
@@ -35,6 +35,10 @@ class Recorder:
         self._published_s = 0.0
         self._is_stale = True
         self.read_only = False
+
+    def opened(self, now: Now) -> None:
+        """Publish what the master starts with."""
+        self._publish(now)
 
     def took(self, event: Event) -> None:
         """Count a message that came."""
@@ -70,6 +74,8 @@ class Recorder:
 
     def unready(self) -> list[str]:
         """Return why the master is not ready. Called from the thread of a scrape."""
+        if self._metrics.snapshot is None:
+            return [STARTING]
         return ["the database takes no writes"] if self.read_only else []
 
     def _publish(self, now: Now) -> None:

@@ -29,6 +29,10 @@ class ExporterError(Exception):
         self.taken = taken
 
 
+class NothingYetError(Exception):
+    """A collector has nothing to tell: the scrape fails, for zeros would read as counters that began anew."""
+
+
 Readiness = Callable[[], list[str]]
 
 
@@ -38,7 +42,7 @@ class Exporter:
     Args:
         settings: where.
         usual_port: the port where none is set.
-        collector: gives the metrics at each scrape, from the thread of the scrape.
+        collector: gives the metrics at each scrape, from the thread of the scrape, or raises ``NothingYetError``.
         unready: returns why the daemon is not ready, nothing when it is.
     """
 
@@ -118,7 +122,10 @@ class _Page(BaseHTTPRequestHandler):
         match urlsplit(self.path).path:
             case "/metrics":
                 encode, content_type = choose_encoder(self.headers.get("Accept", ""))
-                self._answer(200, content_type, encode(self.server.registry))
+                try:
+                    self._answer(200, content_type, encode(self.server.registry))
+                except NothingYetError as error:
+                    self._answer(503, PLAIN, f"{error}\n".encode())
             case "/healthz":
                 self._answer(200, PLAIN, b"ok\n")
             case "/readyz":

@@ -24,6 +24,8 @@ from ffrtmpd.events import (
     TimeCame,
 )
 from ffrtmpd.listener import PortTaken, Received
+from ffrtmpd.metrics import MasterMetrics
+from ffrtmpd.recorder import Recorder
 from ffrtmpd.store import StoreReadOnly
 from ffrtmpd.wire.catalogue import CLIENT_REPLIES, MASTER_TO_WORKER
 from ffrtmpd.wire.codec import MESSAGE_MAX, decode, encode
@@ -33,6 +35,7 @@ from ffrtmpd.wire.messages.keys import ListKeys
 from ffrtmpd.wire.messages.session import TOKEN_BYTES, Bye, Committed, Heartbeat, HeartbeatAck, Result, Started
 from ffrtmpd.wire.vocabulary import ErrorCode, Outcome, Role
 from tests.master.daemon_kit import PATIENCE_MS, Master, ask, hear, new_master, ping, refused
+from tests.master.house import House
 
 
 @pytest.fixture
@@ -306,6 +309,14 @@ def test_bell_rung_before_the_first_turn_ends_the_run(master: Master) -> None:
     master.bell.stop()
     master.daemon.run()
     assert master.brain.calls == ["begin", "open", "commit"]
+
+
+def test_figures_can_be_read_before_the_first_turn(master: Master) -> None:
+    metrics = MasterMetrics(version="1", sqlite="3")
+    master.daemon._recorder = Recorder(House().broker, metrics)
+    master.bell.stop()
+    master.daemon.run()
+    assert metrics.snapshot is not None
 
 
 # ── a disk that takes no writes ───────────────────────────────────────────────────────────────────────────────────

@@ -4,6 +4,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 
+from ffrtmpd.base.exporter import Exporter
+from ffrtmpd.base.metrics_settings import MetricsSection
 from ffrtmpd.broker.settings import BrokerSettings
 from ffrtmpd.events import Event, GarbageCame, MessageCame, Now, Peer, Side
 from ffrtmpd.metrics import MasterMetrics
@@ -14,6 +16,7 @@ from ffrtmpd.wire.messages.common import Error, Problem
 from ffrtmpd.wire.messages.jobs import JobSpec, ListJobs, MediaInfo, Report
 from ffrtmpd.wire.messages.session import Result
 from ffrtmpd.wire.vocabulary import Engine, ErrorCode, FailureClass, JobState, Outcome, Priority, Queue
+from tests.e2e.observatory import page
 from tests.master.house import House, as_asked
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
@@ -27,6 +30,7 @@ class Scraped:
         self.house = house
         self.metrics = MasterMetrics(version="1.2.3", sqlite="3.40.1")
         self.recorder = Recorder(house.broker, self.metrics)
+        self.recorder.opened(house.now)
 
     def publish(self, *, took_s: float = 0.0, idle: bool = False) -> None:
         """End a turn so late that it publishes."""
@@ -177,6 +181,24 @@ def test_no_label_grows_with_jobs_or_with_what_strangers_send(scraped: Scraped) 
     assert scraped.value("ffrtmp_messages_total", socket="clients", type="other") == 5
     assert scraped.value("ffrtmp_denied_total", reason="not_found") == 5
     assert not any("job-" in value or "/" in value for _, labels in series for _, value in labels)
+
+
+def test_a_scrape_before_the_start_is_done_fails_and_reads_no_zeros() -> None:
+    house = House()
+    house.submit(SPEC)
+    metrics = MasterMetrics(version="1", sqlite="3")
+    recorder = Recorder(house.broker, metrics)
+    exporter = Exporter(MetricsSection(port=0), usual_port=0, collector=metrics, unready=recorder.unready)
+    try:
+        for path in ("metrics", "readyz"):
+            assert page(f"http://127.0.0.1:{exporter.port}/{path}") == (503, "the master is starting\n")
+        recorder.opened(house.now)
+        assert page(f"http://127.0.0.1:{exporter.port}/readyz") == (200, "ok\n")
+        status, text = page(f"http://127.0.0.1:{exporter.port}/metrics")
+        assert status == 200
+        assert 'ffrtmp_jobs_total{state="queued"} 1.0' in text
+    finally:
+        exporter.close()
 
 
 def test_nothing_is_published_for_idle_turns_or_too_often(scraped: Scraped) -> None:
