@@ -4,7 +4,7 @@ import contextlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +14,7 @@ from ffrtmp_worker.quality import SAMPLE_EVERY, Comparison, same_rate
 from ffrtmp_worker.recipe import AttemptFailed, Step, StepEnd, StepName
 from ffrtmp_worker.scorer import Scorer, job_text
 from ffrtmp_worker.scorers import VMAF
+from ffrtmp_worker.sums import Sighting, Sums
 from ffrtmp_worker.task import Task
 from ffrtmpd.wire.messages.jobs import MediaInfo
 from ffrtmpd.wire.messages.measures import NOTE_MAX, Provenance, Quality
@@ -31,13 +32,17 @@ _SUM: Final = re.compile(rb"\\?([0-9a-f]{64})[ ]")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Means:
-    """What a node has for it. ``scorer`` None: it scores nothing. ``hashes`` False: files are not hashed."""
+    """What a node has for it.
+
+    ``scorer`` None: it scores nothing. ``hashes`` False: files are not hashed. ``sums`` are those of earlier attempts.
+    """
 
     python: str
     environment: Mapping[str, str]
     scorer: Scorer | None = None
     threads: int = 1
     hashes: bool = True
+    sums: Sums = field(default_factory=Sums)
 
 
 class Appraisal:
@@ -49,6 +54,7 @@ class Appraisal:
         self._means = means
         self._task: Task | None = None
         self._hashed: tuple[str | None, str | None] = (None, None)
+        self._source_before: Sighting | None = None
 
     @property
     def wanted(self) -> tuple[str, ...]:
@@ -92,7 +98,7 @@ class Appraisal:
             AttemptFailed: the output is not as good as the job wants, or nobody can tell.
         """
         if step is StepName.HASH:
-            self._hashed = parse_sums(end.stdout) if end.exit_code == 0 else (None, None)
+            self._note_sums(end)
             return None
         failed = end.exit_code != 0
         read = None if failed else parse_quality(end.stdout)
@@ -160,9 +166,21 @@ class Appraisal:
     def _hash(self, task: Task) -> Step | None:
         if not self._means.hashes:
             return None
-        files = [source.removeprefix(FILE_PREFIX) for source in (task.target, task.source) if _is_file(source)]
+        files = [task.target.removeprefix(FILE_PREFIX)]
+        if _is_file(task.source):
+            source = task.source.removeprefix(FILE_PREFIX)
+            self._hashed = (self._means.sums.known(source), None)
+            if self._hashed[0] is None:
+                self._source_before = self._means.sums.see(source)
+                files.append(source)
         argv = ("sha256sum", "--", *files)
         return Step(name=StepName.HASH, argv=argv, env=self._means.environment, timeout_s=HASH_S)
+
+    def _note_sums(self, end: StepEnd) -> None:
+        source, output = parse_sums(end.stdout) if end.exit_code == 0 else (None, None)
+        if source is not None and self._source_before is not None:
+            self._means.sums.remember(self._source_before, source)
+        self._hashed = (self._hashed[0] or source, output)
 
     def _planned(self) -> Task:
         if self._task is None:

@@ -155,7 +155,8 @@ class ProvenanceSettings:
     """What is told of the files of a job."""
 
     hash: Annotated[
-        bool, "tell the SHA-256 of input and output; it reads both once more, which takes minutes for giants"
+        bool,
+        "tell the SHA-256 of input and output; it reads both once more, minutes for giants, but no known input",
     ] = True
 
 

@@ -19,6 +19,7 @@ from ffrtmp_worker.recipe import AttemptFailed, Cause, Recipe, Step, StepEnd, St
 from ffrtmp_worker.room import Room, expected_bytes
 from ffrtmp_worker.scorer import Scorer
 from ffrtmp_worker.sources import Generated, SourceCache, generated_for, live_graph, needs_loop, source_command
+from ffrtmp_worker.sums import Sums
 from ffrtmp_worker.task import NotHere, Task, TaskError, plan
 from ffrtmp_worker.tools import Tools
 from ffrtmp_worker.verify import verify
@@ -44,8 +45,8 @@ class Workshop:
 
     ``encoders`` of ffmpeg were proved here; ``environment`` is the whole environment of every child of FFmpeg's;
     ``room`` is that on disk; ``more_engines`` stand beside ffmpeg. ``scorer`` None: nothing is scored;
-    ``scoring_threads`` are those of one comparison; ``hashes``: files are hashed. ``sessions`` are those of the
-    hardware encoders. ``null``: this node takes jobs that encode nothing.
+    ``scoring_threads`` are those of one comparison; ``hashes``: files are hashed, and ``sums`` are those known.
+    ``sessions`` are those of the hardware encoders. ``null``: this node takes jobs that encode nothing.
     """
 
     tools: Tools
@@ -59,6 +60,7 @@ class Workshop:
     scorer: Scorer | None = None
     scoring_threads: int = 1
     hashes: bool = True
+    sums: Sums = field(default_factory=Sums)
     sessions: EncoderSessions = field(default_factory=EncoderSessions)
     null: bool = False
 
@@ -71,6 +73,7 @@ class Workshop:
             scorer=self.scorer,
             threads=self.scoring_threads,
             hashes=self.hashes,
+            sums=self.sums,
         )
 
     @property

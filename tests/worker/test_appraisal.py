@@ -10,6 +10,7 @@ import pytest
 from ffrtmp_worker.appraisal import PACKAGE, Appraisal, Means, parse_quality, parse_sums
 from ffrtmp_worker.recipe import AttemptFailed, Step, StepEnd, StepName
 from ffrtmp_worker.scorer import Scorer, parse_job
+from ffrtmp_worker.sums import Sums
 from ffrtmpd.wire.messages.measures import Quality
 from ffrtmpd.wire.messages.session import Assign
 from ffrtmpd.wire.vocabulary import FailureClass, OutputMode, VmafMode
@@ -193,6 +194,24 @@ def test_bytes_of_the_source_are_those_of_its_file(tmp_path: Path) -> None:
     gone = appraisal(source=f"file:{tmp_path}/gone.mkv").provenance(5)
     assert gone is not None
     assert gone.input_bytes is None
+
+
+def test_source_that_was_hashed_before_is_hashed_once(tmp_path: Path) -> None:
+    source = tmp_path / "a.mkv"
+    source.write_bytes(b"x")
+    changed_s = source.stat().st_ctime
+    means = replace(MEANS, sums=Sums(lambda: changed_s + 60.0))
+    lines = b"b" * 64 + b"  /out\n", b"a" * 64 + b"  /in\n"
+    hashed, told = [], []
+    for said in (lines[0] + lines[1], lines[0]):
+        made = appraisal(media.assign(fps=None), means, source=f"file:{source}")
+        hashed.append(going(made.first(OUTPUT)).argv[3:])
+        made.after(StepName.HASH, ended(said))
+        told.append(made.provenance(5))
+    assert hashed == [(str(source),), ()]
+    assert told[0] == told[1]
+    assert told[0] is not None
+    assert (told[0].input_sha256, told[0].output_sha256) == ("a" * 64, "b" * 64)
 
 
 def test_sums_are_read_whatever_the_names() -> None:
