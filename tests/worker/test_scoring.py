@@ -26,6 +26,7 @@ from ffrtmpd.wire.messages.measures import Quality
 from ffrtmpd.wire.messages.session import Assign
 from ffrtmpd.wire.vocabulary import Codec, FailureClass, VmafMode
 from tests.e2e.cluster import wait_until
+from tests.e2e.witness import processes_with
 from tests.needs import libvmaf
 from tests.worker import media
 
@@ -154,7 +155,7 @@ def test_program_that_is_stopped_takes_its_ffmpeg_along(scorer: Scorer, clip: Cl
     child = Child(argv, env=env, cwd=str(tmp_path))
 
     def scoring() -> list[int]:
-        return [pid for pid in marked(child.mark) if b"libvmaf" in (Path("/proc") / str(pid) / "cmdline").read_bytes()]
+        return sorted(set(marked(child.mark)) & set(processes_with("libvmaf")))
 
     try:
         (ffmpeg,) = wait_until(scoring, dump=lambda: str(child.read(child.stderr)))
