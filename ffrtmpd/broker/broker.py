@@ -205,6 +205,7 @@ class Broker:
         overview.save(cluster)
         dispatch.dispatch(cluster)
         jobs.tell_waiters(cluster)
+        cluster.count_finished()
         cluster.store.add_figures(cluster.figures.take())
         overview.tell_watchers(cluster)
         cluster.store.flush()
