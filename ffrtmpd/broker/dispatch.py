@@ -1,6 +1,8 @@
 """Give queued jobs to free slots, in the turn in which either appears."""
 
-from heapq import heapify, heappop, heappush
+from collections.abc import Iterator
+from heapq import heapify, heappop, heapreplace
+from typing import Final
 
 from ffrtmpd.broker import holding
 from ffrtmpd.broker.cluster import MASTER, Cluster
@@ -10,6 +12,9 @@ from ffrtmpd.store import Head
 from ffrtmpd.wire.messages.session import TOKEN_BYTES
 from ffrtmpd.wire.vocabulary import OutputMode
 
+# Heads are asked for so many at a time.
+HEADS: Final = 16
+
 
 def dispatch(cluster: Cluster) -> None:
     """Assign jobs until no free node can run any.
@@ -18,19 +23,25 @@ def dispatch(cluster: Cluster) -> None:
     nothing and blocks nothing.
     """
     _resume(cluster)
-    if not (cluster.roster.free and cluster.queued):
+    roster = cluster.roster
+    if not (cluster.queued and roster.free):
         return
     # Slots only get fewer here, so a class that finds no node now finds none later.
-    served = [requires for requires in cluster.queued if best_node(Need.parse(requires), cluster.roster.free)]
-    heads = [(head.rank, head.seq, requires) for requires in served if (head := _head(cluster, requires)) is not None]
+    served = [requires for requires in cluster.queued if best_node(Need.parse(requires), roster.free)]
+    waiting = {requires: _heads(cluster, requires) for requires in served}
+    heads = [(head, requires) for requires, behind in waiting.items() if (head := next(behind, None)) is not None]
     heapify(heads)
-    while heads and cluster.roster.free:
-        _, seq, requires = heappop(heads)
-        node_id = best_node(Need.parse(requires), cluster.roster.free)
+    while heads and (free := roster.free):
+        (_, seq), requires = heads[0]
+        node_id = best_node(Need.parse(requires), free)
+        head = None
         if node_id is not None:
             _assign(cluster, seq, node_id)
-            if cluster.roster.free and (head := _head(cluster, requires)) is not None:
-                heappush(heads, (head.rank, head.seq, requires))
+            head = next(waiting[requires], None)
+        if head is None:
+            heappop(heads)
+        else:
+            heapreplace(heads, (head, requires))
 
 
 def _resume(cluster: Cluster) -> None:
@@ -48,17 +59,21 @@ def _resume(cluster: Cluster) -> None:
             holding.go_on(cluster, node, held, row, who=MASTER)
 
 
-def _head(cluster: Cluster, requires: str) -> Head | None:
-    """Return the next job of a class that may begin now; one that may not blocks none behind it."""
-    limit = 1
+def _heads(cluster: Cluster, requires: str) -> Iterator[Head]:
+    """Yield the jobs of a class that may begin now; one that may not blocks none behind it.
+
+    Each has left the queue when the next is asked for.
+    """
+    passed_over = 0
     while True:
-        heads = cluster.store.heads(requires, limit)
+        heads = cluster.store.heads(requires, passed_over + HEADS)[passed_over:]
         for head in heads:
             if _may_begin(cluster, head):
-                return head
-        if len(heads) < limit:
-            return None
-        limit *= 4
+                yield head
+            else:
+                passed_over += 1
+        if len(heads) < HEADS:
+            return
 
 
 def _may_begin(cluster: Cluster, head: Head) -> bool:

@@ -1,103 +1,133 @@
-"""What a transition does to the columns of a job besides its state."""
+"""What a transition does to the columns of a job, its state among them.
+
+Columns are changed in a list of all of them, by place: for a job's way through the queue that takes a third of what
+names and maps would.
+"""
 
 from collections.abc import Mapping
 from typing import Any, Final
 
 from ffrtmpd.lifecycle import JobEvent
-from ffrtmpd.store.records import REPORTS, JobChanges, JobRow, dump
+from ffrtmpd.store.records import JOB_COLUMNS, REPORTS, JobChanges, dump
 from ffrtmpd.wire.messages.jobs import Report
 from ffrtmpd.wire.vocabulary import TERMINAL_STATES, JobState, Phase
 
-Columns = dict[str, Any]
+# All columns of a job, in the order of ``JOB_COLUMNS``.
+Columns = list[Any]
 
-_CHANGEABLE: Final = frozenset(JobChanges.__annotations__)
-_AS_JSON: Final = frozenset({"progress", "report"})
-_OFF_NODE: Final[Columns] = {"node_id": None, "token": None, "phase": None, "progress_json": None}
-_NO_REPORT: Final[Columns] = {
-    "report_json": None,
-    "vmaf": None,
-    "qoe": None,
-    "energy_j": None,
-    "joules_per_minute": None,
-}
-_NEW_ATTEMPT: Final[Columns] = {
-    **_NO_REPORT,
-    "phase": None,
-    "progress_json": None,
-    "exit_code": None,
-    "failure_class": None,
-}
+_PLACES: Final = {name: place for place, name in enumerate(JOB_COLUMNS)}
+_STATE: Final = _PLACES["state"]
+_PHASE: Final = _PLACES["phase"]
+_ATTEMPT: Final = _PLACES["attempt"]
+_TOKEN: Final = _PLACES["token"]
+_NODE_ID: Final = _PLACES["node_id"]
+_LOSSES: Final = _PLACES["losses"]
+_FAILURES: Final = _PLACES["failures"]
+_STARTED_AT: Final = _PLACES["started_at"]
+_FINISHED_AT: Final = _PLACES["finished_at"]
+_DUE_AT: Final = _PLACES["due_at"]
+_RESUMING: Final = _PLACES["resuming"]
+_LOST_NODE: Final = _PLACES["lost_node"]
+_LOST_TOKEN: Final = _PLACES["lost_token"]
+_STATE_AT: Final = _PLACES["state_at"]
+_WAITED_S: Final = _PLACES["waited_s"]
+_PROCESSED_S: Final = _PLACES["processed_s"]
+_VMAF: Final = _PLACES["vmaf"]
+_QOE: Final = _PLACES["qoe"]
+_ENERGY_J: Final = _PLACES["energy_j"]
+_JOULES_PER_MINUTE: Final = _PLACES["joules_per_minute"]
+_PROGRESS_JSON: Final = _PLACES["progress_json"]
+_REPORT_JSON: Final = _PLACES["report_json"]
 
-_NEW_LIFE: Final[Columns] = {
-    **_NEW_ATTEMPT,
-    "output": None,
-    "failures": 0,
-    "losses": 0,
-    "waited_s": 0.0,
-    "processed_s": 0.0,
-}
-# What counts as waiting and as work, so that what was promised can be judged.
-_WAITS: Final = frozenset({JobState.QUEUED, JobState.ASSIGNED})
+_OF_NODE: Final = (_NODE_ID, _TOKEN, _PHASE, _PROGRESS_JSON)
+_OF_ATTEMPT: Final = tuple(
+    _PLACES[name]
+    for name in (
+        "phase",
+        "progress_json",
+        "exit_code",
+        "failure_class",
+        "report_json",
+        "vmaf",
+        "qoe",
+        "energy_j",
+        "joules_per_minute",
+    )
+)
+# Wire types are stored as JSON, in columns that say so.
+_CHANGEABLE: Final = {name: place for name, place in _PLACES.items() if name in JobChanges.__annotations__}
+_OFF_NODE: Final = frozenset({JobEvent.HOLD, JobEvent.REQUEUE, JobEvent.BACK_OFF})
 
 
-def consequences(row: JobRow, event: JobEvent, target: JobState, at: float) -> Columns:
-    """Return what follows from ``event`` by itself when it takes ``row`` to ``target`` at ``at`` (Unix seconds)."""
-    columns: Columns = {"state": target, "state_at": at}
-    # The wall clock may have been set back.
-    spent_s = max(0.0, at - row.state_at)
-    if row.state in _WAITS:
-        columns["waited_s"] = row.waited_s + spent_s
-    elif row.state is JobState.PROCESSING:
-        columns["processed_s"] = row.processed_s + spent_s
-    if row.due_at is not None and target is not JobState.PENDING:
-        columns["due_at"] = None
-    if row.resuming:
-        columns["resuming"] = False
-    if row.lost_token is not None:
-        columns.update(lost_node=None, lost_token=None)
+def let_happen(columns: Columns, event: JobEvent, target: JobState, at: float) -> None:
+    """Change ``columns`` by what follows from ``event``, which takes the job to ``target`` at ``at``, Unix seconds."""
+    before = columns[_STATE]
+    # What counts as waiting and as work, so that what was promised can be judged. The clock may have been set back.
+    spent_s = max(0.0, at - columns[_STATE_AT])
+    if before is JobState.QUEUED or before is JobState.ASSIGNED:
+        columns[_WAITED_S] += spent_s
+    elif before is JobState.PROCESSING:
+        columns[_PROCESSED_S] += spent_s
+    columns[_STATE], columns[_STATE_AT] = target, at
+    if target is not JobState.PENDING:
+        columns[_DUE_AT] = None
+    columns[_RESUMING] = False
     if event is JobEvent.ASSIGN:
-        columns.update(_NEW_ATTEMPT, attempt=row.attempt + 1)
+        columns[_ATTEMPT] += 1
+        _clear(columns, _OF_ATTEMPT)
     elif event is JobEvent.ADOPT:
-        columns.update(node_id=row.lost_node, token=row.lost_token, phase=Phase.ENCODING)
+        columns[_NODE_ID], columns[_TOKEN] = columns[_LOST_NODE], columns[_LOST_TOKEN]
+        columns[_PHASE] = Phase.ENCODING
     elif event is JobEvent.START:
-        columns.update(started_at=at, phase=Phase.ENCODING)
+        columns[_STARTED_AT], columns[_PHASE] = at, Phase.ENCODING
     elif target in TERMINAL_STATES:
-        columns.update(finished_at=at, token=None, phase=None)
-    elif target in (JobState.PENDING, JobState.QUEUED) or event in (JobEvent.HOLD, JobEvent.REQUEUE, JobEvent.BACK_OFF):
-        columns.update(_OFF_NODE)
+        columns[_FINISHED_AT] = at
+        columns[_TOKEN] = columns[_PHASE] = None
+    elif target is JobState.PENDING or target is JobState.QUEUED or event in _OFF_NODE:
+        _clear(columns, _OF_NODE)
         if event is JobEvent.RETRY:
-            columns.update(_NEW_LIFE, finished_at=None)
-    return columns
+            _begin_anew(columns)
+    columns[_LOST_NODE] = columns[_LOST_TOKEN] = None
 
 
-def columns_of(changes: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the columns that hold ``changes``.
+def _begin_anew(columns: Columns) -> None:
+    _clear(columns, _OF_ATTEMPT)
+    columns[_FINISHED_AT] = columns[_PLACES["output"]] = None
+    columns[_FAILURES] = columns[_LOSSES] = 0
+    columns[_WAITED_S] = columns[_PROCESSED_S] = 0.0
+
+
+def _clear(columns: Columns, places: tuple[int, ...]) -> None:
+    for place in places:
+        columns[place] = None
+
+
+def put(columns: Columns, changes: Mapping[str, Any]) -> None:
+    """Set columns by name; of ``progress`` and ``report`` those that hold them.
 
     Raises:
         TypeError: no such column may be changed.
     """
-    if not changes.keys() <= _CHANGEABLE:
-        raise TypeError(f"a job has no changeable {', '.join(sorted(changes.keys() - _CHANGEABLE))}")
-    # Wire types are stored as JSON, in columns that say so.
-    if changes.keys().isdisjoint(_AS_JSON):
-        return changes
-    columns = dict(changes)
-    if "progress" in columns:
-        columns["progress_json"] = dump(columns.pop("progress"))
-    if "report" in columns:
-        report: Report | None = columns.pop("report")
-        columns["report_json"] = None if report is None else REPORTS.dump(report)
-        columns.update(_figures(report))
-    return columns
+    for name, value in changes.items():
+        place = _CHANGEABLE.get(name)
+        if place is not None:
+            columns[place] = value
+        elif name == "report":
+            _put_report(columns, value)
+        elif name == "progress":
+            columns[_PROGRESS_JSON] = dump(value)
+        else:
+            raise TypeError(f"a job has no changeable {name}")
 
 
-def _figures(report: Report | None) -> Columns:
-    """Return the figures of a report that lists show."""
-    if report is None:
-        return _NO_REPORT
-    return {
-        "vmaf": report.quality and report.quality.vmaf,
-        "qoe": report.experience and report.experience.score,
-        "energy_j": report.energy and report.energy.joules,
-        "joules_per_minute": report.energy and report.energy.joules_per_minute,
-    }
+def _put_report(columns: Columns, report: Report | None) -> None:
+    """Set a report, and the figures of it that lists show."""
+    quality = experience = energy = None
+    columns[_REPORT_JSON] = None
+    if report is not None:
+        columns[_REPORT_JSON] = REPORTS.dump(report)
+        quality, experience, energy = report.quality, report.experience, report.energy
+    columns[_VMAF] = quality and quality.vmaf
+    columns[_QOE] = experience and experience.score
+    columns[_ENERGY_J] = energy and energy.joules
+    columns[_JOULES_PER_MINUTE] = energy and energy.joules_per_minute

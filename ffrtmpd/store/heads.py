@@ -2,16 +2,17 @@
 
 from bisect import bisect_left, insort
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
+
+from ffrtmpd.store.records import Head
 
 # Read at once: enough for a burst of free slots, few enough to be read in a few milliseconds.
 READ: Final = 256
 # Kept of one class; what comes behind is on disk.
 KEPT: Final = 1_024
 
-Entry = tuple[int, int]
-# Takes a class and a limit and returns rank and number, in the order of work.
-Reader = Callable[[str, int], list[Any]]
+# Takes a class and a limit and returns its first jobs in the order of work.
+Reader = Callable[[str, int], list[Head]]
 
 
 class _Window:
@@ -19,7 +20,7 @@ class _Window:
 
     __slots__ = ("entries", "whole")
 
-    def __init__(self, entries: list[Entry], *, whole: bool) -> None:
+    def __init__(self, entries: list[Head], *, whole: bool) -> None:
         self.entries, self.whole = entries, whole
 
 
@@ -38,8 +39,8 @@ class Heads:
         """Forget all, since what memory holds may not be what is on disk."""
         self._windows.clear()
 
-    def first(self, requires: str, limit: int) -> list[Entry]:
-        """Return rank and number of the next ``limit`` jobs of a class, in the order of work."""
+    def first(self, requires: str, limit: int) -> list[Head]:
+        """Return the next ``limit`` jobs of a class, in the order of work."""
         window = self._windows.get(requires)
         if window is None or not (window.whole or len(window.entries) >= limit):
             wanted = max(READ, limit)
@@ -47,7 +48,7 @@ class Heads:
             window = self._windows[requires] = _Window(found, whole=len(found) < wanted)
         return window.entries[:limit]
 
-    def entered(self, requires: str, entry: Entry) -> None:
+    def entered(self, requires: str, entry: Head) -> None:
         """A job is queued now."""
         window = self._windows.get(requires)
         if window is None or not (window.whole or (window.entries and entry < window.entries[-1])):
@@ -57,7 +58,7 @@ class Heads:
             del window.entries[KEPT // 2 :]
             window.whole = False
 
-    def left(self, requires: str, entry: Entry) -> None:
+    def left(self, requires: str, entry: Head) -> None:
         """A job is queued no more."""
         window = self._windows.get(requires)
         if window is None:

@@ -42,7 +42,7 @@ class Reader(Registrar):
 
     def heads(self, requires: str, limit: int) -> list[Head]:
         """Return the next jobs of a requirement class in the order of work."""
-        return [Head(seq, rank) for rank, seq in self._rows.heads.first(requires, limit)]
+        return self._rows.heads.first(requires, limit)
 
     def ready_classes(self) -> dict[str, int]:
         """Return how many jobs are queued by requirement class; it reads them all."""

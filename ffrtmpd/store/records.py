@@ -252,10 +252,10 @@ class NodeRow:
 
 
 class Head(NamedTuple):
-    """The first job of a requirement class: the smallest rank, then the smallest sequence number."""
+    """A queued job by its place in the order of work: the smallest rank first, then the smallest sequence number."""
 
-    seq: int
     rank: int
+    seq: int
 
 
 def job_row(values: tuple[Any, ...]) -> JobRow:

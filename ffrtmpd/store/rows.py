@@ -12,13 +12,12 @@ from typing import Any, Final
 from ffrtmpd.store import hot
 from ffrtmpd.store.errors import NoSuchJob, StaleAttempt
 from ffrtmpd.store.heads import Heads
-from ffrtmpd.store.records import JOB_COLUMNS, JobRow, columns, job_id, job_row
+from ffrtmpd.store.records import Head, JobRow, columns, job_id, job_row
 from ffrtmpd.store.turn import Turn
 from ffrtmpd.wire.vocabulary import TERMINAL_STATES, JobState
 
 # Between turns so many rows stay, those changed last: the jobs that nodes hold, and what was just submitted.
 KEPT: Final = 4_096
-_PLACES: Final = {name: place for place, name in enumerate(JOB_COLUMNS)}
 # A third of what `_replace` takes.
 _of: Final = partial(tuple.__new__, JobRow)
 # A state is left and entered by so many jobs of a queue and priority; told of every row that changes.
@@ -95,10 +94,10 @@ class Rows:
         seq = self._keys[key]
         return None if seq is None else self.need(seq)
 
-    def _read_heads(self, requires: str, limit: int) -> list[Any]:
-        heads = self._turn.read(hot.HEADS, (requires, limit))
+    def _read_heads(self, requires: str, limit: int) -> list[Head]:
+        heads = [Head._make(found) for found in self._turn.read(hot.HEADS, (requires, limit))]
         # Most of them will be assigned one after the other.
-        unknown = [seq for _, seq in heads if seq not in self._known]
+        unknown = [head.seq for head in heads if head.seq not in self._known]
         for values in self._turn.peek(hot.GET_JOBS, (json.dumps(unknown),)):
             self._known[values[0]] = job_row(values)
         return heads
@@ -120,26 +119,23 @@ class Rows:
         self._keys[row.key] = row.seq
         self._known[row.seq] = row
         if row.state is JobState.QUEUED:
-            self.heads.entered(row.requires, (row.rank, row.seq))
+            self.heads.entered(row.requires, Head(row.rank, row.seq))
 
-    def change(self, row: JobRow, changes: Mapping[str, Any]) -> JobRow:
-        """Write columns of a job, and return it after that."""
+    def change(self, row: JobRow, columns: list[Any]) -> JobRow:
+        """Write a job with these columns, and return it after that."""
         self._turn.refuse_broken()
-        values = list(row)
-        for name, value in changes.items():
-            values[_PLACES[name]] = value
-        after = _of(values)
-        seq = row.seq
-        if seq not in self._new:
-            self._before.setdefault(seq, row)
+        after = _of(columns)
+        seq, was, state = row.seq, row.state, after.state
+        if seq not in self._new and seq not in self._before:
+            self._before[seq] = row
         # What changed last is forgotten last.
         self._known.pop(seq, None)
         self._known[seq] = after
-        if after.state is not row.state:
-            if row.state is JobState.QUEUED:
-                self.heads.left(row.requires, (row.rank, seq))
-            elif after.state is JobState.QUEUED:
-                self.heads.entered(row.requires, (row.rank, seq))
+        if state is not was:
+            if was is JobState.QUEUED:
+                self.heads.left(row.requires, Head(row.rank, seq))
+            elif state is JobState.QUEUED:
+                self.heads.entered(row.requires, Head(row.rank, seq))
         return after
 
     def audit(self, *values: Any) -> None:

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Self, Unpack
 
 from ffrtmpd.lifecycle import INITIAL, JobEvent, next_state
-from ffrtmpd.store import happened, hot, queries, retention
-from ffrtmpd.store.effects import columns_of, consequences
+from ffrtmpd.store import effects, happened, hot, queries, retention
 from ffrtmpd.store.errors import KeyConflict, StaleAttempt, StoreError
 from ffrtmpd.store.files import Database, open_database
 from ffrtmpd.store.reader import Reader
@@ -182,11 +181,11 @@ class Store(Reader):
         if not is_new:
             return None
         if past is None:
-            return self._rows.change(row, {"state_at": at})
-        columns = dict(columns_of({"report": past.report})) | {
-            field.name: getattr(past, field.name) for field in dataclasses.fields(past) if field.name != "report"
-        }
-        after = self._rows.change(row, {**columns, "state_at": past.finished_at})
+            return self._rows.change(row, list(row._replace(state_at=at)))
+        told = {field.name: getattr(past, field.name) for field in dataclasses.fields(past) if field.name != "report"}
+        columns = list(row._replace(**told, state_at=past.finished_at))
+        effects.put(columns, {"report": past.report})
+        after = self._rows.change(row, columns)
         self._rows.audit(
             row.seq,
             past.finished_at,
@@ -241,13 +240,12 @@ class Store(Reader):
         row = self._rows.need(seq)
         if expect_attempt is not None and expect_attempt != row.attempt:
             raise StaleAttempt(f"{row.job_id} is at attempt {row.attempt}, not {expect_attempt}")
-        on_node = _has_node(row)
-        target = next_state(row.state, event, on_node=on_node)
+        target = next_state(row.state, event, on_node=_has_node(row))
         if event is JobEvent.ASSIGN:
             _check_assignment(row, changes)
-        columns = consequences(row, event, target, at)
-        columns["reason"] = why
-        columns.update(columns_of(changes))
+        columns = list(row)
+        effects.let_happen(columns, event, target, at)
+        effects.put(columns, {"reason": why, **changes})
         after = self._rows.change(row, columns)
         self._rows.audit(
             seq,
@@ -272,8 +270,9 @@ class Store(Reader):
         row = self._rows.need(seq)
         if row.state is not state or row.attempt != attempt:
             raise StaleAttempt(f"{row.job_id} is {row.state} at attempt {row.attempt}, not {state} at {attempt}")
-        columns = columns_of(changes)
-        return self._rows.change(row, columns) if columns else row
+        columns = list(row)
+        effects.put(columns, changes)
+        return self._rows.change(row, columns) if changes else row
 
     def purge(self, state: JobState, before: float) -> Purged:
         """Take one small step to remove the jobs in a final state that finished before then; see `retention`."""

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ffrtmpd.lifecycle import JobEvent
-from ffrtmpd.store import Store, heads
-from ffrtmpd.store.heads import Entry, Heads
+from ffrtmpd.store import Head, Store, heads
+from ffrtmpd.store.heads import Heads
 from tests.master.store_kit import added, new_job, turn
 
 Change = tuple[bool, int, int]
@@ -28,7 +28,7 @@ def store() -> Iterator[Store]:
     limits=st.lists(st.integers(1, 12), min_size=1, max_size=5),
 )
 def test_window_is_the_first_part_of_the_queue(changes: list[Change], limits: list[int]) -> None:
-    queue: list[Entry] = []
+    queue: list[Head] = []
     with pytest.MonkeyPatch.context() as patch:
         # Small, so that a window is often only a part of the queue.
         patch.setattr(heads, "READ", 4)
@@ -36,8 +36,8 @@ def test_window_is_the_first_part_of_the_queue(changes: list[Change], limits: li
         windows = Heads(lambda _, limit: queue[:limit])
         for number, (comes, rank, seq) in enumerate(changes):
             if comes and all(seq != other for _, other in queue):
-                insort(queue, (rank, seq))
-                windows.entered("any", (rank, seq))
+                insort(queue, Head(rank, seq))
+                windows.entered("any", Head(rank, seq))
             elif not comes and queue:
                 windows.left("any", queue.pop(seq % len(queue)))
             limit = limits[number % len(limits)]

@@ -19,8 +19,8 @@ from ffrtmpd.broker.holding import Loss
 from ffrtmpd.lifecycle import JobEvent
 from ffrtmpd.roster import Node
 from ffrtmpd.store import JobRow, NewJob, Store, effects
-from ffrtmpd.store import store as store_module
 from ffrtmpd.store.effects import Columns
+from ffrtmpd.store.records import JOB_COLUMNS
 from ffrtmpd.wire.codec import Message
 from ffrtmpd.wire.messages.session import About, Assign
 from ffrtmpd.wire.vocabulary import TERMINAL_STATES, JobState, Outcome, Phase
@@ -71,15 +71,15 @@ def _no_idempotency_key() -> list[Patch]:
 
 
 def _repeated_attempt() -> list[Patch]:
-    real = effects.consequences
+    real, place = effects.let_happen, JOB_COLUMNS.index("attempt")
 
-    def consequences(row: JobRow, event: JobEvent, target: JobState, at: float) -> Columns:
-        columns = real(row, event, target, at)
+    def let_happen(columns: Columns, event: JobEvent, target: JobState, at: float) -> None:
+        attempt = columns[place]
+        real(columns, event, target, at)
         if event is JobEvent.ASSIGN:
-            columns["attempt"] = max(row.attempt, 1)
-        return columns
+            columns[place] = max(attempt, 1)
 
-    return [(store_module, "consequences", consequences)]
+    return [(effects, "let_happen", let_happen)]
 
 
 def _reply_before_commit() -> list[Patch]:
