@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ffrtmpd.broker.cluster import Refusal
-from ffrtmpd.broker.submissions import resolve
-from ffrtmpd.placement import rank_of, requires_of
+from ffrtmpd.broker.submissions import order_of, resolve
 from ffrtmpd.scenario import Scenarios
 from ffrtmpd.store import NewJob, Past
 from ffrtmpd.wire.media import ENCODERS
@@ -115,10 +114,7 @@ def bring(row: Mapping[str, Any], scenarios: Scenarios, nodes: Mapping[str, str]
         reason = f"was {status}{'' if node is None else f' on {node}'} in the Go project, and begins anew"
     new = NewJob(
         key=f"ffmpeg-rtmp:{identity}",
-        spec=spec,
-        encode=encode,
-        requires=requires_of(spec, encode.codec),
-        rank=rank_of(spec.queue, spec.priority),
+        order=order_of(spec, encode),
         who=WHO,
         reason=reason,
     )

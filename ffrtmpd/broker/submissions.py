@@ -1,13 +1,15 @@
 """SUBMIT: check each job, store it, and say which became a job."""
 
 import re
+from typing import Final, NamedTuple
 
 from ffrtmpd.broker.cluster import Cluster, Refusal
+from ffrtmpd.broker.settings import BrokerSettings
 from ffrtmpd.events import Peer
 from ffrtmpd.placement import rank_of, requires_of
 from ffrtmpd.principals import Principal
 from ffrtmpd.scenario import InvalidSpec, Scenarios, UnknownScenario
-from ffrtmpd.store import KeyConflict, NewJob
+from ffrtmpd.store import KeyConflict, NewJob, Order
 from ffrtmpd.wire.codec import Message
 from ffrtmpd.wire.media import ENCODERS
 from ffrtmpd.wire.messages.common import Problem
@@ -25,32 +27,26 @@ _URL_SCHEMES = {
 }
 
 
+# Orders of specs that came lately. A longer spec is one job's own.
+_REMEMBERED: Final = 2_048
+_SPEC_MAX: Final = 1_024
+
+
 def submit(cluster: Cluster, request: Submit, by: Principal, peer: Peer) -> Message:
     """Take each job that can be taken."""
-    cluster.store.foresee(submission.key for submission in request.jobs)
-    results = tuple(_take(cluster, submission, by) for submission in request.jobs)
+    cluster.store.foresee([submission.key for submission in request.jobs])
+    results = tuple([_take(cluster, submission, by) for submission in request.jobs])
     return Submitted(request_id=request.request_id, results=results)
 
 
 def _take(cluster: Cluster, submission: Submission, by: Principal) -> SubmitResult:
     spec = submission.spec
     try:
-        if spec.engine is Engine.NULL:
-            _refuse_null(cluster, spec)
-        encode = resolve(cluster.scenarios, spec)
-        row, new = cluster.store.add(
-            NewJob(
-                key=submission.key,
-                spec=spec,
-                encode=encode,
-                requires=requires_of(spec, encode.codec),
-                rank=rank_of(spec.queue, spec.priority),
-                state=_first_state(cluster, spec),
-                due_at=spec.not_before,
-                who=by.name,
-            ),
-            at=cluster.now.wall_s,
+        order = _order(cluster, spec)
+        new = NewJob(
+            key=submission.key, order=order, who=by.name, state=_first_state(cluster, spec), due_at=spec.not_before
         )
+        row, is_new = cluster.store.add(new, at=cluster.now.wall_s)
     except Refusal as refusal:
         return SubmitResult(key=submission.key, problem=refusal.problem)
     except KeyConflict:
@@ -60,10 +56,48 @@ def _take(cluster: Cluster, submission: Submission, by: Principal) -> SubmitResu
             hint="a new job needs a new key; a retry repeats key and content",
         )
         return SubmitResult(key=submission.key, problem=problem)
-    if new:
+    if is_new:
         cluster.entered(row)
     reason = cluster.why_waiting(row.requires) if row.state is JobState.QUEUED else None
     return SubmitResult(key=submission.key, job_id=row.job_id, state=row.state, reason=reason)
+
+
+class _Known(NamedTuple):
+    """The order of a spec, and what it hangs on."""
+
+    spec: JobSpec
+    scenarios: Scenarios
+    settings: BrokerSettings
+    order: Order
+
+
+# By the identity of the spec, which is held here, so that no other can have it: jobs that are alike share theirs.
+_known: Final[dict[int, _Known]] = {}
+
+
+def _order(cluster: Cluster, spec: JobSpec) -> Order:
+    """Return what jobs of ``spec`` have in common, or refuse them.
+
+    Raises:
+        Refusal: no node could ever run it, or this master does not take it.
+    """
+    known = _known.get(id(spec))
+    if known is not None and known.scenarios is cluster.scenarios and known.settings is cluster.settings:
+        return known.order
+    if spec.engine is Engine.NULL:
+        _refuse_null(cluster, spec)
+    order = order_of(spec, resolve(cluster.scenarios, spec))
+    if len(order.spec_json) <= _SPEC_MAX:
+        if len(_known) >= _REMEMBERED:
+            _known.clear()
+        _known[id(spec)] = _Known(spec, cluster.scenarios, cluster.settings, order)
+    return order
+
+
+def order_of(spec: JobSpec, encode: Encode) -> Order:
+    """Return what jobs of ``spec`` have in common where it means ``encode``."""
+    requires, rank = requires_of(spec, encode.codec), rank_of(spec.queue, spec.priority)
+    return Order(spec=spec, encode=encode, requires=requires, rank=rank)
 
 
 def _first_state(cluster: Cluster, spec: JobSpec) -> JobState:

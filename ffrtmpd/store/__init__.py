@@ -16,7 +16,8 @@ from ffrtmpd.store.errors import (
 )
 from ffrtmpd.store.files import SQLITE
 from ffrtmpd.store.old_project import NotOurs, open_old
-from ffrtmpd.store.records import Head, JobChanges, JobRow, JobUpdate, NewJob, NodeRow, Past, job_id, parse_job_ref
+from ffrtmpd.store.orders import NewJob, Order
+from ffrtmpd.store.records import Head, JobChanges, JobRow, JobUpdate, NodeRow, Past, job_id, parse_job_ref
 from ffrtmpd.store.retention import Purged
 from ffrtmpd.store.search import LOOK_MAX, Search
 from ffrtmpd.store.store import Store
@@ -37,6 +38,7 @@ __all__ = [
     "NoSuchPrincipal",
     "NodeRow",
     "NotOurs",
+    "Order",
     "Past",
     "PublicKeyTaken",
     "Purged",

@@ -1,10 +1,8 @@
 """Rows as the rest of the master sees them."""
 
-import hashlib
 import json
 import re
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Final, Generic, NamedTuple, TypedDict, TypeVar
 
 from ffrtmpd.store.errors import Unreadable
@@ -206,20 +204,6 @@ class JobChanges(JobUpdate, total=False):
     attempt: int
 
 
-class NewJob(NamedTuple):
-    """A job to add. ``encode`` is the spec resolved: a job keeps what its scenario meant at the submit."""
-
-    key: str
-    spec: JobSpec
-    encode: Encode
-    requires: str
-    rank: int
-    who: str
-    state: JobState = JobState.QUEUED
-    due_at: float | None = None
-    reason: str | None = None
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Past:
     """What became of a job before it came here. Times are Unix seconds, durations seconds."""
@@ -265,62 +249,6 @@ def job_row(values: tuple[Any, ...]) -> JobRow:
         taken[place] = members[taken[place]]
     taken[_RESUMING] = bool(taken[_RESUMING])
     return JobRow._make(taken)
-
-
-def digest_of(spec_json: str) -> bytes:
-    """Return what tells two specs apart, so that a key repeated with other content is noticed."""
-    return hashlib.sha256(spec_json.encode()).digest()
-
-
-@lru_cache(maxsize=ENCODES_KEPT)
-def _encode_json(encode: Encode) -> str:
-    """Return an encode as JSON; the jobs of a scenario share theirs."""
-    return ENCODES.dump(encode)
-
-
-def new_row(seq: int, job: NewJob, spec_json: str, at: float) -> JobRow:
-    """Return the row of a job that is added under number ``seq`` at ``at``, Unix seconds."""
-    spec = job.spec
-    return JobRow(
-        seq=seq,
-        key=job.key,
-        digest=digest_of(spec_json),
-        spec_json=spec_json,
-        encode_json=_encode_json(job.encode),
-        requires=job.requires,
-        rank=job.rank,
-        queue=spec.queue,
-        priority=spec.priority,
-        scenario=spec.scenario,
-        state=job.state,
-        phase=None,
-        attempt=0,
-        token=None,
-        node_id=None,
-        max_attempts=spec.max_attempts,
-        losses=0,
-        failures=0,
-        created_at=at,
-        started_at=None,
-        finished_at=None,
-        due_at=job.due_at if job.state is JobState.PENDING else None,
-        failure_class=None,
-        exit_code=None,
-        reason=job.reason,
-        output=None,
-        resuming=False,
-        lost_node=None,
-        lost_token=None,
-        progress_json=None,
-        report_json=None,
-        state_at=at,
-        waited_s=0.0,
-        processed_s=0.0,
-        vmaf=None,
-        qoe=None,
-        energy_j=None,
-        joules_per_minute=None,
-    )
 
 
 def columns(row: JobRow) -> list[Any]:

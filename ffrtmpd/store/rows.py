@@ -7,6 +7,8 @@ what a call for each would. They are written before anything else is read, and b
 import json
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from operator import itemgetter
+from types import NoneType
 from typing import Any, Final
 
 from ffrtmpd.store import hot
@@ -176,14 +178,14 @@ class Rows:
 
     def _write_new(self, rows: Iterable[JobRow]) -> None:
         """Add jobs by the columns that they have: a new one has half of them, and to bind a NULL is not free."""
-        alike: dict[tuple[int, ...], list[list[Any]]] = {}
+        # Rows whose values are of the same types have the same columns.
+        alike: dict[tuple[type, ...], list[list[Any]]] = {}
         for row in rows:
             self._moved(None, row)
-            plain = columns(row)
-            present = tuple([place for place, value in enumerate(plain) if value is not None])
-            alike.setdefault(present, []).append([plain[place] for place in present])
-        for present, values in alike.items():
-            self._turn.write_many(hot.add_job(present), values)
+            alike.setdefault(tuple(map(type, row)), []).append(columns(row))
+        for kinds, values in alike.items():
+            present = tuple([place for place, kind in enumerate(kinds) if kind is not NoneType])
+            self._turn.write_many(hot.add_job(present), map(itemgetter(*present), values))
 
     def _write_changes(self, before: Mapping[int, JobRow]) -> int:
         """Write the columns that have changed, and return of how many jobs.

@@ -10,17 +10,9 @@ from ffrtmpd.lifecycle import INITIAL, JobEvent, next_state
 from ffrtmpd.store import effects, happened, hot, queries, retention
 from ffrtmpd.store.errors import KeyConflict, StaleAttempt, StoreError
 from ffrtmpd.store.files import Database, open_database
+from ffrtmpd.store.orders import NewJob, new_row
 from ffrtmpd.store.reader import Reader
-from ffrtmpd.store.records import (
-    SPECS,
-    JobChanges,
-    JobRow,
-    JobUpdate,
-    NewJob,
-    Past,
-    digest_of,
-    new_row,
-)
+from ffrtmpd.store.records import JobChanges, JobRow, JobUpdate, Past
 from ffrtmpd.store.retention import Purged
 from ffrtmpd.store.upgrade import Upgrade
 from ffrtmpd.wire.vocabulary import JobState, Priority, Queue
@@ -152,14 +144,13 @@ class Store(Reader):
         """
         if job.state not in INITIAL:
             raise ValueError(f"a job cannot begin as {job.state}")
-        spec_json = SPECS.dump(job.spec)
         before = self._rows.by_key(job.key)
         if before is not None:
             # Rows from before 0.1 was finished have digests of another form.
-            if before.digest != digest_of(spec_json) and before.spec != job.spec:
+            if before.digest != job.order.digest and before.spec != job.order.spec:
                 raise KeyConflict(job.key, before.job_id)
             return before, False
-        row = new_row(self._rows.next_number(), job, spec_json, at)
+        row = new_row(self._rows.next_number(), job, at)
         self._rows.add(row)
         self._rows.audit(row.seq, at, None, row.state._value_, "submit", job.who, job.reason, 0, None)
         return row, True

@@ -16,7 +16,8 @@ SCHEMES: Final = ("http", "https", "rtmp", "rtmps", "srt", "udp", "tcp")
 _WORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*(?:,,[^:]*)?:")
 # RFC 3986 without the backslash, quotes and spaces that parsers read in different ways.
 _URL: Final = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+\Z")
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+# The halves of a surrogate pair too, but those that stand for the bytes of a file name that is no UTF-8.
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udc7f\udd00-\udfff]")
 
 
 class BadPlace(ValueError):
@@ -101,9 +102,7 @@ def same_file(one: str | None, other: str | None) -> bool:
 
 def has_control(text: str) -> bool:
     """Tell whether a text holds characters that break lines, move cursors or end strings, or is no Unicode."""
-    return _CONTROL.search(text) is not None or any(
-        0xD800 <= ord(character) <= 0xDC7F or 0xDD00 <= ord(character) <= 0xDFFF for character in text
-    )
+    return _CONTROL.search(text) is not None
 
 
 def _stay_inside(text: str) -> None:

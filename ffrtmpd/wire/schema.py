@@ -1,8 +1,8 @@
 """From the annotations of a message to a checker of what arrived.
 
-A field is ``Annotated[type, "help text", Size(...) | Range(...)]``. The checker of a class is built at its first
-use, so importing a message costs nothing but its definition. A class that is met often gets one written for it alone
-(``unrolled``), several times as fast, and the same holds for packers; what they take and give is the same.
+A field is ``Annotated[type, "help text", Size(...) | Range(...) | Shared()]``. The checker of a class is built at its
+first use, so importing a message costs nothing but its definition. A class that is met often gets one written for it
+alone (``unrolled``), several times as fast, and the same holds for packers; what they take and give is the same.
 """
 
 import dataclasses
@@ -44,6 +44,10 @@ class Range:
     most: float
 
 
+class Shared:
+    """Most messages hold here what others held before: values that arrive alike may be one object."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class FieldInfo:
     """One field as the documentation shows it."""
@@ -53,6 +57,7 @@ class FieldInfo:
     help: str
     size: Size | None
     range: Range | None
+    shared: bool
     required: bool
     default: Any
 
@@ -78,6 +83,7 @@ def fields_of(cls: type) -> tuple[FieldInfo, ...]:
                 help=next((note for note in notes if isinstance(note, str)), ""),
                 size=next((note for note in notes if isinstance(note, Size)), None),
                 range=next((note for note in notes if isinstance(note, Range)), None),
+                shared=any(isinstance(note, Shared) for note in notes),
                 required=default is dataclasses.MISSING,
                 default=default,
             )

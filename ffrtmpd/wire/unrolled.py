@@ -11,9 +11,12 @@ takes it after all or says what is wrong and where: there alone errors are worde
 import dataclasses
 import sys
 import types
+from _thread import _local as local
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from typing import Any, Final, Union, get_args, get_origin
+
+import msgpack
 
 from ffrtmpd.wire import schema
 from ffrtmpd.wire.record import is_record
@@ -24,6 +27,9 @@ Lines = list[str]
 FLOAT_MAX: Final = sys.float_info.max
 # What a value that is not plainly right may raise: a word that is none, no list, a number no float can hold.
 DOUBTS: Final = (LookupError, TypeError, ValueError, ArithmeticError)
+# A longer value has hardly its like.
+SHARED_BYTES: Final = 1_024
+SHARED_MOST: Final = 2_048
 
 
 def checker(cls: type, worded: Check) -> Check:
@@ -37,11 +43,10 @@ def checker(cls: type, worded: Check) -> Check:
     known: dict[str, Any] = {"cls": cls, "new": object.__new__, "number": _number, "worded": worded, "DOUBTS": DOUBTS}
     lines: Lines = []
     for field, info in zip(dataclasses.fields(cls), schema.fields_of(cls), strict=True):
-        given = [
-            f"x = value[{info.name!r}]",
-            *_taken("x", info.type, info.size, info.range, known),
-            f"this.{info.name} = x",
-        ]
+        taken = _taken("x", info.type, info.size, info.range, known)
+        if info.shared:
+            taken = [f"x = {_known(known, _sharing(schema.own_checker(info.type)))}(x, None)"]
+        given = [f"x = value[{info.name!r}]", *taken, f"this.{info.name} = x"]
         if info.required:
             lines += given
         else:
@@ -62,6 +67,35 @@ def checker(cls: type, worded: Check) -> Check:
         known,
         cls,
     )
+
+
+class _Packing(local):
+    """A packer for each thread, strict: what is no plain value, but of a kind that inherits from one, is refused."""
+
+    def __init__(self) -> None:
+        self.pack = msgpack.Packer(strict_types=True).pack
+
+
+def _sharing(check: Check) -> Check:
+    """Return ``check`` with one object for all values that pack to the same bytes.
+
+    To compare values would not do: 1, 1.0 and True are equal.
+    """
+    packing = _Packing()
+    known: dict[bytes, Any] = {}
+
+    def share(value: Any, path: str) -> Any:
+        packed = packing.pack(value)
+        found = known.get(packed)
+        if found is None:
+            found = check(value, path)
+            if len(packed) <= SHARED_BYTES:
+                if len(known) >= SHARED_MOST:
+                    known.clear()
+                known[packed] = found
+        return found
+
+    return share
 
 
 def _default(field: "dataclasses.Field[Any]", known: dict[str, Any]) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ffrtmpd.lifecycle import JobEvent
 from ffrtmpd.placement import rank_of, requires_of
-from ffrtmpd.store import NewJob, Store
+from ffrtmpd.store import NewJob, Order, Store
 from ffrtmpd.wire.messages.jobs import JobSpec
 from ffrtmpd.wire.messages.session import TOKEN_BYTES, Encode
 from ffrtmpd.wire.vocabulary import Codec
@@ -55,7 +55,7 @@ def filled(path: Path, queued: int) -> Store:
     store = Store.open(path)
     store.begin()
     rank = rank_of(SPEC.queue, SPEC.priority)
-    new = NewJob(key="original", spec=SPEC, encode=ENCODE, requires=REQUIRES, rank=rank, who="bench")
+    new = NewJob(key="original", order=Order(spec=SPEC, encode=ENCODE, requires=REQUIRES, rank=rank), who="bench")
     store.add(new, at=time.time())
     store.commit()
     store.close()

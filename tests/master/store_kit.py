@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ffrtmpd.lifecycle import JobEvent
-from ffrtmpd.store import JobRow, NewJob, Store
+from ffrtmpd.store import JobRow, NewJob, Order, Store
 from ffrtmpd.wire.messages.jobs import JobSpec
 from ffrtmpd.wire.messages.session import Encode
 from ffrtmpd.wire.vocabulary import Codec, JobState, Priority, Queue
@@ -23,14 +23,12 @@ def new_job(
     priority: Priority = Priority.MEDIUM,
     state: JobState = JobState.QUEUED,
     due_at: float | None = None,
+    show: str = "été",
 ) -> NewJob:
-    spec = JobSpec(scenario=scenario, queue=queue, priority=priority, labels={"show": "été"})
+    spec = JobSpec(scenario=scenario, queue=queue, priority=priority, labels={"show": show})
     return NewJob(
         key=key,
-        spec=spec,
-        encode=ENCODE,
-        requires=requires,
-        rank=rank,
+        order=Order(spec=spec, encode=ENCODE, requires=requires, rank=rank),
         who="bob",
         state=state,
         due_at=due_at,

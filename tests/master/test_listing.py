@@ -192,9 +192,7 @@ def many() -> Iterator[Store]:
     store = Store.open(None)
     with turn(store):
         for number in range(LOOK_MAX + 50):
-            job = new_job(f"key-{number:08d}")
-            if number == 1:
-                job = job._replace(spec=dataclasses.replace(job.spec, labels={"show": "rare"}))
+            job = new_job(f"key-{number:08d}", show="rare" if number == 1 else "été")
             store.add(job, float(number))
     yield store
     store.close()
@@ -230,9 +228,7 @@ def test_walk_along_the_ends_stops_where_it_has_looked_at_enough() -> None:
     store = Store.open(None)
     with turn(store):
         for number in range(LOOK_MAX + 50):
-            job = new_job(f"key-{number:08d}")
-            if number == 1:
-                job = job._replace(spec=dataclasses.replace(job.spec, labels={"show": "rare"}))
+            job = new_job(f"key-{number:08d}", show="rare" if number == 1 else "été")
             row, _ = store.add(job, 0.0)
             store.apply(row.seq, JobEvent.CANCEL, at=float(number), who="bob")
     rare = Search(states=tuple(TERMINAL_STATES), labels={"show": "rare"})

@@ -27,7 +27,7 @@ def test_added_job_reads_back_as_submitted(store: Store) -> None:
     job = new_job(state=JobState.PENDING, due_at=500.0)
     row = added(store, job, at=100.0)
     assert store.job(row.seq) == row
-    assert (row.job_id, row.spec, row.encode) == ("job-000001", job.spec, ENCODE)
+    assert (row.job_id, row.spec, row.encode) == ("job-000001", job.order.spec, ENCODE)
     assert (row.state, row.due_at, row.created_at) == (JobState.PENDING, 500.0, 100.0)
     assert (row.attempt, row.losses, row.failures, row.max_attempts) == (0, 0, 0, 3)
     assert (row.progress, row.report, row.token, row.node_id, row.started_at, row.finished_at) == (None,) * 6

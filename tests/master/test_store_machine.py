@@ -42,7 +42,7 @@ class StoreMachine(RuleBasedStateMachine):
         state = JobState.PENDING if waits else JobState.QUEUED
         job = new_job(f"key-{number:04}", rank=rank, queue=queue, priority=priority, state=state)
         known = [row for row in self.rows.values() if row.key == job.key]
-        if known and known[0].spec != job.spec:
+        if known and known[0].spec != job.order.spec:
             with pytest.raises(KeyConflict):
                 self.store.add(job, self.now)
             return

@@ -11,7 +11,7 @@ from ffrtmpd.store import StaleAttempt, Store, StoreReadOnly
 from ffrtmpd.store.files import open_database
 from ffrtmpd.store.turn import Turn
 from ffrtmpd.wire.vocabulary import JobState
-from tests.master.store_kit import added, new_job, turn
+from tests.master.store_kit import TOKEN, added, new_job, turn
 
 
 @pytest.fixture
@@ -94,6 +94,23 @@ def test_many_writes_of_a_turn_are_one_transaction(store: Store) -> None:
         for number in range(20):
             store.add(new_job(f"key-{number:04}"), at=1.0)
     assert [word for word in statements if word.startswith(("BEGIN", "COMMIT"))] == ["BEGIN IMMEDIATE", "COMMIT"]
+
+
+def test_new_jobs_of_one_turn_are_written_each_with_its_own_columns(store: Store, path: Path) -> None:
+    with turn(store):
+        for number in range(6):
+            store.add(new_job(f"key-000{number}"), at=1.0)
+        store.add(new_job("key-0006", state=JobState.PENDING, due_at=9.0), at=1)
+        store.add(new_job("key-0007")._replace(reason="why"), at=1.0)
+        store.apply(2, JobEvent.ASSIGN, at=2.0, who="master", node_id="w1", token=TOKEN)
+        store.apply(4, JobEvent.ASSIGN, at=2.0, who="master", node_id="w2", token=TOKEN)
+        store.apply(4, JobEvent.START, at=3.0, who="w2")
+        store.apply(5, JobEvent.CANCEL, at=2.0, who="bob", why="enough")
+        expected = [store.job(seq) for seq in range(1, 9)]
+    store.close()
+    again = Store.open(path)
+    assert [again.job(seq) for seq in range(1, 9)] == expected
+    again.close()
 
 
 def test_every_commit_waits_for_the_disk(store: Store) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 from ffrtmpd.wire.messages.common import Problem, Reply, Request
 from ffrtmpd.wire.messages.measures import Energy, Experience, Provenance, Quality
 from ffrtmpd.wire.record import record
-from ffrtmpd.wire.schema import Range, Size
+from ffrtmpd.wire.schema import Range, Shared, Size
 from ffrtmpd.wire.vocabulary import (
     Codec,
     Engine,
@@ -70,7 +70,7 @@ class Submission:
     """One job to add, under a key that makes a retried submit harmless."""
 
     key: Annotated[str, "unique and made by the client; the same key again answers with the same job", Size(8, 128)]
-    spec: Annotated[JobSpec, "what to encode"]
+    spec: Annotated[JobSpec, "what to encode", Shared()]
 
 
 @record
