@@ -18,7 +18,7 @@ from ffrtmpd.principals import Principals
 from ffrtmpd.roster import Node, Roster
 from ffrtmpd.scenario import Scenarios
 from ffrtmpd.sla import judge
-from ffrtmpd.store import JobChanges, JobRow, Store
+from ffrtmpd.store import JobChanges, JobRow, Order, Store
 from ffrtmpd.timers import Timers
 from ffrtmpd.wire.codec import Message
 from ffrtmpd.wire.messages.common import Error, Problem
@@ -122,6 +122,8 @@ class Cluster:
         self.started_s = 0.0
         self.journal = Journal(0)
         self.queued: dict[str, int] = {}
+        # What jobs of a spec have in common, by the identity of the spec that it holds.
+        self.orders: dict[int, Order] = {}
         self.live: dict[int, Live] = {}
         self.resuming: dict[int, str] = {}
         # Jobs by how often in a row the hardware encoders of their nodes had no room.

@@ -1,10 +1,9 @@
 """SUBMIT: check each job, store it, and say which became a job."""
 
 import re
-from typing import Final, NamedTuple
+from typing import Final
 
 from ffrtmpd.broker.cluster import Cluster, Refusal
-from ffrtmpd.broker.settings import BrokerSettings
 from ffrtmpd.events import Peer
 from ffrtmpd.placement import rank_of, requires_of
 from ffrtmpd.principals import Principal
@@ -62,35 +61,23 @@ def _take(cluster: Cluster, submission: Submission, by: Principal) -> SubmitResu
     return SubmitResult(key=submission.key, job_id=row.job_id, state=row.state, reason=reason)
 
 
-class _Known(NamedTuple):
-    """The order of a spec, and what it hangs on."""
-
-    spec: JobSpec
-    scenarios: Scenarios
-    settings: BrokerSettings
-    order: Order
-
-
-# By the identity of the spec, which is held here, so that no other can have it: jobs that are alike share theirs.
-_known: Final[dict[int, _Known]] = {}
-
-
 def _order(cluster: Cluster, spec: JobSpec) -> Order:
     """Return what jobs of ``spec`` have in common, or refuse them.
 
     Raises:
         Refusal: no node could ever run it, or this master does not take it.
     """
-    known = _known.get(id(spec))
-    if known is not None and known.scenarios is cluster.scenarios and known.settings is cluster.settings:
-        return known.order
+    # Jobs that are alike share their spec. Its order holds it, so that no other can have its identity.
+    known = cluster.orders.get(id(spec))
+    if known is not None:
+        return known
     if spec.engine is Engine.NULL:
         _refuse_null(cluster, spec)
     order = order_of(spec, resolve(cluster.scenarios, spec))
     if len(order.spec_json) <= _SPEC_MAX:
-        if len(_known) >= _REMEMBERED:
-            _known.clear()
-        _known[id(spec)] = _Known(spec, cluster.scenarios, cluster.settings, order)
+        if len(cluster.orders) >= _REMEMBERED:
+            cluster.orders.clear()
+        cluster.orders[id(spec)] = order
     return order
 
 

@@ -18,11 +18,6 @@ SPEC = JobSpec(scenario="720p30-h264")
 NULL = JobSpec(scenario="720p30-h264", engine=Engine.NULL)
 
 
-@pytest.fixture(autouse=True)
-def _nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(submissions, "_known", {})
-
-
 def rows(house: House, *specs: JobSpec) -> list[JobRow]:
     """Return the rows of new jobs."""
     return [house.row(job) for job in house.submit(*specs)]
@@ -122,6 +117,6 @@ def test_what_is_remembered_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None
     house = House()
     specs = [JobSpec(scenario="720p30-h264", input=f"/in/{number}.mp4") for number in range(10)]
     assert [row.spec for row in rows(house, *specs)] == specs
-    assert len(submissions._known) <= 3
+    assert len(house.broker.cluster.orders) <= 3
     house.submit(dataclasses.replace(SPEC, input="/" + "x" * 2_000))
-    assert {known.spec.input for known in submissions._known.values()} <= {spec.input for spec in specs}
+    assert {order.spec.input for order in house.broker.cluster.orders.values()} <= {spec.input for spec in specs}
