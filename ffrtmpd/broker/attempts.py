@@ -10,7 +10,7 @@ from ffrtmpd.broker import holding
 from ffrtmpd.broker.cluster import Cluster, Live, full
 from ffrtmpd.lifecycle import JobEvent
 from ffrtmpd.roster import Node
-from ffrtmpd.store import JobChanges, JobRow, JobUpdate, parse_job_ref
+from ffrtmpd.store import JobChanges, JobRow, JobUpdate, Step, parse_job_ref
 from ffrtmpd.wire.media import ENCODERS, PROBED_AS
 from ffrtmpd.wire.messages.jobs import Progress, Report
 from ffrtmpd.wire.messages.session import (
@@ -39,6 +39,7 @@ from ffrtmpd.wire.vocabulary import (
 JITTER = 0.2
 # Beside the classes of failures.
 SUCCESS = "success"
+UNSTOPPED = "it finished before it could be stopped"
 
 
 def started(cluster: Cluster, message: Started, node: Node) -> None:
@@ -59,11 +60,15 @@ def started(cluster: Cluster, message: Started, node: Node) -> None:
 
 
 def _begin(cluster: Cluster, row: JobRow, encoder: str | None, engine: Engine | None) -> JobRow:
-    if engine is not None:
-        cluster.figures.count("engine", engine)
-    moved = cluster.move(row, JobEvent.START, why=encoder, phase=Phase.ENCODING)
+    moved = cluster.walk(row, (_start(cluster, encoder, engine),))
     cluster.live[row.seq] = Live()
     return moved
+
+
+def _start(cluster: Cluster, encoder: str | None, engine: Engine | None) -> Step:
+    if engine is not None:
+        cluster.figures.count("engine", engine)
+    return Step(JobEvent.START, encoder, {})
 
 
 def progress(cluster: Cluster, message: ProgressReport, node: Node) -> None:
@@ -96,8 +101,9 @@ def result(cluster: Cluster, message: Result, node: Node) -> None:
     if row is None:
         _settled(cluster, message, node)
     elif message.outcome is Outcome.ENCODED:
-        problem = unproven(message.report, row)
-        if problem is None:
+        if not _publishes(row):
+            _complete(cluster, message, node, row, message.report)
+        elif (problem := unproven(message.report, row)) is None:
             _encoded(cluster, message, node, row)
         else:
             reason = f"{node.node_id} reports another output than was asked for: {problem}"
@@ -116,10 +122,7 @@ def _encoded(cluster: Cluster, message: Result, node: Node, row: JobRow) -> None
         if row.state is JobState.ASSIGNED:
             row = _begin(cluster, row, message.report.encoder, message.report.engine)
         elif row.state is JobState.PAUSED:
-            row = cluster.move(row, JobEvent.RESUME, why="it finished before it could be stopped")
-        if not _publishes(row):
-            _complete(cluster, message, node, row, message.report)
-            return
+            row = cluster.move(row, JobEvent.RESUME, why=UNSTOPPED)
         row = _keep_report(cluster, row, message.report, phase=Phase.PUBLISHING)
         live = cluster.live.get(row.seq)
         cluster.live[row.seq] = Live(Phase.PUBLISHING, live.progress if live else None)
@@ -129,13 +132,12 @@ def _encoded(cluster: Cluster, message: Result, node: Node, row: JobRow) -> None
 
 def _publishes(row: JobRow) -> bool:
     """Tell whether its output is a file, which gets its name only after COMMIT."""
-    return row.spec.output_mode is OutputMode.FILE and row.spec.engine is not Engine.NULL
+    spec = row.spec
+    return spec.output_mode is OutputMode.FILE and spec.engine is not Engine.NULL
 
 
 def unproven(report: Report, row: JobRow) -> str | None:
-    """Return how the probe in ``report`` differs from what was asked; None if it does not, or if there is no file."""
-    if not _publishes(row):
-        return None
+    """Return how the probe of a file in ``report`` differs from what was asked, None if it does not."""
     video = report.media.video if report.media else None
     if video is None:
         return "no picture was probed"
@@ -169,6 +171,13 @@ def committed(cluster: Cluster, message: Committed, node: Node) -> None:
 
 def _complete(cluster: Cluster, message: About, node: Node, row: JobRow, told: Report | None) -> None:
     """Record that a job is done; ``told`` is its report, None if that is on disk already."""
+    steps: list[Step] = []
+    if told is not None and row.state is JobState.ASSIGNED:
+        # It was done before it could say that it had begun.
+        steps.append(_start(cluster, told.encoder, told.engine))
+        cluster.figures.count("jobs", JobState.PROCESSING)
+    elif row.state is JobState.PAUSED:
+        row = cluster.move(row, JobEvent.RESUME, why=UNSTOPPED)
     live = cluster.live.get(row.seq)
     holding.release(cluster, node, row.seq)
     report = row.report if told is None else told
@@ -179,7 +188,8 @@ def _complete(cluster: Cluster, message: About, node: Node, row: JobRow, told: R
     }
     if told is not None:
         changes["report"], changes["exit_code"] = told, told.exit_code
-    done = cluster.move(row, JobEvent.COMPLETE, why=_figures(report), **changes)
+    steps.append(Step(JobEvent.COMPLETE, _figures(report), changes))
+    done = cluster.walk(row, steps)
     cluster.figures.count("attempts", SUCCESS)
     if report is not None and report.engine is not None:
         cluster.figures.count("engine_done", report.engine)

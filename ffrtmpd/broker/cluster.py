@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Unpack
 
@@ -18,7 +18,7 @@ from ffrtmpd.principals import Principals
 from ffrtmpd.roster import Node, Roster
 from ffrtmpd.scenario import Scenarios
 from ffrtmpd.sla import judge
-from ffrtmpd.store import JobChanges, JobRow, Order, Store
+from ffrtmpd.store import JobChanges, JobRow, Order, Step, Store
 from ffrtmpd.timers import Timers
 from ffrtmpd.wire.codec import Message
 from ffrtmpd.wire.messages.common import Error, Problem
@@ -37,12 +37,6 @@ MASTER = "master"
 
 
 _WAITS = frozenset({JobState.QUEUED, JobState.ASSIGNED})
-
-# What brought a job where it is explains it only where it is stuck, waits or ended; the rest is in its history.
-_GIVES_REASON = frozenset(
-    {JobEvent.HOLD, JobEvent.PAUSE, JobEvent.BACK_OFF, JobEvent.REQUEUE, JobEvent.FAIL, JobEvent.CANCEL}
-)
-
 
 # What happens to nearly every job stands in its history; a line for each would be most of the log.
 _USUAL = frozenset({JobEvent.ASSIGN, JobEvent.START, JobEvent.COMPLETE, JobEvent.DUE})
@@ -206,15 +200,7 @@ class Cluster:
         Raises:
             IllegalTransition: the table knows no such move; nothing changed.
         """
-        changes.setdefault("reason", why if event in _GIVES_REASON else None)
-        moved = self.store.apply(
-            row.seq, event, expect_attempt=row.attempt, at=self.now.wall_s, who=who, why=why, **changes
-        )
-        if row.state is JobState.QUEUED:
-            self._left_queue(row)
-        elif row.state is JobState.PENDING:
-            self.timers.drop(("due", row.seq))
-        self.entered(moved)
+        moved = self.walk(row, (Step(event, why, changes),), who=who)
         if event not in _USUAL:
             self.note(
                 "info",
@@ -227,6 +213,20 @@ class Cluster:
                 attempt=moved.attempt or None,
                 why=why,
             )
+        return moved
+
+    def walk(self, row: JobRow, steps: Sequence[Step], *, who: str = MASTER) -> JobRow:
+        """Move a job along the transition table by several steps of this moment, with no word of it in the log.
+
+        Raises:
+            IllegalTransition: the table knows no such move; nothing changed.
+        """
+        moved = self.store.walk(row.seq, steps, expect_attempt=row.attempt, at=self.now.wall_s, who=who)
+        if row.state is JobState.QUEUED:
+            self._left_queue(row)
+        elif row.state is JobState.PENDING:
+            self.timers.drop(("due", row.seq))
+        self.entered(moved)
         return moved
 
     def entered(self, row: JobRow) -> None:

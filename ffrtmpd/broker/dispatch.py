@@ -100,7 +100,6 @@ def _assign(cluster: Cluster, seq: int, node_id: str) -> None:
         why=f"to {node.node_id}",
         token=cluster.random_bytes(TOKEN_BYTES),
         node_id=node.node_id,
-        reason=None,
     )
     cluster.figures.count("schedule", "success")
     cluster.dispatched.append(row.state_at)

@@ -17,7 +17,7 @@ from ffrtmpd.store.errors import (
 from ffrtmpd.store.files import SQLITE
 from ffrtmpd.store.old_project import NotOurs, open_old
 from ffrtmpd.store.orders import NewJob, Order
-from ffrtmpd.store.records import Head, JobChanges, JobRow, JobUpdate, NodeRow, Past, job_id, parse_job_ref
+from ffrtmpd.store.records import Head, JobChanges, JobRow, JobUpdate, NodeRow, Past, Step, job_id, parse_job_ref
 from ffrtmpd.store.retention import Purged
 from ffrtmpd.store.search import LOOK_MAX, Search
 from ffrtmpd.store.store import Store
@@ -44,6 +44,7 @@ __all__ = [
     "Purged",
     "Search",
     "StaleAttempt",
+    "Step",
     "Store",
     "StoreError",
     "StoreReadOnly",

@@ -7,7 +7,7 @@ names and maps would.
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ffrtmpd.lifecycle import JobEvent
+from ffrtmpd.lifecycle import JobEvent, next_state
 from ffrtmpd.store.records import JOB_COLUMNS, REPORTS, JobChanges, dump
 from ffrtmpd.wire.messages.jobs import Report
 from ffrtmpd.wire.vocabulary import TERMINAL_STATES, JobState, Phase
@@ -29,6 +29,7 @@ _DUE_AT: Final = _PLACES["due_at"]
 _RESUMING: Final = _PLACES["resuming"]
 _LOST_NODE: Final = _PLACES["lost_node"]
 _LOST_TOKEN: Final = _PLACES["lost_token"]
+_REASON: Final = _PLACES["reason"]
 _STATE_AT: Final = _PLACES["state_at"]
 _WAITED_S: Final = _PLACES["waited_s"]
 _PROCESSED_S: Final = _PLACES["processed_s"]
@@ -56,12 +57,21 @@ _OF_ATTEMPT: Final = tuple(
 )
 # Wire types are stored as JSON, in columns that say so.
 _CHANGEABLE: Final = {name: place for name, place in _PLACES.items() if name in JobChanges.__annotations__}
+# What brought a job where it is explains it only where it is stuck, waits or ended; the rest is in its history.
+_GIVES_REASON: Final = frozenset(
+    {JobEvent.HOLD, JobEvent.PAUSE, JobEvent.BACK_OFF, JobEvent.REQUEUE, JobEvent.FAIL, JobEvent.CANCEL}
+)
 _OFF_NODE: Final = frozenset({JobEvent.HOLD, JobEvent.REQUEUE, JobEvent.BACK_OFF})
 
 
-def let_happen(columns: Columns, event: JobEvent, target: JobState, at: float) -> None:
-    """Change ``columns`` by what follows from ``event``, which takes the job to ``target`` at ``at``, Unix seconds."""
+def let_happen(columns: Columns, event: JobEvent, why: str | None, at: float) -> tuple[JobState, JobState]:
+    """Change ``columns`` by what follows from ``event`` at ``at``, Unix seconds; return the states before and after.
+
+    Raises:
+        IllegalTransition: it cannot happen to a job in that state; nothing was changed.
+    """
     before = columns[_STATE]
+    target = next_state(before, event, on_node=_has_node(before, columns))
     # What counts as waiting and as work, so that what was promised can be judged. The clock may have been set back.
     spent_s = max(0.0, at - columns[_STATE_AT])
     if before is JobState.QUEUED or before is JobState.ASSIGNED:
@@ -72,6 +82,7 @@ def let_happen(columns: Columns, event: JobEvent, target: JobState, at: float) -
     if target is not JobState.PENDING:
         columns[_DUE_AT] = None
     columns[_RESUMING] = False
+    columns[_REASON] = why if event in _GIVES_REASON else None
     if event is JobEvent.ASSIGN:
         columns[_ATTEMPT] += 1
         _clear(columns, _OF_ATTEMPT)
@@ -88,6 +99,15 @@ def let_happen(columns: Columns, event: JobEvent, target: JobState, at: float) -
         if event is JobEvent.RETRY:
             _begin_anew(columns)
     columns[_LOST_NODE] = columns[_LOST_TOKEN] = None
+    return before, target
+
+
+def _has_node(state: JobState, columns: Columns) -> bool | None:
+    if state is JobState.PAUSED:
+        return columns[_NODE_ID] is not None
+    if state is JobState.QUEUED:
+        return columns[_LOST_NODE] is not None
+    return None
 
 
 def _begin_anew(columns: Columns) -> None:

@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final, Generic, NamedTuple, TypedDict, TypeVar
 
+from ffrtmpd.lifecycle import JobEvent
 from ffrtmpd.store.errors import Unreadable
 from ffrtmpd.wire.messages.jobs import AuditEntry, JobSpec, Progress, Report
 from ffrtmpd.wire.messages.nodes import Hardware
@@ -202,6 +203,14 @@ class JobChanges(JobUpdate, total=False):
     """What may be set along with a transition."""
 
     attempt: int
+
+
+class Step(NamedTuple):
+    """Something that happens to a job: what, why, and what it sets that does not follow by itself."""
+
+    event: JobEvent
+    why: str | None
+    changes: JobChanges
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

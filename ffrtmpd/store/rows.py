@@ -140,9 +140,9 @@ class Rows:
                 self.heads.entered(row.requires, Head(row.rank, seq))
         return after
 
-    def audit(self, *values: Any) -> None:
-        """Add an audit row: job, at, from, to, event, who, why, attempt, node."""
-        self._audit.append(values)
+    def audit(self, *rows: tuple[Any, ...]) -> None:
+        """Add audit rows: of each job, at, from, to, event, who, why, attempt, node."""
+        self._audit += rows
 
     @property
     def is_writing(self) -> bool:

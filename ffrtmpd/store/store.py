@@ -6,16 +6,18 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Self, Unpack
 
-from ffrtmpd.lifecycle import INITIAL, JobEvent, next_state
+from ffrtmpd.lifecycle import INITIAL, JobEvent
 from ffrtmpd.store import effects, happened, hot, queries, retention
 from ffrtmpd.store.errors import KeyConflict, StaleAttempt, StoreError
 from ffrtmpd.store.files import Database, open_database
 from ffrtmpd.store.orders import NewJob, new_row
 from ffrtmpd.store.reader import Reader
-from ffrtmpd.store.records import JobChanges, JobRow, JobUpdate, Past
+from ffrtmpd.store.records import JOB_COLUMNS, JobChanges, JobRow, JobUpdate, Past, Step
 from ffrtmpd.store.retention import Purged
 from ffrtmpd.store.upgrade import Upgrade
 from ffrtmpd.wire.vocabulary import JobState, Priority, Queue
+
+_ATTEMPT, _NODE_ID = map(JOB_COLUMNS.index, ("attempt", "node_id"))
 
 
 class Store(Reader):
@@ -152,7 +154,7 @@ class Store(Reader):
             return before, False
         row = new_row(self._rows.next_number(), job, at)
         self._rows.add(row)
-        self._rows.audit(row.seq, at, None, row.state._value_, "submit", job.who, job.reason, 0, None)
+        self._rows.audit((row.seq, at, None, row.state._value_, "submit", job.who, job.reason, 0, None))
         return row, True
 
     def bring_in(self, job: NewJob, past: Past | None, *, created_at: float, at: float) -> JobRow | None:
@@ -177,16 +179,9 @@ class Store(Reader):
         columns = list(row._replace(**told, state_at=past.finished_at))
         effects.put(columns, {"report": past.report})
         after = self._rows.change(row, columns)
+        state, attempt, node_id = after.state._value_, after.attempt, after.node_id
         self._rows.audit(
-            row.seq,
-            past.finished_at,
-            row.state._value_,
-            after.state._value_,
-            "import",
-            job.who,
-            past.reason,
-            after.attempt,
-            after.node_id,
+            (row.seq, past.finished_at, row.state._value_, state, "import", job.who, past.reason, attempt, node_id)
         )
         return after
 
@@ -208,7 +203,8 @@ class Store(Reader):
     ) -> JobRow:
         """Let ``event`` happen to a job and return the job after it.
 
-        Set without being asked, unless ``changes`` says otherwise: ``reason`` is ``why``. ``assign`` counts ``attempt``
+        Set without being asked, unless ``changes`` says otherwise: ``reason`` is ``why`` where the job waits, stands
+        or ended otherwise than done. ``assign`` counts ``attempt``
         up and forgets the outcome of the attempt before. ``start`` sets ``started_at`` and the phase. A terminal state
         sets ``finished_at``, forgets token and phase, and keeps the node for its logs. A state without a node forgets
         node, token, phase and progress. ``retry`` forgets every outcome and counts failures and losses anew. ``due_at``
@@ -228,28 +224,29 @@ class Store(Reader):
             StaleAttempt: the job is at another attempt.
             IllegalTransition: it cannot happen to a job in that state.
         """
+        return self.walk(seq, (Step(event, why, changes),), at=at, who=who, expect_attempt=expect_attempt)
+
+    def walk(
+        self, seq: int, steps: Iterable[Step], *, at: float, who: str, expect_attempt: int | None = None
+    ) -> JobRow:
+        """Let one thing after the other happen to a job at one moment, as ``apply`` does; each has its audit row.
+
+        Raises:
+            NoSuchJob, StaleAttempt, IllegalTransition: nothing of it has happened.
+        """
         row = self._rows.need(seq)
         if expect_attempt is not None and expect_attempt != row.attempt:
             raise StaleAttempt(f"{row.job_id} is at attempt {row.attempt}, not {expect_attempt}")
-        target = next_state(row.state, event, on_node=_has_node(row))
-        if event is JobEvent.ASSIGN:
-            _check_assignment(row, changes)
-        columns = list(row)
-        effects.let_happen(columns, event, target, at)
-        effects.put(columns, {"reason": why, **changes})
-        after = self._rows.change(row, columns)
-        self._rows.audit(
-            seq,
-            at,
-            row.state._value_,
-            target._value_,
-            event._value_,
-            who,
-            why,
-            after.attempt,
-            after.node_id or row.node_id,
-        )
-        return after
+        columns, told = list(row), []
+        for event, why, changes in steps:
+            if event is JobEvent.ASSIGN:
+                _check_assignment(row, changes)
+            was, now = effects.let_happen(columns, event, why, at)
+            effects.put(columns, changes)
+            node_id = columns[_NODE_ID] or row.node_id
+            told.append((seq, at, was._value_, now._value_, event._value_, who, why, columns[_ATTEMPT], node_id))
+        self._rows.audit(*told)
+        return self._rows.change(row, columns)
 
     def update(self, seq: int, *, state: JobState, attempt: int, **changes: Unpack[JobUpdate]) -> JobRow:
         """Change a job that stays in its state, and return it after that. No audit row is written.
@@ -279,7 +276,7 @@ class Store(Reader):
 
     def add_event(self, event: str, *, at: float, who: str, why: str | None, node_id: str | None) -> None:
         """Record what happened to a node or a key, in one order with the transitions of jobs."""
-        self._rows.audit(happened.NO_JOB, at, None, "", event, who, why, 0, node_id)
+        self._rows.audit((happened.NO_JOB, at, None, "", event, who, why, 0, node_id))
 
     # ── inside ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -301,14 +298,6 @@ class Store(Reader):
 
     def _put_fact(self, name: str, value: str) -> None:
         self._turn.write(hot.PUT_FACT, (name, value))
-
-
-def _has_node(row: JobRow) -> bool | None:
-    if row.state is JobState.PAUSED:
-        return row.node_id is not None
-    if row.state is JobState.QUEUED:
-        return row.lost_node is not None
-    return None
 
 
 def _check_assignment(row: JobRow, changes: JobChanges) -> None:

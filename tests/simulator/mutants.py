@@ -73,11 +73,12 @@ def _no_idempotency_key() -> list[Patch]:
 def _repeated_attempt() -> list[Patch]:
     real, place = effects.let_happen, JOB_COLUMNS.index("attempt")
 
-    def let_happen(columns: Columns, event: JobEvent, target: JobState, at: float) -> None:
+    def let_happen(columns: Columns, event: JobEvent, why: str | None, at: float) -> tuple[JobState, JobState]:
         attempt = columns[place]
-        real(columns, event, target, at)
+        states = real(columns, event, why, at)
         if event is JobEvent.ASSIGN:
             columns[place] = max(attempt, 1)
+        return states
 
     return [(effects, "let_happen", let_happen)]
 
