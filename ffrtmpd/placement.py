@@ -25,9 +25,11 @@ def rank_of(queue: Queue, priority: Priority) -> int:
     return _QUEUES.index(queue) * len(_PRIORITIES) + _PRIORITIES.index(priority)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Need:
     """What a job needs of a node. Jobs of equal need form one class and are served in order within it.
+
+    Like an ability it is found by its identity.
 
     Attributes:
         encoder: this one and no other.
@@ -85,6 +87,10 @@ def cannot(need: Need, node: Node) -> Why | None:
 @lru_cache(maxsize=_REMEMBERED)
 def lacks(ability: Ability, need: Need) -> Why | None:
     """Return what a node of that ability lacks for it, None if nothing."""
+    return _lacks(ability, need, encoder_busy=ability.encoder_busy)
+
+
+def _lacks(ability: Ability, need: Need, *, encoder_busy: bool) -> Why | None:
     if need.engine is not Engine.AUTO and need.engine not in ability.engines:
         return Why.NO_ENGINE
     if need.engine is Engine.NULL:
@@ -94,13 +100,13 @@ def lacks(ability: Ability, need: Need) -> Why | None:
     able = [
         encoder
         for encoder in proved
-        if need.engine in (Engine.AUTO, encoder.engine) and not (ability.encoder_busy and encoder.hardware)
+        if need.engine in (Engine.AUTO, encoder.engine) and not (encoder_busy and encoder.hardware)
     ]
     if need.encoder is not None:
         fits = any(encoder.name == need.encoder for encoder in able)
     else:
         fits = any(encoder.codec is need.codec and (encoder.hardware or not need.gpu) for encoder in able)
-    if not fits and ability.encoder_busy and lacks(ability._replace(encoder_busy=False), need) is None:
+    if not fits and encoder_busy and _lacks(ability, need, encoder_busy=False) is None:
         return Why.ENCODER_BUSY
     if not fits:
         return Why.GPU_REQUIRED if need.wants_hardware else Why.NO_ENCODER

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import NamedTuple
 
 from ffrtmpd.events import Peer
 from ffrtmpd.ranking import Ranking
@@ -76,9 +75,12 @@ class Candidate:
     address: str
 
 
-class Ability(NamedTuple):
+@dataclass(frozen=True, slots=True, eq=False)
+class Ability:
     """What decides which jobs a node can run. Nodes of one ability are told apart by their rank alone.
 
+    Nodes that are alike share one object. It is found by its identity: to hash what it holds takes ten times as long,
+    and dispatch does so several times a job.
     ``encoder_busy``: its hardware encoders have no room now.
     """
 
@@ -93,8 +95,7 @@ def _ability(
     engines: tuple[Engine, ...], encoders: tuple[str, ...], scorers: tuple[str, ...]
 ) -> tuple[Ability, Ability]:
     """Return what such a node can run, and what it can run while its hardware encoders have no room."""
-    able = Ability(engines, encoders, scorers)
-    return able, able._replace(encoder_busy=True)
+    return Ability(engines, encoders, scorers), Ability(engines, encoders, scorers, encoder_busy=True)
 
 
 # Share of slots taken, processor load in percent, name: the smaller, the sooner a node gets a job.
@@ -286,11 +287,14 @@ class Roster:
 
     def _list(self, node: Node, ability: Ability | None) -> None:
         before = self._free_as.get(node.node_id)
-        if before is not None and before != ability:
+        if before is not None and before is not ability:
             del self._free_as[node.node_id]
             self._free[before].drop(node.node_id)
             if not self._free[before]:
                 del self._free[before]
         if ability is not None:
             self._free_as[node.node_id] = ability
-            self._free.setdefault(ability, Ranking()).set(node.node_id, node.rank)
+            alike = self._free.get(ability)
+            if alike is None:
+                alike = self._free[ability] = Ranking()
+            alike.set(node.node_id, node.rank)

@@ -1,7 +1,6 @@
 """Rows as the rest of the master sees them."""
 
 import json
-import re
 from dataclasses import dataclass
 from typing import Any, Final, Generic, NamedTuple, TypedDict, TypeVar
 
@@ -15,8 +14,8 @@ from ffrtmpd.wire.vocabulary import FailureClass, JobState, Phase, Priority, Que
 
 M = TypeVar("M")
 
-# Nineteen digits hold the largest sequence number; more could only be another job's number with zeros before it.
-_JOB_REF: Final = re.compile(r"(?:job-)?([0-9]{1,19})")
+# They hold the largest sequence number; more could only be another job's number with zeros before it.
+REF_DIGITS: Final = 19
 
 
 def job_id(seq: int) -> str:
@@ -26,10 +25,10 @@ def job_id(seq: int) -> str:
 
 def parse_job_ref(text: str) -> int | None:
     """Return the sequence number in ``job-000123``, ``job-123`` or ``123``; None for anything else."""
-    match = _JOB_REF.fullmatch(text)
-    if match is None:
+    digits = text.removeprefix("job-")
+    if not (digits.isdecimal() and digits.isascii() and len(digits) <= REF_DIGITS):
         return None
-    seq = int(match[1])
+    seq = int(digits)
     return seq if 1 <= seq <= INT_MAX else None
 
 
