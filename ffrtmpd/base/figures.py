@@ -5,8 +5,8 @@ have a part more: the number of the bucket, or ``sum``.
 """
 
 from bisect import bisect_left
-from collections import defaultdict
-from collections.abc import Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
 SEPARATOR: Final = "|"
@@ -42,20 +42,22 @@ class Figures:
         # Put together only when it is taken: until then it may be counted hundreds of times.
         self._changed[name] += by
 
-    def observe(
-        self,
-        metric: str,
-        value: float,
-        *labels: str,
-        bounds: tuple[float, ...] = LONG,
-        exemplar: Exemplar | None = None,
-    ) -> None:
+    def observe(self, metric: str, value: float, *labels: str, bounds: tuple[float, ...] = LONG) -> None:
         """Count ``value`` into its bucket: the first whose upper bound is not below it, or the one beyond all."""
-        bucket = (metric, *labels, str(bisect_left(bounds, value)))
-        self._changed[bucket] += 1.0
+        self._changed[metric, *labels, str(bisect_left(bounds, value))] += 1.0
         self._changed[metric, *labels, SUM] += value
-        if exemplar is not None:
-            self._seen[bucket] = exemplar
+
+    def observe_all(
+        self, metric: str, values: Sequence[float], *labels: str, exemplar: Callable[[int], Exemplar]
+    ) -> None:
+        """Count values into buckets of ``LONG``; ``exemplar`` gives that of the value at a place."""
+        buckets = [bisect_left(LONG, value) for value in values]
+        for bucket, number in Counter(buckets).items():
+            self._changed[metric, *labels, str(bucket)] += number
+        self._changed[metric, *labels, SUM] += sum(values)
+        # Each bucket shows the last.
+        for bucket, place in {bucket: place for place, bucket in enumerate(buckets)}.items():
+            self._seen[metric, *labels, str(bucket)] = exemplar(place)
 
     def take(self) -> dict[str, float]:
         """Make what was counted since the last call part of the values, and return it by name."""

@@ -28,6 +28,7 @@ from ffrtmpd.wire.vocabulary import (
     ErrorCode,
     JobState,
     Phase,
+    Queue,
     Role,
     Sla,
     Why,
@@ -258,15 +259,22 @@ class Cluster:
 
     def count_finished(self) -> None:
         """Count what finished in this turn: all together, which takes half of what it would take one by one."""
-        figures, wall_s = self.figures, self.now.wall_s
-        for row in self.finished:
-            name, queue, waited_s, processed_s = row.job_id, row.queue, row.waited_s, row.processed_s
-            figures.observe("wait", waited_s, queue, exemplar=Exemplar(name, waited_s, wall_s))
-            figures.observe("duration", processed_s, queue, exemplar=Exemplar(name, processed_s, wall_s))
-            sla = self.sla(row)
-            if sla is not None:
-                figures.count("sla", queue, sla)
-        self.finished.clear()
+        finished, self.finished = self.finished, []
+        for queue in {row.queue for row in finished}:
+            rows = [row for row in finished if row.queue is queue]
+            self._observe("wait", [row.waited_s for row in rows], rows, queue)
+            self._observe("duration", [row.processed_s for row in rows], rows, queue)
+            for sla, number in Counter(map(self.sla, rows)).items():
+                if sla is not None:
+                    self.figures.count("sla", queue, sla, by=number)
+
+    def _observe(self, metric: str, seconds: Sequence[float], rows: Sequence[JobRow], queue: Queue) -> None:
+        wall_s = self.now.wall_s
+
+        def exemplar(place: int) -> Exemplar:
+            return Exemplar(rows[place].job_id, seconds[place], wall_s)
+
+        self.figures.observe_all(metric, seconds, queue, exemplar=exemplar)
 
     def _left_queue(self, row: JobRow) -> None:
         left = self.queued[row.requires] - 1

@@ -4,7 +4,7 @@ Memory only, and always the same little: times and scores are kept as how often 
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
@@ -46,13 +46,13 @@ class Hour:
         """Count for good what was noted, and forget what is older than an hour."""
         if not self._noted:
             return
-        for minute, row in self._noted:
+        noted, self._noted = self._noted, []
+        for minute in sorted({minute for minute, _ in noted}):
             known = self._minutes.get(minute)
             if known is None:
                 self._expire(minute)
                 known = self._minutes[minute] = _Minute()
-            _add((known, self._sum), row)
-        self._noted.clear()
+            _add((known, self._sum), [row for of, row in noted if of == minute])
 
     def forget(self) -> None:
         """Drop what was noted by a turn that was not kept."""
@@ -90,15 +90,17 @@ class Hour:
             _take(self._sum.vmaf, old.vmaf)
 
 
-def _add(counts: tuple[_Minute, ...], row: JobRow) -> None:
-    ended, waited = (row.queue, row.state), (row.queue, float(f"{row.waited_s:.1e}"))
+def _add(counts: tuple[_Minute, ...], rows: Sequence[JobRow]) -> None:
+    ended = Counter([(row.queue, row.state) for row in rows])
+    waits_s = Counter([(row.queue, float(f"{row.waited_s:.1e}")) for row in rows])
+    vmaf = Counter([round(row.vmaf, 1) for row in rows if row.vmaf is not None])
+    metered = [row.energy_j for row in rows if row.energy_j is not None]
     for count in counts:
-        count.ended[ended] += 1
-        count.waits_s[waited] += 1
-        if row.vmaf is not None:
-            count.vmaf[round(row.vmaf, 1)] += 1
-        if row.energy_j is not None:
-            count.energy_j = (count.energy_j or 0.0) + row.energy_j
+        count.ended.update(ended)
+        count.waits_s.update(waits_s)
+        count.vmaf.update(vmaf)
+        if metered:
+            count.energy_j = (count.energy_j or 0.0) + sum(metered)
 
 
 def _take(whole: Counter[K], part: Counter[K]) -> None:

@@ -7,7 +7,8 @@ what a call for each would. They are written before anything else is read, and b
 import json
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from operator import itemgetter
+from itertools import compress
+from operator import is_not, itemgetter
 from types import NoneType
 from typing import Any, Final
 
@@ -20,6 +21,7 @@ from ffrtmpd.wire.vocabulary import TERMINAL_STATES, JobState
 
 # Between turns so many rows stay, those changed last: the jobs that nodes hold, and what was just submitted.
 KEPT: Final = 4_096
+_FIRST: Final = hot.CHANGING.start
 # A third of what `_replace` takes.
 _of: Final = partial(tuple.__new__, JobRow)
 # A state is left and entered by so many jobs of a queue and priority; told of every row that changes.
@@ -197,10 +199,11 @@ class Rows:
             after = self._known[seq]
             if after.state is not row.state:
                 self._moved(row, after)
-            changed = tuple([place for place in hot.CHANGING if row[place] is not after[place]])
+            changed = tuple(compress(hot.CHANGING, map(is_not, row[_FIRST:], after[_FIRST:])))
             plain = columns(after)
             values = [plain[place] for place in changed]
-            alike.setdefault(changed, []).append([*values, seq, row.state._value_, row.attempt])
+            values += (seq, row.state._value_, row.attempt)
+            alike.setdefault(changed, []).append(values)
         same = alike.pop((), [])
         return len(same) + sum(self._turn.write_many(hot.set_job(changed), rows) for changed, rows in alike.items())
 
