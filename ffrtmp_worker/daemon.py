@@ -55,8 +55,9 @@ from ffrtmp_worker.staging import PartialNotes, publish
 from ffrtmpd.base import faults
 from ffrtmpd.base.logs import Logger
 from ffrtmpd.base.service import Bell, Watchdog
+from ffrtmpd.wire import frames
 from ffrtmpd.wire.catalogue import MASTER_TO_WORKER
-from ffrtmpd.wire.codec import Message, ProtocolError, decode_all, encode_all
+from ffrtmpd.wire.codec import FRAMES, Message, ProtocolError, decode_all, encode_all
 from ffrtmpd.wire.curve import KeyPair, client_socket
 
 # Messages taken before children and clock get their turn again.
@@ -230,11 +231,10 @@ class Daemon:
             self._events.append(LinkUp())
         taken = 0
         while taken < MESSAGES_A_TURN:
-            try:
-                frames = socket.recv_multipart(zmq.DONTWAIT)
-            except zmq.Again:
+            received = frames.receive(socket, FRAMES + 1)
+            if received is None:
                 return
-            for message in decode_all(frames, MASTER_TO_WORKER):
+            for message in decode_all(received[0], MASTER_TO_WORKER):
                 taken += 1
                 if isinstance(message, ProtocolError):
                     self._log.warning("message_not_understood", type=message.type_name, reason=message.message)
@@ -251,9 +251,9 @@ class Daemon:
             return
         for message in unsent:
             faults.point("send", message.TYPE)
-        for part, frames in encode_all(unsent):
+        for part, encoded in encode_all(unsent):
             try:
-                self._socket.send_multipart(frames, zmq.DONTWAIT)
+                frames.send(self._socket, encoded)
             except zmq.Again:
                 # What matters of it is said again.
                 for message in part:

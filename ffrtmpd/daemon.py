@@ -27,10 +27,11 @@ from ffrtmpd.events import (
     Side,
     TimeCame,
 )
-from ffrtmpd.listener import Listener, receive, send, understand
+from ffrtmpd.listener import Listener, receive, understand
 from ffrtmpd.recorder import Recorder
 from ffrtmpd.store import StoreReadOnly
 from ffrtmpd.wire.codec import MESSAGE_MAX, Message, encode, encode_all
+from ffrtmpd.wire.frames import send
 from ffrtmpd.wire.messages.common import Error, Problem, Reply
 from ffrtmpd.wire.messages.session import Committed, ProgressReport, Result, Started
 from ffrtmpd.wire.vocabulary import ErrorCode
