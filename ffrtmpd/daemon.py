@@ -24,6 +24,7 @@ from ffrtmpd.events import (
     Now,
     Peer,
     PeerLost,
+    Send,
     Side,
     TimeCame,
 )
@@ -332,16 +333,20 @@ class Daemon:
     # ── what is to be done ────────────────────────────────────────────────────────────────────────────────────────
 
     def _perform(self, actions: list[Action]) -> None:
+        # Workers first: a send wakes other threads, which may take this processor, and a job waits for its worker.
         to_workers: dict[Peer, list[Message]] = {}
+        to_clients: list[Send] = []
         for action in actions:
             if isinstance(action, Note):
                 self._log.log(*action)
             elif action.peer.side is Side.WORKERS:
                 to_workers.setdefault(action.peer, []).append(action.message)
             else:
-                self._reply(*action)
+                to_clients.append(action)
         for peer, messages in to_workers.items():
             self._tell(peer, messages)
+        for peer, message in to_clients:
+            self._reply(peer, message)
 
     def _reply(self, peer: Peer, message: Message) -> None:
         self._about_to_send(message)

@@ -30,7 +30,7 @@ from ffrtmpd.recorder import Recorder
 from ffrtmpd.store import StoreReadOnly
 from ffrtmpd.wire.catalogue import CLIENT_REPLIES, MASTER_TO_WORKER
 from ffrtmpd.wire.codec import MESSAGE_MAX, decode, encode
-from ffrtmpd.wire.messages.common import Error, Ping
+from ffrtmpd.wire.messages.common import Error, Ping, Problem
 from ffrtmpd.wire.messages.jobs import Cancel, JobSpec, Report, Submission, Submit
 from ffrtmpd.wire.messages.keys import ListKeys
 from ffrtmpd.wire.messages.session import TOKEN_BYTES, Bye, Committed, Heartbeat, HeartbeatAck, Result, Started
@@ -75,6 +75,17 @@ def test_turn_commits_once_and_only_then_sends(master: Master) -> None:
     master.turn()
     assert master.brain.calls == ["begin", "handle", "handle", "settle", "commit"]
     assert client.poll(PATIENCE_MS)
+
+
+def test_worker_is_told_before_the_client_is_answered(master: Master, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[bytes] = []
+    monkeypatch.setattr(daemon, "send", lambda _, frames: said.append(frames[0]))
+    client, worker = Peer(Side.CLIENTS, b"c"), Peer(Side.WORKERS, b"w")
+    problem = Problem(code=ErrorCode.INTERNAL, message="no")
+    master.brain.extra = [Send(client, Error(request_id="r1", problem=problem)), Send(worker, HeartbeatAck(sent_ms=1))]
+    master.brain.due = master.clock().mono_s
+    master.turn()
+    assert said == [b"w", b"c"]
 
 
 def test_flood_is_taken_in_bounded_turns_and_time_waits_for_the_end_of_it(
