@@ -339,7 +339,11 @@ class Daemon:
         for action in actions:
             if isinstance(action, Note):
                 self._log.log(*action)
-            elif action.peer.side is Side.WORKERS:
+                continue
+            faults.point("send", action.message.TYPE)
+            if self._recorder is not None:
+                self._recorder.said(action.message)
+            if action.peer.side is Side.WORKERS:
                 to_workers.setdefault(action.peer, []).append(action.message)
             else:
                 to_clients.append(action)
@@ -349,7 +353,6 @@ class Daemon:
             self._reply(peer, message)
 
     def _reply(self, peer: Peer, message: Message) -> None:
-        self._about_to_send(message)
         frames = encode(message)
         size_bytes = len(frames[-1])
         if size_bytes > MESSAGE_MAX and isinstance(message, Reply):
@@ -359,8 +362,6 @@ class Daemon:
 
     def _tell(self, peer: Peer, messages: Sequence[Message]) -> None:
         """Send a worker what the turn says to it, in as few parts as limits allow."""
-        for message in messages:
-            self._about_to_send(message)
         for part, frames in encode_all(messages):
             size_bytes = len(frames[-1])
             if size_bytes > MESSAGE_MAX:
@@ -368,11 +369,6 @@ class Daemon:
                 self._log.error("message_too_large", type=part[0].TYPE, size_bytes=size_bytes)
             elif not self._send(peer, [peer.route, *frames]):
                 return
-
-    def _about_to_send(self, message: Message) -> None:
-        faults.point("send", message.TYPE)
-        if self._recorder is not None:
-            self._recorder.said(message)
 
     def _send(self, peer: Peer, frames: list[bytes]) -> bool:
         """Send; return False where nobody is there any more."""
