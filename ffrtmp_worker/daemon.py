@@ -55,12 +55,11 @@ from ffrtmp_worker.staging import PartialNotes, publish
 from ffrtmpd.base import faults
 from ffrtmpd.base.logs import Logger
 from ffrtmpd.base.service import Bell, Watchdog
+from ffrtmpd.wire import frames
 from ffrtmpd.wire.catalogue import MASTER_TO_WORKER
-from ffrtmpd.wire.codec import Message, ProtocolError, decode_all, encode_all
+from ffrtmpd.wire.codec import FRAMES, Message, ProtocolError, decode_all, encode_all
 from ffrtmpd.wire.curve import KeyPair, client_socket
 
-# Messages taken before children and clock get their turn again.
-MESSAGES_A_TURN: Final = 256
 # Messages that leave as one. Enough that the way costs each next to nothing, and few enough that the master decides on
 # the first results of a long turn while the worker is at the others.
 SAID_AT_ONCE: Final = 32
@@ -133,6 +132,7 @@ class Daemon:
         self._room = RoomWatch()
         self._guard = Guard()
         self._closed_logs = 0
+        self._wakeup_s = -math.inf
         self._fault: BaseException | None = None
         self._quit = False
 
@@ -159,8 +159,9 @@ class Daemon:
     def _take_up(self, ready: Mapping[Any, int]) -> None:
         """Do what follows from what the poller found."""
         # Before anything is read: a worker that was stopped for a while must look at its fence first.
-        self._events.append(TimeCame())
-        self._drain()
+        if self._clock() >= self._wakeup_s:
+            self._events.append(TimeCame())
+            self._drain()
         if self._bell.fileno() in ready:
             self._heed_bell()
         for key in ready:
@@ -193,10 +194,11 @@ class Daemon:
             self._done_on_disk(self._done.get())
 
     def _patience_ms(self) -> int | None:
-        moments = (self._agent.wakeup(), self._energy.due_at(), self._watchdog.due_s())
-        wakeup = min((moment for moment in moments if moment is not None), default=math.inf)
+        agent_s, energy_s = self._agent.wakeup(), self._energy.due_at()
+        self._wakeup_s = math.inf if agent_s is None else agent_s
+        due_s = min(self._wakeup_s, math.inf if energy_s is None else energy_s, self._watchdog.due_s())
         # Rounded up, or the last millisecond would be spent in empty turns.
-        return None if wakeup == math.inf else max(0, int((wakeup - self._clock()) * 1000) + 1)
+        return None if due_s == math.inf else max(0, int((due_s - self._clock()) * 1000) + 1)
 
     def _drain(self) -> None:
         while self._events and not self._quit:
@@ -228,19 +230,16 @@ class Daemon:
             self._linked = True
             self._poller.register(socket, zmq.POLLIN)
             self._events.append(LinkUp())
-        taken = 0
-        while taken < MESSAGES_A_TURN:
-            try:
-                frames = socket.recv_multipart(zmq.DONTWAIT)
-            except zmq.Again:
-                return
-            for message in decode_all(frames, MASTER_TO_WORKER):
-                taken += 1
-                if isinstance(message, ProtocolError):
-                    self._log.warning("message_not_understood", type=message.type_name, reason=message.message)
-                    continue
-                faults.point("receive", message.TYPE)
-                self._events.append(MessageCame(message))
+        # One alone: all that a turn of the master says comes as one, and to look for another costs as much as to read.
+        received = frames.receive(socket, FRAMES + 1)
+        if received is None:
+            return
+        for message in decode_all(received[0], MASTER_TO_WORKER):
+            if isinstance(message, ProtocolError):
+                self._log.warning("message_not_understood", type=message.type_name, reason=message.message)
+                continue
+            faults.point("receive", message.TYPE)
+            self._events.append(MessageCame(message))
 
     def _send(self) -> None:
         """Send what the turn has said to the master and has not left yet, in as few parts as limits allow."""
@@ -251,9 +250,9 @@ class Daemon:
             return
         for message in unsent:
             faults.point("send", message.TYPE)
-        for part, frames in encode_all(unsent):
+        for part, encoded in encode_all(unsent):
             try:
-                self._socket.send_multipart(frames, zmq.DONTWAIT)
+                frames.send(self._socket, encoded)
             except zmq.Again:
                 # What matters of it is said again.
                 for message in part:

@@ -8,6 +8,7 @@ import errno
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 import zmq
@@ -23,13 +24,15 @@ from ffrtmpd.events import (
     Now,
     Peer,
     PeerLost,
+    Send,
     Side,
     TimeCame,
 )
-from ffrtmpd.listener import Listener, receive, send, understand
+from ffrtmpd.listener import Listener, receive, understand
 from ffrtmpd.recorder import Recorder
 from ffrtmpd.store import StoreReadOnly
 from ffrtmpd.wire.codec import MESSAGE_MAX, Message, encode, encode_all
+from ffrtmpd.wire.frames import send
 from ffrtmpd.wire.messages.common import Error, Problem, Reply
 from ffrtmpd.wire.messages.session import Committed, ProgressReport, Result, Started
 from ffrtmpd.wire.vocabulary import ErrorCode
@@ -40,12 +43,12 @@ from ffrtmpd.wire.vocabulary import ErrorCode
 MESSAGES_MAX: Final = 96
 # Bodies held in memory at once: a thousand messages of a mebibyte each would be a gibibyte.
 BYTES_MAX: Final = 8 * MESSAGE_MAX
-# What nobody waits for an answer to. Alone it is put off for so long: at hundreds of jobs a second something else comes
-# sooner, and both share a sync of the disk.
+# What nobody waits for an answer to. A turn of nothing else waits for company for so long before it is committed: at
+# hundreds of jobs a second something else comes sooner, and both share a sync of the disk.
 UNHURRIED: Final = frozenset({Started, ProgressReport})
 PUT_OFF_S: Final = 0.005
 # That a job has ended is no great hurry while neither another job nor a client waits for it. A client that submits one
-# by one sends its next submit within a round trip, and that is decided after it and finds the slot free.
+# by one sends its next submit within a round trip, and finds the slot free and the result decided.
 UNHURRIED_IF_UNAWAITED: Final = UNHURRIED | {Result, Committed}
 END_PUT_OFF_S: Final = 0.001
 # After a failed write, how long only what changes nothing on disk is done before a write is tried again.
@@ -90,11 +93,28 @@ class Ledger(Protocol):
     def begin(self) -> None:
         """Begin the turn's transaction."""
 
+    def flush(self) -> None:
+        """Do of the commit what can be done before it, or raise ``StoreReadOnly``."""
+
     def commit(self) -> None:
         """Put the turn on disk, or raise ``StoreReadOnly``."""
 
     def rollback(self) -> None:
         """Undo the turn."""
+
+
+@dataclass(slots=True)
+class Turn:
+    """A turn that is not on disk yet: what came in it, and what is to be done once it is.
+
+    Monotonic seconds: when it began, and until when it waits for company; ``took_s``: how long it took without waiting.
+    """
+
+    began_s: float
+    until_s: float = -math.inf
+    took_s: float = 0.0
+    events: list[Event] = field(default_factory=list)
+    actions: list[Action] = field(default_factory=list)
 
 
 def read_clock() -> Now:
@@ -138,8 +158,7 @@ class Daemon:
         self._clock = clock
         self._lost: list[Peer] = []
         self._drained = True
-        self._put_off: list[Event] = []
-        self._put_off_since_s = self._put_off_until_s = math.inf
+        self._open: Turn | None = None
         self._time_held_until_s = -math.inf
         self._read_only_until_s = -math.inf
         self._poller = zmq.Poller()
@@ -175,14 +194,15 @@ class Daemon:
         if self._listener.door.socket in ready:
             self._listener.door.answer()
         self._watch_for_stall(before, timeout_ms, now)
-        events = self._collect(now)
-        if not self._put_off:
-            self._perform(self._decide(events, now))
+        turn = self._decide(self._collect(now), now)
+        if self._open is None:
+            self._perform(turn.actions)
         ended = self._clock()
         self._watch_for_stall(now, 0, ended)
-        if self._recorder is not None:
+        turn.took_s += ended.mono_s - now.mono_s
+        if self._recorder is not None and self._open is None:
             self._recorder.read_only = now.mono_s < self._read_only_until_s
-            self._recorder.turned(now, ended, idle=not events)
+            self._recorder.turned(turn.events, turn.took_s, ended)
         self._watchdog.turned(ended.mono_s)
         return True
 
@@ -191,14 +211,14 @@ class Daemon:
             return 0
         due_s = self._brain.wakeup()
         moments = [] if due_s is None else [max(due_s, self._time_held_until_s)]
-        if self._recorder is not None and (publish_s := self._recorder.due_s()) < math.inf:
+        if self._open is not None:
+            moments.append(self._open.until_s)
+        elif self._recorder is not None and (publish_s := self._recorder.due_s()) < math.inf:
             moments.append(publish_s)
         if now.mono_s < self._read_only_until_s:
             moments.append(self._read_only_until_s)
         if (watchdog_s := self._watchdog.due_s()) < math.inf:
             moments.append(watchdog_s)
-        if self._put_off:
-            moments.append(self._put_off_until_s)
         if not moments:
             return None
         return min(max(math.ceil((min(moments) - now.mono_s) * 1_000), 0), POLL_MAX_MS)
@@ -212,11 +232,8 @@ class Daemon:
     # ── what has arrived ──────────────────────────────────────────────────────────────────────────────────────────
 
     def _collect(self, now: Now) -> list[Event]:
-        events, self._put_off = self._put_off, []
-        if not events:
-            self._put_off_since_s = now.mono_s
         lost, self._lost = self._lost, []
-        events += [PeerLost(peer) for peer in lost]
+        events: list[Event] = [PeerLost(peer) for peer in lost]
         # Workers first: their results free slots, and submits must not starve them.
         workers_drained = self._drain(Side.WORKERS, events)
         self._drained = self._drain(Side.CLIENTS, events) and workers_drained
@@ -224,15 +241,13 @@ class Daemon:
         # Whoever is called silent must have been heard to the end; what clients want has no part in that.
         if due_s is not None and max(due_s, self._time_held_until_s) <= now.mono_s and workers_drained:
             events.append(TimeCame())
-        until_s = self._put_off_since_s + self._patience_s(events)
-        if now.mono_s < until_s:
-            self._put_off, self._put_off_until_s = events, until_s
-            return []
         return events
 
     def _patience_s(self, events: list[Event]) -> float:
-        """Return for how long these may wait for company, in seconds."""
+        """Return for how long a turn of these may wait for company, in seconds."""
         kinds = {type(event.message) if isinstance(event, MessageCame) else type(event) for event in events}
+        if not kinds:
+            return 0.0
         if kinds <= UNHURRIED:
             return PUT_OFF_S
         if kinds <= UNHURRIED_IF_UNAWAITED and not self._brain.is_awaited():
@@ -257,8 +272,6 @@ class Daemon:
                     faults.point("receive", event.message.TYPE)
                     taken += max(0, len(getattr(event.message, "jobs", ())) - 1)
                 events.append(event)
-                if self._recorder is not None:
-                    self._recorder.took(event)
             taken_bytes += sum(map(len, received.frames))
             if taken_bytes >= BYTES_MAX:
                 break
@@ -266,22 +279,33 @@ class Daemon:
 
     # ── what follows from it ──────────────────────────────────────────────────────────────────────────────────────
 
-    def _decide(self, events: list[Event], now: Now) -> list[Action]:
+    def _decide(self, events: list[Event], now: Now) -> Turn:
+        """Take ``events`` into the turn. It is over, and its actions are to be done, unless it waits for company."""
+        turn = self._open or Turn(now.mono_s)
+        turn.events += events
         if now.mono_s < self._read_only_until_s:
-            return self._serve(events, now)
-        actions: list[Action] = []
+            turn.actions = self._serve(events, now)
+            return turn
         try:
-            self._ledger.begin()
+            if self._open is None:
+                self._ledger.begin()
+                self._open = turn
             self._brain.foresee(events)
             for event in events:
-                actions += self._brain.handle(event, now)
-            actions += self._brain.settle(now)
+                turn.actions += self._brain.handle(event, now)
+            turn.until_s = turn.began_s + self._patience_s(turn.events)
+            if now.mono_s < turn.until_s:
+                # Whoever comes finds this much done.
+                self._ledger.flush()
+                return turn
+            turn.actions += self._brain.settle(now)
             self._commit()
         except StoreReadOnly as error:
             self._log.error("read_only", reason=str(error), again_s=READ_ONLY_S)
             self._read_only_until_s = now.mono_s + READ_ONLY_S
-            return self._undo(now) + self._serve(events, now)
-        return actions
+            turn.actions = self._undo(now) + self._serve(turn.events, now)
+        self._open = None
+        return turn
 
     def _commit(self) -> None:
         began_s = time.monotonic()
@@ -309,19 +333,26 @@ class Daemon:
     # ── what is to be done ────────────────────────────────────────────────────────────────────────────────────────
 
     def _perform(self, actions: list[Action]) -> None:
+        # Workers first: a send wakes other threads, which may take this processor, and a job waits for its worker.
         to_workers: dict[Peer, list[Message]] = {}
+        to_clients: list[Send] = []
         for action in actions:
             if isinstance(action, Note):
                 self._log.log(*action)
-            elif action.peer.side is Side.WORKERS:
+                continue
+            faults.point("send", action.message.TYPE)
+            if self._recorder is not None:
+                self._recorder.said(action.message)
+            if action.peer.side is Side.WORKERS:
                 to_workers.setdefault(action.peer, []).append(action.message)
             else:
-                self._reply(*action)
+                to_clients.append(action)
         for peer, messages in to_workers.items():
             self._tell(peer, messages)
+        for peer, message in to_clients:
+            self._reply(peer, message)
 
     def _reply(self, peer: Peer, message: Message) -> None:
-        self._about_to_send(message)
         frames = encode(message)
         size_bytes = len(frames[-1])
         if size_bytes > MESSAGE_MAX and isinstance(message, Reply):
@@ -331,8 +362,6 @@ class Daemon:
 
     def _tell(self, peer: Peer, messages: Sequence[Message]) -> None:
         """Send a worker what the turn says to it, in as few parts as limits allow."""
-        for message in messages:
-            self._about_to_send(message)
         for part, frames in encode_all(messages):
             size_bytes = len(frames[-1])
             if size_bytes > MESSAGE_MAX:
@@ -340,11 +369,6 @@ class Daemon:
                 self._log.error("message_too_large", type=part[0].TYPE, size_bytes=size_bytes)
             elif not self._send(peer, [peer.route, *frames]):
                 return
-
-    def _about_to_send(self, message: Message) -> None:
-        faults.point("send", message.TYPE)
-        if self._recorder is not None:
-            self._recorder.said(message)
 
     def _send(self, peer: Peer, frames: list[bytes]) -> bool:
         """Send; return False where nobody is there any more."""

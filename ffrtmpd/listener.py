@@ -1,13 +1,13 @@
 """The two server sockets: what arrives there becomes events."""
 
 import errno
-from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import zmq
 
 from ffrtmpd.auth import ZapDoor, plain_address
 from ffrtmpd.events import Event, GarbageCame, MessageCame, Peer, Side
+from ffrtmpd.wire import frames
 from ffrtmpd.wire.catalogue import CLIENT_REQUESTS, WORKER_TO_MASTER
 from ffrtmpd.wire.codec import FRAMES, Message, ProtocolError, decode_all, decode_one
 from ffrtmpd.wire.curve import server_socket
@@ -18,8 +18,6 @@ FRAMES_KEPT: Final = FRAMES + 3
 # At the end, how long the last turn's replies may take to leave. Not 0: libzmq then asserts now and then when it is
 # closed between two frames of a message (session_base.cpp, clean_pipes; seen with 4.3.4).
 LINGER_MS: Final = 500
-_LAST: Final = int(zmq.NOBLOCK)
-_MORE: Final = int(zmq.NOBLOCK | zmq.SNDMORE)
 
 
 class PortTaken(Exception):
@@ -81,37 +79,13 @@ def _cannot_bind(side: Side, host: str, port: str, error: zmq.ZMQError) -> str:
 
 
 def receive(socket: zmq.Socket[bytes], side: Side) -> Received | None:
-    """Take one message or batch, None if none waits.
-
-    It has as many frames as its sender likes: those beyond ``FRAMES_KEPT`` are read and dropped.
-    """
-    try:
-        route = socket.recv(zmq.NOBLOCK)
-    except zmq.Again:
+    """Take one message or batch, None if none waits."""
+    taken = frames.receive(socket, 1 + FRAMES_KEPT)
+    if taken is None:
         return None
-    frames: list[bytes] = []
-    more = True
-    while more:
-        # A frame that is not copied tells whether another follows, and who sent it.
-        frame = socket.recv(zmq.NOBLOCK, copy=False)
-        more = frame.more
-        if len(frames) < FRAMES_KEPT:
-            frames.append(frame.bytes)
-    address = plain_address(_metadata(frame, "Peer-Address"))
-    return Received(Peer(side, route), _metadata(frame, "User-Id"), address, frames)
-
-
-def send(socket: zmq.Socket[bytes], frames: Sequence[bytes]) -> None:
-    """Send one message or batch, its route first, if it can be queued at once.
-
-    ``send_multipart`` does the same and takes twice as long: it puts flags together anew for each frame.
-
-    Raises:
-        ZMQError: nothing was sent; ``Again`` if no more can wait for this peer, ``EHOSTUNREACH`` if it is gone.
-    """
-    last = len(frames) - 1
-    for place, frame in enumerate(frames):
-        socket.send(frame, _LAST if place == last else _MORE)
+    (route, *said), last = taken
+    address = plain_address(_metadata(last, "Peer-Address"))
+    return Received(Peer(side, route), _metadata(last, "User-Id"), address, said)
 
 
 def _metadata(frame: zmq.Frame, name: str) -> str:
@@ -125,8 +99,8 @@ def _metadata(frame: zmq.Frame, name: str) -> str:
 
 def understand(received: Received) -> list[Event]:
     """Return what a worker's message or batch says, or a client's request; for each that says nothing, that."""
-    peer, user_id, address, frames = received
-    said = decode_all(frames, WORKER_TO_MASTER) if peer.side is Side.WORKERS else [_request(frames)]
+    peer, user_id, address, parts = received
+    said = decode_all(parts, WORKER_TO_MASTER) if peer.side is Side.WORKERS else [_request(parts)]
     return [
         GarbageCame(peer, user_id, message)
         if isinstance(message, ProtocolError)
@@ -135,7 +109,7 @@ def understand(received: Received) -> list[Event]:
     ]
 
 
-def _request(frames: list[bytes]) -> Message | ProtocolError:
-    if not frames or frames[0]:
+def _request(parts: list[bytes]) -> Message | ProtocolError:
+    if not parts or parts[0]:
         return ProtocolError(ErrorCode.MALFORMED, "a request begins with an empty frame, as a REQ socket sends it")
-    return decode_one(frames[1:], CLIENT_REQUESTS)
+    return decode_one(parts[1:], CLIENT_REQUESTS)

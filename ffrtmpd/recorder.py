@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from typing import Final
 
 from ffrtmpd.base.figures import SHORT, Figures
@@ -40,14 +41,6 @@ class Recorder:
         """Publish what the master starts with."""
         self._publish(now)
 
-    def took(self, event: Event) -> None:
-        """Count a message that came."""
-        if isinstance(event, MessageCame):
-            self._own.count("messages", event.peer.side, event.message.TYPE)
-        elif isinstance(event, GarbageCame):
-            type_name = event.problem.type_name
-            self._own.count("messages", event.peer.side, type_name if type_name in KNOWN else OTHER)
-
     def said(self, message: Message) -> None:
         """Count a refusal that left."""
         if isinstance(message, Error | Denied):
@@ -57,16 +50,25 @@ class Recorder:
         """Count a commit."""
         self._own.observe("commit", seconds, bounds=SHORT)
 
-    def turned(self, began: Now, ended: Now, *, idle: bool) -> None:
-        """Count a turn, unless nothing happened in it, and publish if the last time is long enough ago."""
-        if not idle:
-            self._own.observe("turn", ended.mono_s - began.mono_s, bounds=SHORT)
+    def turned(self, events: Sequence[Event], took_s: float, ended: Now) -> None:
+        """Count a turn and what came in it, and publish if the last time is long enough ago."""
+        if events:
+            for event in events:
+                self._count(event)
+            self._own.observe("turn", took_s, bounds=SHORT)
             for queued_at in self._broker.cluster.dispatched:
                 # The wall clock may have been set back.
                 self._own.observe("dispatch", max(0.0, ended.wall_s - queued_at))
             self._is_stale = True
         if self._is_stale and ended.mono_s >= self._published_s + PUBLISH_EVERY_S:
             self._publish(ended)
+
+    def _count(self, event: Event) -> None:
+        if isinstance(event, MessageCame):
+            self._own.count("messages", event.peer.side, event.message.TYPE)
+        elif isinstance(event, GarbageCame):
+            type_name = event.problem.type_name
+            self._own.count("messages", event.peer.side, type_name if type_name in KNOWN else OTHER)
 
     def due_s(self) -> float:
         """Return the monotonic second at which a turn shall come to publish, infinity if none is needed."""

@@ -2,9 +2,9 @@
 
 ``FFRTMP_FAULT=send.COMMIT:kill`` ends the process with SIGKILL just before it sends its first COMMIT; ``:stop`` stops
 it there with SIGSTOP. Points: ``send.TYPE`` and ``receive.TYPE`` of any message, before it leaves and before anything
-follows from it, and ``rename``, before a worker gives an output its name. Messages in a batch leave together: at the
-point of one none of them has left. Whoever can set the variable owns the process anyway. Without it a point costs one
-empty call.
+follows from it, and ``rename``, before a worker gives an output its name. At the point of one message of a turn of the
+master, or of one in a batch, none of them has left. Whoever can set the variable owns the process anyway. Without it a
+point costs one empty call.
 """
 
 import os

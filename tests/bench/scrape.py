@@ -10,6 +10,7 @@ from typing import Final
 from ffrtmpd.base.exporter import Exporter
 from ffrtmpd.base.figures import LONG, SHORT, SUM, Exemplar
 from ffrtmpd.base.metrics_settings import MetricsSection
+from ffrtmpd.events import TimeCame
 from ffrtmpd.metrics import MasterMetrics, Snapshot
 from ffrtmpd.recorder import KNOWN, PUBLISH_EVERY_S, Recorder
 from ffrtmpd.wire.vocabulary import ErrorCode, JobState, NodeStatus, Priority, Queue
@@ -50,7 +51,7 @@ def _publish_ms(metrics: MasterMetrics) -> float:
         house.now_s += PUBLISH_EVERY_S
         before = metrics.snapshot
         begun_s = time.perf_counter()
-        recorder.turned(house.now, house.now, idle=False)
+        recorder.turned((TimeCame(),), 0.0, house.now)
         found.append((time.perf_counter() - begun_s) * 1e3)
         if metrics.snapshot is before:
             raise RuntimeError("nothing was published")

@@ -136,6 +136,11 @@ class Ledger:
     def begin(self) -> None:
         self.calls.append("begin")
 
+    def flush(self) -> None:
+        self.calls.append("flush")
+        if self.full:
+            raise StoreReadOnly("disk full")
+
     def commit(self) -> None:
         self.calls.append("commit")
         if self.full:

@@ -9,6 +9,7 @@ import pytest
 import zmq
 
 from ffrtmpd import daemon
+from ffrtmpd.base.figures import SEPARATOR
 from ffrtmpd.daemon import MESSAGES_MAX, PUT_OFF_S, READ_ONLY_S, STALL_S
 from ffrtmpd.events import (
     Action,
@@ -29,7 +30,7 @@ from ffrtmpd.recorder import Recorder
 from ffrtmpd.store import StoreReadOnly
 from ffrtmpd.wire.catalogue import CLIENT_REPLIES, MASTER_TO_WORKER
 from ffrtmpd.wire.codec import MESSAGE_MAX, decode, encode
-from ffrtmpd.wire.messages.common import Error, Ping
+from ffrtmpd.wire.messages.common import Error, Ping, Problem
 from ffrtmpd.wire.messages.jobs import Cancel, JobSpec, Report, Submission, Submit
 from ffrtmpd.wire.messages.keys import ListKeys
 from ffrtmpd.wire.messages.session import TOKEN_BYTES, Bye, Committed, Heartbeat, HeartbeatAck, Result, Started
@@ -74,6 +75,17 @@ def test_turn_commits_once_and_only_then_sends(master: Master) -> None:
     master.turn()
     assert master.brain.calls == ["begin", "handle", "handle", "settle", "commit"]
     assert client.poll(PATIENCE_MS)
+
+
+def test_worker_is_told_before_the_client_is_answered(master: Master, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[bytes] = []
+    monkeypatch.setattr(daemon, "send", lambda _, frames: said.append(frames[0]))
+    client, worker = Peer(Side.CLIENTS, b"c"), Peer(Side.WORKERS, b"w")
+    problem = Problem(code=ErrorCode.INTERNAL, message="no")
+    master.brain.extra = [Send(client, Error(request_id="r1", problem=problem)), Send(worker, HeartbeatAck(sent_ms=1))]
+    master.brain.due = master.clock().mono_s
+    master.turn()
+    assert said == [b"w", b"c"]
 
 
 def test_flood_is_taken_in_bounded_turns_and_time_waits_for_the_end_of_it(
@@ -136,35 +148,42 @@ def begun(job: str) -> Received:
     return Received(Peer(Side.WORKERS, b"w"), "2", "", encode(started))
 
 
-def test_word_that_an_encoder_has_begun_waits_a_moment_for_company(
+def arriving(monkeypatch: pytest.MonkeyPatch, *workers: Received) -> dict[Side, list[Received]]:
+    """Let these words of workers wait, and return what waits at each side, to add to it."""
+    waiting: dict[Side, list[Received]] = {Side.WORKERS: list(workers), Side.CLIENTS: []}
+    monkeypatch.setattr(daemon, "receive", lambda _, side: waiting[side].pop(0) if waiting[side] else None)
+    return waiting
+
+
+def test_turn_of_a_word_that_an_encoder_has_begun_waits_a_moment_for_company(
     master: Master, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    beat = Received(Peer(Side.WORKERS, b"w"), "2", "", encode(Heartbeat(sent_ms=1)))
-    came = [[begun("job-1")], [], [begun("job-2"), beat]]
-    now = master.clock()
-
-    def receive(_socket: zmq.Socket[bytes], side: Side) -> Received | None:
-        return came[0].pop(0) if side is Side.WORKERS and came[0] else None
-
-    monkeypatch.setattr(daemon, "receive", receive)
+    waiting = arriving(monkeypatch, begun("job-1"))
     for _ in range(2):
-        assert master.daemon._collect(now) == []
-        came.pop(0)
-    taken = [type(event.message) for event in master.daemon._collect(now) if isinstance(event, MessageCame)]
-    assert taken == [Started, Started, Heartbeat]
+        master.bell.wake()
+        master.turn()
+    # It is decided, and as far on its way to the disk as it may be.
+    assert master.brain.calls == ["begin", "handle", "flush", "flush"]
+    beat = Received(Peer(Side.WORKERS, b"w"), "2", "", encode(Heartbeat(sent_ms=1)))
+    waiting[Side.WORKERS] += [begun("job-2"), beat]
+    master.bell.wake()
+    master.turn()
+    assert [type(message) for message in master.brain.messages()] == [Started, Started, Heartbeat]
+    assert master.brain.calls[4:] == ["handle", "handle", "settle", "commit"]
 
 
-def test_word_that_an_encoder_has_begun_is_taken_alone_when_nothing_else_comes(
+def test_word_that_an_encoder_has_begun_is_committed_alone_when_nothing_else_comes(
     master: Master, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    came = [begun("job-1")]
-    monkeypatch.setattr(daemon, "receive", lambda _, side: came.pop() if side is Side.WORKERS and came else None)
+    arriving(monkeypatch, begun("job-1"))
     master.brain.due = master.clock().mono_s + 60.0
     before = master.clock()
-    assert master.daemon._collect(before) == []
-    # Nothing arrives: the turn is taken when the moment is over, and not before.
+    master.bell.wake()
     master.turn()
-    assert [type(message) for message in master.brain.messages()] == [Started]
+    assert "commit" not in master.brain.calls
+    # Nothing arrives: the turn ends when the moment is over, and not before.
+    master.turn()
+    assert master.brain.calls == ["begin", "handle", "flush", "settle", "commit"]
     assert master.clock().mono_s >= before.mono_s + PUT_OFF_S
 
 
@@ -178,40 +197,72 @@ def ended(job: str) -> list[Received]:
 
 @pytest.mark.parametrize("awaited", [False, True])
 @pytest.mark.parametrize("word", [0, 1])
-def test_word_that_a_job_has_ended_waits_a_moment_for_company_unless_somebody_waits_for_it(
+def test_turn_of_the_end_of_a_job_waits_a_moment_for_company_unless_somebody_waits_for_it(
     master: Master, monkeypatch: pytest.MonkeyPatch, word: int, awaited: bool
 ) -> None:
-    came = [begun("job-2"), ended("job-1")[word]]
-    monkeypatch.setattr(daemon, "receive", lambda _, side: came.pop() if side is Side.WORKERS and came else None)
+    arriving(monkeypatch, begun("job-2"), ended("job-1")[word])
     master.brain.awaited = awaited
-    taken = master.daemon._collect(master.clock())
-    assert len(taken) == (2 if awaited else 0)
-
-
-def test_submit_is_decided_after_the_end_of_a_job_that_waited_for_company(
-    master: Master, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    spec = JobSpec(scenario="720p30-h264")
-    submit = encode(Submit(request_id="r", jobs=(Submission(key="key-00001", spec=spec),)))
-    came: dict[Side, list[Received]] = {Side.WORKERS: ended("job-1")[:1], Side.CLIENTS: []}
-    monkeypatch.setattr(daemon, "receive", lambda _, side: came[side].pop() if came[side] else None)
-    now = master.clock()
-    assert master.daemon._collect(now) == []
-    came[Side.CLIENTS].append(Received(Peer(Side.CLIENTS, b"c"), "1", "", [b"", *submit]))
-    taken = [type(event.message) for event in master.daemon._collect(now) if isinstance(event, MessageCame)]
-    assert taken == [Result, Submit]
-
-
-def test_nothing_is_decided_or_committed_while_what_came_waits_for_company(
-    master: Master, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    came = ended("job-1")[:1]
-    monkeypatch.setattr(daemon, "receive", lambda _, side: came.pop() if side is Side.WORKERS and came else None)
     master.bell.wake()
     master.turn()
-    assert master.brain.calls == []
+    assert len(master.brain.messages()) == 2
+    assert master.brain.calls[-1] == ("commit" if awaited else "flush")
+
+
+def test_submit_shares_the_turn_of_the_end_of_a_job_and_nothing_is_said_before_both_are_on_disk(
+    master: Master, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[Any] = []
+    monkeypatch.setattr(daemon, "send", lambda _, frames: said.append(frames))
+    waiting = arriving(monkeypatch, ended("job-1")[0])
+    handle = master.brain.handle
+
+    def answer(event: Event, now: Now) -> list[Action]:
+        return [*handle(event, now), Send(Peer(Side.WORKERS, b"w"), HeartbeatAck(sent_ms=1))]
+
+    master.brain.handle = answer  # type: ignore[method-assign]
+    master.bell.wake()
     master.turn()
-    assert master.brain.calls == ["begin", "handle", "settle", "commit"]
+    assert said == []
+    submit = encode(Submit(request_id="r", jobs=(Submission(key="key-00001", spec=JobSpec(scenario="720p30-h264")),)))
+    waiting[Side.CLIENTS].append(Received(Peer(Side.CLIENTS, b"c"), "1", "", [b"", *submit]))
+    master.bell.wake()
+    master.turn()
+    assert [type(message) for message in master.brain.messages()] == [Result, Submit]
+    assert master.brain.calls == ["begin", "handle", "flush", "handle", "settle", "commit"]
+    assert len(said) == 2
+
+
+@pytest.mark.parametrize("fails_at", ["flush", "commit"])
+def test_turn_that_waited_and_is_not_taken_by_the_disk_is_served_whole(
+    master: Master, monkeypatch: pytest.MonkeyPatch, fails_at: str
+) -> None:
+    arriving(monkeypatch, *ended("job-1"))
+    master.ledger.full = fails_at == "flush"
+    master.bell.wake()
+    master.turn()
+    if fails_at == "commit":
+        master.ledger.full = True
+        master.turn()
+    calls = master.brain.calls
+    assert calls[calls.index("rollback") :].count("serve") == 2
+    assert calls.count("handle") == 2
+
+
+def test_turn_that_waits_is_published_when_it_is_on_disk(master: Master, monkeypatch: pytest.MonkeyPatch) -> None:
+    house = House()
+    metrics = MasterMetrics(version="1", sqlite="3")
+    master.daemon._recorder = recorder = Recorder(house.broker, metrics)
+    recorder.opened(master.clock())
+    before = metrics.snapshot
+    arriving(monkeypatch, ended("job-1")[0])
+    master.skew_s += 60.0
+    master.bell.wake()
+    master.turn()
+    assert metrics.snapshot is before
+    master.turn()
+    assert metrics.snapshot is not None
+    assert metrics.snapshot is not before
+    assert metrics.snapshot.own[SEPARATOR.join(("messages", "workers", "RESULT"))] == 1
 
 
 def test_time_goes_on_while_clients_flood_the_master(master: Master, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from prometheus_client.core import Metric
 from ffrtmpd.base.exporter import Exporter
 from ffrtmpd.base.metrics_settings import MetricsSection
 from ffrtmpd.broker.settings import BrokerSettings
-from ffrtmpd.events import Event, GarbageCame, MessageCame, Now, Peer, Side
+from ffrtmpd.events import Event, GarbageCame, MessageCame, Now, Peer, Side, TimeCame
 from ffrtmpd.metrics import MasterMetrics
 from ffrtmpd.recorder import PUBLISH_EVERY_S, Recorder
 from ffrtmpd.wire.codec import ProtocolError
@@ -23,6 +23,9 @@ Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 SPEC = JobSpec(scenario="720p30-h264", duration_s=1)
 
 
+SOMETHING = (TimeCame(),)
+
+
 class Scraped:
     """A house whose turns are recorded, and what is scraped of it."""
 
@@ -32,11 +35,11 @@ class Scraped:
         self.recorder = Recorder(house.broker, self.metrics)
         self.recorder.opened(house.now)
 
-    def publish(self, *, took_s: float = 0.0, idle: bool = False) -> None:
+    def publish(self, *events: Event, took_s: float = 0.0) -> None:
         """End a turn so late that it publishes."""
         self.house.now_s += PUBLISH_EVERY_S
-        began = self.house.now
-        self.recorder.turned(began, Now(began.mono_s + took_s, began.wall_s + took_s), idle=idle)
+        now = self.house.now
+        self.recorder.turned(events or SOMETHING, took_s, Now(now.mono_s + took_s, now.wall_s + took_s))
 
     def samples(self) -> Samples:
         return {
@@ -107,7 +110,7 @@ def test_counts_go_on_after_a_restart_and_those_of_the_process_begin_anew(scrape
     assert scraped.value("ffrtmp_turn_seconds_count") == 1
     scraped.house.start()
     again = Scraped(scraped.house)
-    again.publish(idle=True)
+    again.recorder.turned((), 0.0, scraped.house.now)
     again.recorder.committed(0.001)
     again.publish()
     after = again.samples()
@@ -167,11 +170,9 @@ def test_no_label_grows_with_jobs_or_with_what_strangers_send(scraped: Scraped) 
             GarbageCame(peer, "u", ProtocolError(ErrorCode.UNKNOWN_TYPE, "no", type_name=f"WORD{number}")),
             MessageCame(peer, "u", ListJobs(request_id=f"r{number}")),
         ]
-        for event in events:
-            scraped.recorder.took(event)
         refused = Problem(code=ErrorCode.NOT_FOUND, message=f"no job {number}", retryable=False)
         scraped.recorder.said(Error(request_id=f"r{number}", problem=refused))
-        scraped.publish()
+        scraped.publish(*events)
 
     work(1)
     series = set(scraped.samples())
@@ -204,10 +205,10 @@ def test_a_scrape_before_the_start_is_done_fails_and_reads_no_zeros() -> None:
 def test_nothing_is_published_for_idle_turns_or_too_often(scraped: Scraped) -> None:
     scraped.publish()
     first = scraped.metrics.snapshot
-    scraped.publish(idle=True)
+    scraped.house.now_s += PUBLISH_EVERY_S
+    scraped.recorder.turned((), 0.0, scraped.house.now)
     assert scraped.metrics.snapshot is first
-    now = scraped.house.now
-    scraped.recorder.turned(now, now, idle=False)
+    scraped.recorder.turned(SOMETHING, 0.0, scraped.house.now)
     assert scraped.metrics.snapshot is not first
 
 

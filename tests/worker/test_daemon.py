@@ -10,12 +10,13 @@ from typing import Any
 
 import msgpack
 import pytest
+import zmq
 
 from ffrtmp_worker import daemon as worker_daemon
 from ffrtmp_worker.agent import Agent
 from ffrtmp_worker.attempt import Limits
 from ffrtmp_worker.daemon import Daemon
-from ffrtmp_worker.events import Action, Event, Send
+from ffrtmp_worker.events import Action, Event, Send, TimeCame
 from ffrtmp_worker.ffmpeg import environment
 from ffrtmp_worker.hardware import LoadMeter
 from ffrtmp_worker.limits import Limiter
@@ -406,9 +407,39 @@ def test_what_is_said_leaves_before_a_program_starts_and_before_the_socket_is_le
     # Between two programs that one turn starts, it has said that the first has begun.
     assert [master.expect(Started).job_id for _ in range(2)] == ["job-000001", "job-000002"]
     monkeypatch.setattr(agent, "handle", leave)
-    worker.bell.wake()
+    master.say(null_job(3))
     master.expect(Hello)
     assert kept == [[], [], []]
+
+
+def test_time_is_told_when_it_is_due_and_not_at_each_wake(
+    master: ScriptedMaster, hire: Hire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = hire()
+    worker.stop()
+    bell, now_s = Bell(), 100.0
+    told: list[Event] = []
+
+    def handle(event: Event, _: float) -> list[Action]:
+        told.append(event)
+        return []
+
+    daemon, agent = worker.daemon, worker.daemon._agent
+    monkeypatch.setattr(daemon, "_bell", bell)
+    monkeypatch.setattr(daemon, "_clock", lambda: now_s)
+    monkeypatch.setattr(daemon, "_poller", zmq.Poller())
+    daemon._poller.register(bell.fileno(), zmq.POLLIN)
+    monkeypatch.setattr(daemon, "_socket", None)
+    monkeypatch.setattr(daemon, "_quit", False)
+    monkeypatch.setattr(agent, "wakeup", lambda: 101.0)
+    monkeypatch.setattr(agent, "handle", handle)
+    bell.wake()
+    daemon._turn()
+    assert told == []
+    now_s = 102.0
+    daemon._turn()
+    assert told == [TimeCame()]
+    bell.close()
 
 
 def test_real_encode_goes_through_every_step(master: ScriptedMaster, hire: Hire, tmp_path: Path) -> None:
