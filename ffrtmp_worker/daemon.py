@@ -43,10 +43,11 @@ from ffrtmp_worker.events import (
     TerminateChild,
     TimeCame,
 )
+from ffrtmp_worker.forker import Forker
 from ffrtmp_worker.guard import Guard, clock_s
 from ffrtmp_worker.limits import Limiter
 from ffrtmp_worker.logbook import Log, Logbook
-from ffrtmp_worker.process import EXIT_NOT_FOUND, Child
+from ffrtmp_worker.process import EXIT_NOT_FOUND, Child, Running
 from ffrtmp_worker.recorder import Recorder
 from ffrtmp_worker.room import RoomWatch
 from ffrtmp_worker.sampler import Sampler
@@ -82,6 +83,7 @@ class Daemon:
         work: working folder of children.
         mark: what all children of this worker carry, so that a later life finds them.
         limiter: puts children under limits; it is closed at the end.
+        forker: has copies ready of small programs; it is closed at the end; nothing: all are started.
         energy: meters children; nothing: nothing is metered.
         recorder: publishes metrics; nothing: none are.
         watchdog: is told that turns come to their end.
@@ -103,6 +105,7 @@ class Daemon:
         log: Logger,
         bell: Bell,
         limiter: Limiter | None = None,
+        forker: Forker | None = None,
         energy: Sampler | None = None,
         recorder: Recorder | None = None,
         watchdog: Watchdog | None = None,
@@ -115,6 +118,7 @@ class Daemon:
         self._log = log
         self._bell = bell
         self._limiter = limiter or Limiter()
+        self._forker = forker
         self._energy = energy or Sampler()
         self._recorder = recorder
         self._watchdog = watchdog or Watchdog({})
@@ -123,7 +127,7 @@ class Daemon:
         self._socket: zmq.Socket[bytes] | None = None
         self._linked = False
         self._poller = zmq.Poller()
-        self._children: dict[ChildId, Child] = {}
+        self._children: dict[ChildId, Running] = {}
         self._logs: dict[ChildId, Log] = {}
         self._watched: dict[int, Callable[[], object]] = {}
         self._events: deque[Event] = deque()
@@ -210,6 +214,8 @@ class Daemon:
         for child in self._children.values():
             child.close()
         self._guard.close()
+        if self._forker is not None:
+            self._forker.close()
         self._limiter.close()
         self._helper.shutdown()
         self._logbook.close_all()
@@ -279,7 +285,7 @@ class Daemon:
             log.begin_step(action.argv)
             if action.partial is not None:
                 self._notes.note(Path(action.partial))
-            child = Child(action.argv, env=action.env, cwd=self._work, mark=self._mark, limiter=self._limiter)
+            child = self._start(action)
         except OSError as error:
             reason = f"{action.argv[0]} cannot be started: {error.strerror or error}"
             self._events.append(ChildExited(child=action.child, exit_code=EXIT_NOT_FOUND, log_tail=reason))
@@ -293,6 +299,11 @@ class Daemon:
         self._watch(child.stdout, lambda: self._read_output(number))
         self._watch(child.stderr, lambda: self._read_log(number))
         self._watch(child.pidfd, lambda: self._reap(number))
+
+    def _start(self, action: Spawn) -> Running:
+        argv, env = action.argv, action.env
+        forked = None if self._forker is None else self._forker.start(argv, env=env, limiter=self._limiter)
+        return forked or Child(argv, env=env, cwd=self._work, mark=self._mark, limiter=self._limiter)
 
     def _read_output(self, number: ChildId) -> bool:
         """Take what the child wrote; tell whether there may be more."""
