@@ -8,6 +8,7 @@ machine is not known to it, ``start`` says so, and the caller runs the program i
 import contextlib
 import json
 import os
+import platform
 import signal
 import socket
 import time
@@ -16,12 +17,11 @@ from pathlib import Path
 from typing import Final
 
 from ffrtmp_worker.limits import Limiter
+from ffrtmp_worker.prefork import CLONE, READY
 from ffrtmp_worker.process import Child, Ended, Pipes, Running, new_mark
 from ffrtmpd.base.logs import Logger
 
 PREFORK: Final = Path(__file__).with_name("prefork.py")
-# What it says once its imports are done.
-READY: Final = b"ready"
 ANSWER_MAX: Final = 64
 # It answers within milliseconds, in hundredths of a second on a busy machine; the worker stands still meanwhile.
 ANSWER_S: Final = 2.0
@@ -129,7 +129,7 @@ class Forker:
     def _begin(self) -> None:
         """Start the original; it is ready later."""
         now_s = self._clock()
-        if not self._programs or now_s < self._again_s:
+        if not self._programs or now_s < self._again_s or platform.machine() not in CLONE:
             return
         self._again_s = now_s + AGAIN_S
         self._control, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from ffrtmp_worker import prefork
 from ffrtmp_worker.appraisal import SHA256, parse_sums
 from ffrtmp_worker.cgroups import Bounds
 from ffrtmp_worker.forker import AGAIN_S, Forker
@@ -258,10 +257,11 @@ def test_original_that_cannot_load_its_programs_is_given_up_and_says_why(tmp_pat
         forker.close()
 
 
-def test_machine_whose_calls_are_not_known_has_no_copies(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_machine_whose_calls_are_not_known_has_no_original(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platform.machine", lambda: "vax")
-    with pytest.raises(KeyError):
-        prefork._fork_sibling()
+    house = House(tmp_path)
+    assert house.forker.pid is None
+    assert house.start(sys.executable, "-P", str(house.program), "look") is None
 
 
 WORKER = """
