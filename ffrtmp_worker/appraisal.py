@@ -9,12 +9,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
+from ffrtmp_worker.known import Sighting, Sums
 from ffrtmp_worker.places import FILE_PREFIX
 from ffrtmp_worker.quality import SAMPLE_EVERY, Comparison, same_rate
 from ffrtmp_worker.recipe import AttemptFailed, Step, StepEnd, StepName
 from ffrtmp_worker.scorer import Scorer, job_text
 from ffrtmp_worker.scorers import VMAF
-from ffrtmp_worker.sums import Sighting, Sums
 from ffrtmp_worker.task import Task
 from ffrtmpd.wire.messages.jobs import MediaInfo
 from ffrtmpd.wire.messages.measures import NOTE_MAX, Provenance, Quality

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from ffrtmp_worker.appraisal import PACKAGE, SHA256, Appraisal, Means, parse_quality, parse_sums
+from ffrtmp_worker.known import Sums
 from ffrtmp_worker.process import ToolRun, run_tool
 from ffrtmp_worker.recipe import AttemptFailed, Step, StepEnd, StepName
 from ffrtmp_worker.scorer import Scorer, parse_job
-from ffrtmp_worker.sums import Sums
 from ffrtmpd.wire.messages.measures import Quality
 from ffrtmpd.wire.messages.session import Assign
 from ffrtmpd.wire.vocabulary import FailureClass, OutputMode, VmafMode
