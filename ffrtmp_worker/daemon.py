@@ -119,6 +119,7 @@ class Daemon:
         self._bell = bell
         self._limiter = limiter or Limiter()
         self._forker = forker
+        self._is_launched = False
         self._energy = energy or Sampler()
         self._recorder = recorder
         self._watchdog = watchdog or Watchdog({})
@@ -185,6 +186,7 @@ class Daemon:
             self._on_disk(look)
         self._energy.tick(now_s)
         self._watchdog.turned(now_s)
+        self._prepare()
 
     def _heed_bell(self) -> None:
         """Take up what signals and the helper thread rang for."""
@@ -302,8 +304,17 @@ class Daemon:
 
     def _start(self, action: Spawn) -> Running:
         argv, env = action.argv, action.env
-        forked = None if self._forker is None else self._forker.start(argv, env=env, limiter=self._limiter)
-        return forked or Child(argv, env=env, cwd=self._work, mark=self._mark, limiter=self._limiter)
+        forked = None if self._forker is None else self._forker.start(argv, env=env)
+        if forked is not None:
+            return forked
+        self._is_launched = True
+        return Child(argv, env=env, cwd=self._work, mark=self._mark, limiter=self._limiter)
+
+    def _prepare(self) -> None:
+        """Have copies ready for later, now that a program runs for longer and nobody waits for this turn any more."""
+        if self._forker is not None and self._is_launched:
+            self._forker.prepare()
+        self._is_launched = False
 
     def _read_output(self, number: ChildId) -> bool:
         """Take what the child wrote; tell whether there may be more."""

@@ -1,6 +1,9 @@
 """The worker's end of ``prefork``: small programs that are run often are copies of one that has done its imports.
 
 A probe by PyAV takes 90 ms of a processor, 75 of them for Python and imports, and each job has two. A copy takes 10.
+To put it into a control group takes 8 ms more, in which nothing is done but wait for the kernel, so some are made when
+nobody waits for them. They do not know yet what they will be.
+
 It is a shortcut and no more: where it cannot be had, because the original is starting, has died, or this kind of
 machine is not known to it, ``start`` says so, and the caller runs the program itself.
 """
@@ -27,6 +30,8 @@ ANSWER_MAX: Final = 64
 ANSWER_S: Final = 2.0
 # One that dies as soon as it starts is not started for every job.
 AGAIN_S: Final = 10.0
+# What a job needs after its encoder has ended: a probe and a hash.
+SPARES: Final = 2
 # A pipe takes so much at once.
 COMMAND_MAX: Final = 65_536
 # What a program that is led astray ends by, and nothing that the worker does to it.
@@ -42,10 +47,30 @@ class Forked(Running):
     addresses, gets another original next time.
     """
 
-    def __init__(self, pid: int, pipes: Pipes, *, mark: str, limiter: Limiter, crashed: Callable[[], None]) -> None:
+    def __init__(
+        self, pid: int, pipes: Pipes, stdin: int, *, mark: str, limiter: Limiter, crashed: Callable[[], None]
+    ) -> None:
         super().__init__(pid, pipes.stdout, pipes.stderr, mark=mark, limiter=limiter)
         pipes.keep()
+        self._stdin: int | None = stdin
         self._crashed = crashed
+
+    def begin(self, command: bytes) -> None:
+        """Tell it what it is. One that has ended already says how when it is waited for."""
+        if self._stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                os.write(self._stdin, command)
+            self._forget_stdin()
+
+    def close(self) -> None:
+        """Kill the child if it still runs, wait for it, and close its pipes."""
+        self._forget_stdin()
+        super().close()
+
+    def _forget_stdin(self) -> None:
+        if self._stdin is not None:
+            os.close(self._stdin)
+            self._stdin = None
 
     def reap(self) -> Ended | None:
         """Return how the child ended, None while it runs. What it left behind is killed."""
@@ -67,6 +92,7 @@ class Forker:
         env: the whole environment of the copies.
         cwd: their working folder.
         mark: how the marks of original and copies begin.
+        limiter: puts copies under limits.
         log: is told when the original was lost.
         clock: monotonic seconds.
     """
@@ -79,12 +105,15 @@ class Forker:
         env: Mapping[str, str],
         cwd: str,
         mark: str,
+        limiter: Limiter | None = None,
         log: Logger | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._programs = tuple(map(str, programs))
         self._python, self._env, self._cwd, self._mark = python, dict(env), cwd, mark
+        self._limiter = limiter or Limiter()
         self._log, self._clock = log, clock
+        self._spares: list[Forked] = []
         self._original: Child | None = None
         self._control: socket.socket | None = None
         self._is_ready = False
@@ -96,7 +125,7 @@ class Forker:
         """The original's number, None while there is none."""
         return None if self._original is None else self._original.pid
 
-    def start(self, argv: Sequence[str], *, env: Mapping[str, str], limiter: Limiter) -> Running | None:
+    def start(self, argv: Sequence[str], *, env: Mapping[str, str]) -> Running | None:
         """Return a new child that does what ``argv`` would, confined before it knows what that is.
 
         None: it is no such program, or no copy can be made now.
@@ -108,23 +137,29 @@ class Forker:
         if any("://" in word for word in arguments):
             return None
         command = json.dumps([program, *arguments]).encode()
-        if len(command) > COMMAND_MAX or not self._can_serve():
-            return None
-        try:
-            return self._copy(command, limiter)
-        except OSError as error:
-            self._lose(str(error))
-            return None
+        copy = self._take() if len(command) <= COMMAND_MAX else None
+        if copy is not None:
+            copy.begin(command)
+        return copy
+
+    def prepare(self) -> None:
+        """Make copies that wait for their command. It takes hundredths of a second: for when nobody waits."""
+        while len(self._spares) < SPARES:
+            copy = self._copy()
+            if copy is None:
+                return
+            self._spares.append(copy)
 
     def close(self) -> None:
-        """End the original. Copies go on."""
+        """End the original and what waits. Copies that are at work go on."""
         original, self._original = self._original, None
         control, self._control = self._control, None
+        spares, self._spares = self._spares, []
         self._is_ready = False
         if control is not None:
             control.close()
-        if original is not None:
-            original.close()
+        for child in (*spares, *(() if original is None else (original,))):
+            child.close()
 
     def _begin(self) -> None:
         """Start the original; it is ready later."""
@@ -165,39 +200,38 @@ class Forker:
             self._log.warning("forker_lost", reason=reason, pid=self._original.pid)
         self.close()
 
-    def _copy(self, command: bytes, limiter: Limiter) -> Running:
-        """Have a copy made and tell it its command.
+    def _take(self) -> Forked | None:
+        while self._spares:
+            spare = self._spares.pop(0)
+            if spare.reap() is None:
+                return spare
+            spare.close()
+        return self._copy()
 
-        Raises:
-            OSError: the original has died or does not answer.
-        """
+    def _copy(self) -> Forked | None:
+        """Return a new copy that waits for its command, None if the original cannot make one."""
+        if not self._can_serve():
+            return None
+        try:
+            return self._asked()
+        except OSError as error:
+            self._lose(str(error))
+            return None
+
+    def _asked(self) -> Forked:
         if self._control is None:
             raise ConnectionError("there is no original")
         mark = new_mark(self._mark)
-        with Pipes() as pipes, InputPipe() as stdin:
-            socket.send_fds(self._control, [mark.encode()], [stdin.end, pipes.stdout_end, pipes.stderr_end])
-            answer = self._control.recv(ANSWER_MAX)
-            if not answer:
-                raise ConnectionError("it has died")
-            copy = Forked(int(answer), pipes, mark=mark, limiter=limiter, crashed=self.close)
-            stdin.give(command)
-            return copy
-
-
-class InputPipe:
-    """A pipe for what a child reads, closed after the ``with``: the child reads to the end."""
-
-    def __init__(self) -> None:
-        self.end, self._ours = os.pipe2(os.O_CLOEXEC)
-
-    def give(self, data: bytes) -> None:
-        """Write all of it. One who has ended already says how when it is waited for."""
-        with contextlib.suppress(BrokenPipeError):
-            os.write(self._ours, data)
-
-    def __enter__(self) -> "InputPipe":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        os.close(self._ours)
-        os.close(self.end)
+        stdin_end, stdin = os.pipe2(os.O_CLOEXEC)
+        try:
+            with Pipes() as pipes:
+                socket.send_fds(self._control, [mark.encode()], [stdin_end, pipes.stdout_end, pipes.stderr_end])
+                answer = self._control.recv(ANSWER_MAX)
+                if not answer:
+                    raise ConnectionError("it has died")
+                return Forked(int(answer), pipes, stdin, mark=mark, limiter=self._limiter, crashed=self.close)
+        except OSError:
+            os.close(stdin)
+            raise
+        finally:
+            os.close(stdin_end)

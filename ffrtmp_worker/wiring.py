@@ -88,6 +88,7 @@ def build(
         env=shop.environment,
         cwd=str(home.work),
         mark=mark,
+        limiter=limiter,
         log=log,
     )
     closing.callback(forker.close)

@@ -10,7 +10,7 @@ import pytest
 
 from ffrtmp_worker.appraisal import SHA256, parse_sums
 from ffrtmp_worker.cgroups import Bounds
-from ffrtmp_worker.forker import AGAIN_S, Forker
+from ffrtmp_worker.forker import AGAIN_S, SPARES, Forker
 from ffrtmp_worker.limits import Limiter
 from ffrtmp_worker.probe import PROBE_AV, probe_command
 from ffrtmp_worker.process import Child, Running, kill_marked, marked
@@ -51,7 +51,7 @@ def main(arguments):
 class House:
     """A forker of one program, and what it made."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, limiter: Limiter | None = None) -> None:
         self.program = folder / "acts.py"
         self.program.write_text(ACTS)
         self.now_s = 100.0
@@ -62,23 +62,24 @@ class House:
             env=ENV,
             cwd=str(folder),
             mark=HERE,
+            limiter=limiter,
             log=Logger(stream=self.said),
             clock=lambda: self.now_s,
         )
         self.made: list[Running] = []
 
-    def start(self, *argv: str, limiter: Limiter | None = None) -> Running | None:
-        made = self.forker.start(argv, env=ENV, limiter=limiter or Limiter())
+    def start(self, *argv: str) -> Running | None:
+        made = self.forker.start(argv, env=ENV)
         if made is not None:
             self.made.append(made)
         return made
 
-    def act(self, *arguments: str, limiter: Limiter | None = None) -> Running:
+    def act(self, *arguments: str) -> Running:
         """Have a copy act, once the original is ready."""
         made: list[Running] = []
 
         def try_it() -> bool:
-            started = self.start(sys.executable, "-P", str(self.program), *arguments, limiter=limiter)
+            started = self.start(sys.executable, "-P", str(self.program), *arguments)
             made.extend([] if started is None else [started])
             return bool(made)
 
@@ -161,7 +162,7 @@ def test_copy_of_another_program_environment_or_interpreter_or_for_a_url_is_refu
     assert house.start("ffmpeg") is None
     assert house.start(sys.executable, "-P", program, "https://host/a.mp4") is None
     assert house.start(sys.executable, "-P", program, "x" * 70_000) is None
-    assert house.forker.start((sys.executable, "-P", program), env={**ENV, "A": "b"}, limiter=Limiter()) is None
+    assert house.forker.start((sys.executable, "-P", program), env={**ENV, "A": "b"}) is None
     assert ended(house.act("look")).exit_code == 7
 
 
@@ -195,13 +196,47 @@ def test_process_that_a_copy_leaves_behind_is_found_by_its_mark(house: House) ->
     assert len({child.mark, other.mark}) == 2
 
 
-def test_copy_is_confined_before_it_knows_its_command(house: House) -> None:
-    limiter = Limiter(bounds=Bounds(memory_bytes=200 << 20), nice=7)
-    child = house.act("hang", limiter=limiter)
-    assert line(child) == "up"
-    assert os.getpriority(os.PRIO_PROCESS, child.pid) == 7
-    assert ended(house.act("eat", str(400 << 20), limiter=limiter)).exit_code == 1
-    assert ended(house.act("eat", str(400 << 20))).exit_code == 0
+def test_copy_is_confined_before_it_knows_its_command(tmp_path: Path) -> None:
+    house = House(tmp_path, Limiter(bounds=Bounds(memory_bytes=200 << 20), nice=7))
+    try:
+        child = house.act("hang")
+        assert line(child) == "up"
+        assert os.getpriority(os.PRIO_PROCESS, child.pid) == 7
+        assert ended(house.act("eat", str(400 << 20))).exit_code == 1
+        assert ended(house.act("eat", str(1 << 20))).exit_code == 0
+    finally:
+        house.close()
+
+
+def test_spare_copies_wait_for_their_command_are_confined_and_come_first(tmp_path: Path) -> None:
+    house = House(tmp_path, Limiter(nice=7))
+    try:
+        house.act("look")
+        house.forker.prepare()
+        waiting = {pid for pid in marked(HERE) if pid != house.forker.pid and not gone(pid)}
+        assert len(waiting) == SPARES
+        assert {os.getpriority(os.PRIO_PROCESS, pid) for pid in waiting} == {7}
+        assert {house.act("look").pid for _ in range(SPARES)} == waiting
+        assert house.act("look").pid not in waiting
+    finally:
+        house.close()
+
+
+def test_spare_that_was_killed_is_passed_over(house: House) -> None:
+    house.act("look")
+    house.forker.prepare()
+    spares = [pid for pid in marked(HERE) if pid != house.forker.pid]
+    for pid in spares:
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: all(map(gone, spares)))
+    assert ended(house.act("look")).exit_code == 7
+
+
+def test_spares_end_with_an_original_that_a_crash_made_suspect(house: House) -> None:
+    child = house.act("crash")
+    house.forker.prepare()
+    assert ended(child).exit_code == -signal.SIGSEGV
+    assert [pid for pid in marked(HERE) if not gone(pid)] == []
 
 
 def test_copy_that_crashes_costs_one_child_and_the_next_original_is_another(house: House) -> None:
@@ -251,7 +286,7 @@ def test_original_that_cannot_load_its_programs_is_given_up_and_says_why(tmp_pat
     argv = (sys.executable, "-P", str(tmp_path / "bad.py"))
     forker = Forker((tmp_path / "bad.py",), python=sys.executable, env=ENV, cwd="/", mark=HERE, log=Logger(stream=said))
     try:
-        until(lambda: forker.start(argv, env=ENV, limiter=Limiter()) is None and "no_such_module" in said.getvalue())
+        until(lambda: forker.start(argv, env=ENV) is None and "no_such_module" in said.getvalue())
         assert forker.pid is None
     finally:
         forker.close()
@@ -268,13 +303,12 @@ WORKER = """
 import os, sys, time
 from pathlib import Path
 from ffrtmp_worker.forker import Forker
-from ffrtmp_worker.limits import Limiter
 program, mark = sys.argv[1:3]
 env = dict(os.environ)
 forker = Forker((Path(program),), python=sys.executable, env=env, cwd="/", mark=mark)
 child = None
 while child is None:
-    child = forker.start((sys.executable, "-P", program, "hang"), env=env, limiter=Limiter())
+    child = forker.start((sys.executable, "-P", program, "hang"), env=env)
 while not child.read(child.stdout):
     time.sleep(0.01)
 print(forker.pid, child.pid, flush=True)
