@@ -73,6 +73,9 @@ FAREWELL_MS: Final = 500
 RECONNECT_MS: Final = 250
 RECONNECT_MOST_MS: Final = 2_000
 TRIM_EVERY: Final = 64
+# After the start of a program, copies are made for what follows it. Not at once: while the kernel moves a process into
+# a control group nobody starts a thread, and an encoder starts many.
+PREPARE_AFTER_S: Final = 1.0
 
 
 class Daemon:
@@ -119,7 +122,7 @@ class Daemon:
         self._bell = bell
         self._limiter = limiter or Limiter()
         self._forker = forker
-        self._is_launched = False
+        self._prepare_at_s = math.inf if forker is None else clock() + PREPARE_AFTER_S
         self._energy = energy or Sampler()
         self._recorder = recorder
         self._watchdog = watchdog or Watchdog({})
@@ -186,7 +189,10 @@ class Daemon:
             self._on_disk(look)
         self._energy.tick(now_s)
         self._watchdog.turned(now_s)
-        self._prepare()
+        # No turn is made for it: progress and beats bring some.
+        if self._forker is not None and now_s >= self._prepare_at_s:
+            self._prepare_at_s = math.inf
+            self._forker.prepare()
 
     def _heed_bell(self) -> None:
         """Take up what signals and the helper thread rang for."""
@@ -304,17 +310,12 @@ class Daemon:
 
     def _start(self, action: Spawn) -> Running:
         argv, env = action.argv, action.env
-        forked = None if self._forker is None else self._forker.start(argv, env=env)
-        if forked is not None:
-            return forked
-        self._is_launched = True
+        if self._forker is not None:
+            forked = self._forker.start(argv, env=env)
+            if forked is not None:
+                return forked
+            self._prepare_at_s = min(self._prepare_at_s, self._clock() + PREPARE_AFTER_S)
         return Child(argv, env=env, cwd=self._work, mark=self._mark, limiter=self._limiter)
-
-    def _prepare(self) -> None:
-        """Have copies ready for later, now that a program runs for longer and nobody waits for this turn any more."""
-        if self._forker is not None and self._is_launched:
-            self._forker.prepare()
-        self._is_launched = False
 
     def _read_output(self, number: ChildId) -> bool:
         """Take what the child wrote; tell whether there may be more."""
