@@ -9,12 +9,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
+from ffrtmp_worker.known import Sighting, Sums
 from ffrtmp_worker.places import FILE_PREFIX
 from ffrtmp_worker.quality import SAMPLE_EVERY, Comparison, same_rate
 from ffrtmp_worker.recipe import AttemptFailed, Step, StepEnd, StepName
 from ffrtmp_worker.scorer import Scorer, job_text
 from ffrtmp_worker.scorers import VMAF
-from ffrtmp_worker.sums import Sighting, Sums
 from ffrtmp_worker.task import Task
 from ffrtmpd.wire.messages.jobs import MediaInfo
 from ffrtmpd.wire.messages.measures import NOTE_MAX, Provenance, Quality
@@ -26,8 +26,8 @@ SCORE_LEAST_S: Final = 600.0
 SCORE_FRAME_S: Final = 2.0
 HASH_S: Final = 6 * 3_600.0
 PACKAGE: Final = Path(__file__).parent.parent
-# A backslash before the sum says that the name behind it is escaped; the order tells which file it is.
-_SUM: Final = re.compile(rb"\\?([0-9a-f]{64})[ ]")
+SHA256: Final = Path(__file__).with_name("sha256.py")
+_SUM: Final = re.compile(rb"([0-9a-f]{64})[ ]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,7 +173,7 @@ class Appraisal:
             if self._hashed[0] is None:
                 self._source_before = self._means.sums.see(source)
                 files.append(source)
-        argv = ("sha256sum", "--", *files)
+        argv = (self._means.python, "-P", str(SHA256), *files)
         return Step(name=StepName.HASH, argv=argv, env=self._means.environment, timeout_s=HASH_S)
 
     def _note_sums(self, end: StepEnd) -> None:
@@ -198,7 +198,7 @@ def parse_quality(stdout: bytes) -> Quality | None:
 
 
 def parse_sums(stdout: bytes) -> tuple[str | None, str | None]:
-    """Return the sums of the input and of the output from what sha256sum printed for output and input."""
+    """Return the sums of the input and of the output from what ``sha256.py`` printed for output and input."""
     sums = [found[1].decode("ascii") for line in stdout.splitlines() if (found := _SUM.match(line))]
     match sums:
         case [output]:

@@ -43,10 +43,11 @@ from ffrtmp_worker.events import (
     TerminateChild,
     TimeCame,
 )
+from ffrtmp_worker.forker import Forker
 from ffrtmp_worker.guard import Guard, clock_s
 from ffrtmp_worker.limits import Limiter
 from ffrtmp_worker.logbook import Log, Logbook
-from ffrtmp_worker.process import EXIT_NOT_FOUND, Child
+from ffrtmp_worker.process import EXIT_NOT_FOUND, Child, Running
 from ffrtmp_worker.recorder import Recorder
 from ffrtmp_worker.room import RoomWatch
 from ffrtmp_worker.sampler import Sampler
@@ -71,6 +72,9 @@ FAREWELL_MS: Final = 500
 RECONNECT_MS: Final = 250
 RECONNECT_MOST_MS: Final = 2_000
 TRIM_EVERY: Final = 64
+# After the start of a program, copies are made for what follows it. Not at once: while the kernel moves a process into
+# a control group nobody starts a thread, and an encoder starts many.
+PREPARE_AFTER_S: Final = 1.0
 
 
 class Daemon:
@@ -81,6 +85,7 @@ class Daemon:
         work: working folder of children.
         mark: what all children of this worker carry, so that a later life finds them.
         limiter: puts children under limits; it is closed at the end.
+        forker: has copies ready of small programs; it is closed at the end; nothing: all are started.
         energy: meters children; nothing: nothing is metered.
         recorder: publishes metrics; nothing: none are.
         watchdog: is told that turns come to their end.
@@ -102,6 +107,7 @@ class Daemon:
         log: Logger,
         bell: Bell,
         limiter: Limiter | None = None,
+        forker: Forker | None = None,
         energy: Sampler | None = None,
         recorder: Recorder | None = None,
         watchdog: Watchdog | None = None,
@@ -114,6 +120,8 @@ class Daemon:
         self._log = log
         self._bell = bell
         self._limiter = limiter or Limiter()
+        self._forker = forker
+        self._prepare_at_s = math.inf if forker is None else clock() + PREPARE_AFTER_S
         self._energy = energy or Sampler()
         self._recorder = recorder
         self._watchdog = watchdog or Watchdog({})
@@ -122,7 +130,7 @@ class Daemon:
         self._socket: zmq.Socket[bytes] | None = None
         self._linked = False
         self._poller = zmq.Poller()
-        self._children: dict[ChildId, Child] = {}
+        self._children: dict[ChildId, Running] = {}
         self._logs: dict[ChildId, Log] = {}
         self._watched: dict[int, Callable[[], object]] = {}
         self._events: deque[Event] = deque()
@@ -182,6 +190,10 @@ class Daemon:
             self._on_disk(look)
         self._energy.tick(now_s)
         self._watchdog.turned(now_s)
+        # No turn is made for it: progress and beats bring some.
+        if self._forker is not None and now_s >= self._prepare_at_s:
+            self._prepare_at_s = math.inf
+            self._forker.prepare()
 
     def _heed_bell(self) -> None:
         """Take up what signals and the helper thread rang for."""
@@ -212,6 +224,8 @@ class Daemon:
         for child in self._children.values():
             child.close()
         self._guard.close()
+        if self._forker is not None:
+            self._forker.close()
         self._limiter.close()
         self._helper.shutdown()
         self._logbook.close_all()
@@ -278,7 +292,7 @@ class Daemon:
             log.begin_step(action.argv)
             if action.partial is not None:
                 self._notes.note(Path(action.partial))
-            child = Child(action.argv, env=action.env, cwd=self._work, mark=self._mark, limiter=self._limiter)
+            child = self._start(action)
         except OSError as error:
             reason = f"{action.argv[0]} cannot be started: {error.strerror or error}"
             self._events.append(ChildExited(child=action.child, exit_code=EXIT_NOT_FOUND, log_tail=reason))
@@ -292,6 +306,15 @@ class Daemon:
         self._watch(child.stdout, lambda: self._read_output(number))
         self._watch(child.stderr, lambda: self._read_log(number))
         self._watch(child.pidfd, lambda: self._reap(number))
+
+    def _start(self, action: Spawn) -> Running:
+        argv, env = action.argv, action.env
+        if self._forker is not None:
+            forked = self._forker.start(argv, env=env)
+            if forked is not None:
+                return forked
+            self._prepare_at_s = min(self._prepare_at_s, self._clock() + PREPARE_AFTER_S)
+        return Child(argv, env=env, cwd=self._work, mark=self._mark, limiter=self._limiter)
 
     def _read_output(self, number: ChildId) -> bool:
         """Take what the child wrote; tell whether there may be more."""

@@ -7,6 +7,7 @@ Run as a program of its own, by path, so that a crash of a demuxer costs one chi
 import gc
 import json
 import sys
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -94,9 +95,9 @@ def _audio(stream: Any) -> dict[str, Any]:
     }
 
 
-def main() -> int:
+def main(arguments: Sequence[str]) -> int:
     """Print the description of a source; 1 and a line on standard error when it cannot be read."""
-    source, protocols, formats, count = sys.argv[1:5]
+    source, protocols, formats, count = arguments
     # FFmpeg's own lines tell why, which the exceptions leave out.
     av.logging.set_libav_level(av.logging.WARNING)
     av.logging.restore_default_callback()
@@ -110,7 +111,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    code = main()
+    code = main(sys.argv[1:])
     # The interpreter would look through all of PyAV for garbage once more.
     gc.freeze()
     sys.exit(code)

@@ -114,50 +114,25 @@ class Ended:
     over_limit: str | None = None
 
 
-class Child:
-    """A running program, the leader of its own session and process group.
+class Running:
+    """A child of this process that leads its own session and process group.
 
     Args:
-        argv: the program and its arguments; the program is looked up in ``PATH``.
-        env: its whole environment.
-        cwd: its working folder.
-        mark: a text that all descendants inherit in their environment, so that none can hide.
-        limiter: puts it under limits, right after its start: setpriv has not yet become the program by then.
-
-    Raises:
-        OSError: it cannot be started.
+        pid: its number; it must not have been waited for.
+        stdout, stderr: where to read what it writes; closed by ``close``.
+        mark: what all its descendants inherit in their environment, so that none can hide.
+        limiter: puts it under limits.
     """
 
-    def __init__(
-        self,
-        argv: Sequence[str],
-        *,
-        env: Mapping[str, str],
-        cwd: str,
-        mark: str = "",
-        limiter: Limiter | None = None,
-    ) -> None:
-        self.mark = f"{mark}:{secrets.token_hex(8)}"
-        wrapper, preexec = _die_with_parent()
-        program = shutil.which(argv[0], path=env.get("PATH", os.defpath))
-        if program is None:
-            raise FileNotFoundError(2, "no such program", argv[0])
-        self._process = subprocess.Popen(
-            [*wrapper, program, *argv[1:]],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            bufsize=0,
-            env={**env, MARK: self.mark},
-            cwd=cwd,
-            start_new_session=True,
-            preexec_fn=preexec,  # noqa: PLW1509 - only where there is no setpriv
-        )
-        self.pid: Final = self._process.pid
-        self.confined: Final = (limiter or Limiter()).confine(self.pid)
-        self.pidfd: Final = os.pidfd_open(self.pid)
-        self.stdout: Final = _reader(self._process.stdout)
-        self.stderr: Final = _reader(self._process.stderr)
+    def __init__(self, pid: int, stdout: int, stderr: int, *, mark: str, limiter: Limiter | None) -> None:
+        self.pid: Final = pid
+        self.mark: Final = mark
+        self.stdout: Final = stdout
+        self.stderr: Final = stderr
+        self.confined: Final = (limiter or Limiter()).confine(pid)
+        self.pidfd: Final = os.pidfd_open(pid)
+        for pipe in (stdout, stderr):
+            os.set_blocking(pipe, False)
         self._terminated = False
         self._ended: Ended | None = None
 
@@ -197,11 +172,9 @@ class Child:
             pid, status, usage = os.wait4(self.pid, os.WNOHANG)
             if pid == 0:
                 return None
-            code = os.waitstatus_to_exitcode(status)
-            self._process.returncode = code
             kill_marked(self.mark)
             self._ended = Ended(
-                exit_code=code,
+                exit_code=os.waitstatus_to_exitcode(status),
                 cpu_s=usage.ru_utime + usage.ru_stime,
                 limits=self.confined.note,
                 over_limit=self.confined.end(),
@@ -214,10 +187,8 @@ class Child:
             self.kill()
             os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
             self.reap()
-        os.close(self.pidfd)
-        for stream in (self._process.stdout, self._process.stderr):
-            if stream is not None:
-                stream.close()
+        for descriptor in (self.pidfd, self.stdout, self.stderr):
+            os.close(descriptor)
 
     def _signal(self, number: signal.Signals) -> None:
         # Once the leader is reaped its number may belong to a stranger.
@@ -227,6 +198,90 @@ class Child:
         for pid in marked(self.mark):
             if _group_of(pid) != self.pid:
                 _signal_one(pid, number)
+
+
+class Child(Running):
+    """A running program.
+
+    Args:
+        argv: the program and its arguments; the program is looked up in ``PATH``.
+        env: its whole environment.
+        cwd: its working folder.
+        mark: how its mark begins.
+        limiter: puts it under limits, right after its start: setpriv has not yet become the program by then.
+        stdin: a descriptor to be its standard input; without one it has none.
+
+    Raises:
+        OSError: it cannot be started.
+    """
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        cwd: str,
+        mark: str = "",
+        limiter: Limiter | None = None,
+        stdin: int = subprocess.DEVNULL,
+    ) -> None:
+        own_mark = new_mark(mark)
+        wrapper, preexec = _die_with_parent()
+        program = shutil.which(argv[0], path=env.get("PATH", os.defpath))
+        if program is None:
+            raise FileNotFoundError(2, "no such program", argv[0])
+        with Pipes() as pipes:
+            self._process = subprocess.Popen(
+                [*wrapper, program, *argv[1:]],
+                stdin=stdin,
+                stdout=pipes.stdout_end,
+                stderr=pipes.stderr_end,
+                env={**env, MARK: own_mark},
+                cwd=cwd,
+                start_new_session=True,
+                preexec_fn=preexec,  # noqa: PLW1509 - only where there is no setpriv
+            )
+            super().__init__(self._process.pid, pipes.stdout, pipes.stderr, mark=own_mark, limiter=limiter)
+            pipes.keep()
+
+    def reap(self) -> Ended | None:
+        """Return how the child ended, None while it runs. What it left behind is killed."""
+        ended = super().reap()
+        if ended is not None:
+            # Or it would be waited for once more.
+            self._process.returncode = ended.exit_code
+        return ended
+
+
+class Pipes:
+    """Two pipes for what a child writes: the ends for it are closed after the ``with``, ours unless they are kept."""
+
+    def __init__(self) -> None:
+        self.stdout, self.stdout_end = os.pipe2(os.O_CLOEXEC)
+        try:
+            self.stderr, self.stderr_end = os.pipe2(os.O_CLOEXEC)
+        except OSError:
+            os.close(self.stdout)
+            os.close(self.stdout_end)
+            raise
+        self._kept = False
+
+    def keep(self) -> None:
+        """Leave the ends to read from open: somebody else closes them."""
+        self._kept = True
+
+    def __enter__(self) -> "Pipes":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        mine = () if self._kept else (self.stdout, self.stderr)
+        for descriptor in (self.stdout_end, self.stderr_end, *mine):
+            os.close(descriptor)
+
+
+def new_mark(prefix: str) -> str:
+    """Return a mark for one more child; those of one prefix are equally long."""
+    return f"{prefix}:{secrets.token_hex(8)}"
 
 
 def kill_marked(mark: str) -> int:

@@ -11,6 +11,7 @@ from ffrtmp_worker.decode import decode_command, decode_problem, decode_timeout_
 from ffrtmp_worker.encoder_sessions import EncoderSessions
 from ffrtmp_worker.engines import FfmpegEngine, MediaEngine, choose
 from ffrtmp_worker.failures import Failure, classify, classify_problems, io_trouble
+from ffrtmp_worker.known import Known, Sighting, Sums
 from ffrtmp_worker.null import NullRecipe
 from ffrtmp_worker.places import FILE_PREFIX, PlaceError, Places
 from ffrtmp_worker.probe import ProbeError, parse_probe, probe_command, worth_counting
@@ -19,7 +20,6 @@ from ffrtmp_worker.recipe import AttemptFailed, Cause, Recipe, Step, StepEnd, St
 from ffrtmp_worker.room import Room, expected_bytes
 from ffrtmp_worker.scorer import Scorer
 from ffrtmp_worker.sources import Generated, SourceCache, generated_for, live_graph, needs_loop, source_command
-from ffrtmp_worker.sums import Sums
 from ffrtmp_worker.task import NotHere, Task, TaskError, plan
 from ffrtmp_worker.tools import Tools
 from ffrtmp_worker.verify import verify
@@ -45,7 +45,8 @@ class Workshop:
 
     ``encoders`` of ffmpeg were proved here; ``environment`` is the whole environment of every child of FFmpeg's;
     ``room`` is that on disk; ``more_engines`` stand beside ffmpeg. ``scorer`` None: nothing is scored;
-    ``scoring_threads`` are those of one comparison; ``hashes``: files are hashed, and ``sums`` are those known.
+    ``scoring_threads`` are those of one comparison; ``hashes``: files are hashed, and ``sums`` are those known,
+    as ``probes`` are what is in inputs.
     ``sessions`` are those of the hardware encoders. ``null``: this node takes jobs that encode nothing.
     """
 
@@ -61,6 +62,7 @@ class Workshop:
     scoring_threads: int = 1
     hashes: bool = True
     sums: Sums = field(default_factory=Sums)
+    probes: Known[MediaInfo] = field(default_factory=Known)
     sessions: EncoderSessions = field(default_factory=EncoderSessions)
     null: bool = False
 
@@ -110,6 +112,7 @@ class MediaRecipe:
         self._last = Block()
         self._media: MediaInfo | None = None
         self._source_media: MediaInfo | None = None
+        self._source_before: Sighting | None = None
         self._fallback: str | None = None
         self._has_session = False
 
@@ -227,6 +230,12 @@ class MediaRecipe:
         self._destination = shop.places.resolve_output(assign.output, job_id=assign.job_id, mode=assign.output_mode)
         if assign.input is not None:
             self._source = shop.places.resolve_input(assign.input)
+            if self._source.startswith(FILE_PREFIX):
+                path = self._source.removeprefix(FILE_PREFIX)
+                media = shop.probes.known(path)
+                if media is not None:
+                    return self._planned_encode(media)
+                self._source_before = shop.probes.see(path)
             argv = probe_command(shop.tools, self._source, count=worth_counting(self._source))
             return self._made(StepName.PROBE, argv, PROBE_S)
         self._generated = generated_for(assign.encode, assign.duration_s)
@@ -251,7 +260,10 @@ class MediaRecipe:
                 return self._generated_encode(self._generated, self._cached)
             case StepName.PROBE:
                 self._require(end)
-                return self._planned_encode(media=self._parsed(end))
+                media = self._parsed(end)
+                if self._source_before is not None:
+                    self._shop.probes.remember(self._source_before, media)
+                return self._planned_encode(media)
             case StepName.ENCODE:
                 if end.exit_code != 0:
                     return self._encode_failed(end)

@@ -8,16 +8,19 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from ffrtmp_worker.agent import Agent
+from ffrtmp_worker.appraisal import SHA256
 from ffrtmp_worker.config import Home, Settings
 from ffrtmp_worker.daemon import Daemon
 from ffrtmp_worker.egress import Egress
 from ffrtmp_worker.encoder_sessions import EncoderSessions
 from ffrtmp_worker.encoders import render_node
 from ffrtmp_worker.ffmpeg import environment
+from ffrtmp_worker.forker import Forker
 from ffrtmp_worker.hardware import LoadMeter, usable_cpus
 from ffrtmp_worker.logbook import Logbook
 from ffrtmp_worker.metrics import PORT
 from ffrtmp_worker.node import lacking, look, make_limiter, meters_of, places_of
+from ffrtmp_worker.probe import PROBE_AV
 from ffrtmp_worker.process import kill_marked
 from ffrtmp_worker.reach import Hosts
 from ffrtmp_worker.recorder import Recorder
@@ -79,6 +82,16 @@ def build(
         sessions=EncoderSessions(settings.worker.encoder_sessions),
         null=settings.benchmarks.null_engine,
     )
+    forker = Forker(
+        (*((PROBE_AV,) if tools.ffprobe is None else ()), *((SHA256,) if shop.hashes else ())),
+        python=tools.python,
+        env=shop.environment,
+        cwd=str(home.work),
+        mark=mark,
+        limiter=limiter,
+        log=log,
+    )
+    closing.callback(forker.close)
     meters = meters_of(settings)
     energy = Sampler(
         meters,
@@ -142,6 +155,7 @@ def build(
         log=log,
         bell=bell,
         limiter=limiter,
+        forker=forker,
         energy=energy,
         recorder=recorder,
         watchdog=Watchdog(),

@@ -1,5 +1,7 @@
 import dataclasses
+import hashlib
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
@@ -7,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from ffrtmp_worker.appraisal import PACKAGE, Appraisal, Means, parse_quality, parse_sums
+from ffrtmp_worker.appraisal import PACKAGE, SHA256, Appraisal, Means, parse_quality, parse_sums
+from ffrtmp_worker.known import Sums
+from ffrtmp_worker.process import ToolRun, run_tool
 from ffrtmp_worker.recipe import AttemptFailed, Step, StepEnd, StepName
 from ffrtmp_worker.scorer import Scorer, parse_job
-from ffrtmp_worker.sums import Sums
 from ffrtmpd.wire.messages.measures import Quality
 from ffrtmpd.wire.messages.session import Assign
 from ffrtmpd.wire.vocabulary import FailureClass, OutputMode, VmafMode
@@ -58,7 +61,8 @@ def test_output_is_scored_as_the_job_was_encoded_and_then_hashed() -> None:
     step = going(made.after(StepName.SCORE, ended(Quality(vmaf=90.0, frames=15))))
     assert made.quality == Quality(vmaf=90.0, frames=15, seconds=3.0, cpu_s=5.0)
     assert step.name is StepName.HASH
-    assert step.argv == ("sha256sum", "--", wanted.distorted.removeprefix("file:"), "/in/a.mkv")
+    argv = ("/usr/bin/python3", "-P", str(SHA256), wanted.distorted.removeprefix("file:"), "/in/a.mkv")
+    assert step.argv == argv
     assert made.after(StepName.HASH, ended(b"b" * 64 + b"  /out\n" + b"a" * 64 + b"  /in\n")) is None
     told = made.provenance(77)
     assert told is not None
@@ -205,7 +209,7 @@ def test_source_that_was_hashed_before_is_hashed_once(tmp_path: Path) -> None:
     hashed, told = [], []
     for said in (lines[0] + lines[1], lines[0]):
         made = appraisal(media.assign(fps=None), means, source=f"file:{source}")
-        hashed.append(going(made.first(OUTPUT)).argv[3:])
+        hashed.append(going(made.first(OUTPUT)).argv[4:])
         made.after(StepName.HASH, ended(said))
         told.append(made.provenance(5))
     assert hashed == [(str(source),), ()]
@@ -214,16 +218,30 @@ def test_source_that_was_hashed_before_is_hashed_once(tmp_path: Path) -> None:
     assert (told[0].input_sha256, told[0].output_sha256) == ("a" * 64, "b" * 64)
 
 
-def test_sums_are_read_whatever_the_names() -> None:
-    out, source = b"0" * 64, b"f" * 64
-    assert parse_sums(out + b"  /o\n\\" + source + b"  /a\\\\b\\nc\n") == ("f" * 64, "0" * 64)
-    assert parse_sums(out + b"  /o\n") == (None, "0" * 64)
+def hashed(*files: Path) -> ToolRun:
+    return run_tool((sys.executable, "-P", str(SHA256), *map(str, files)), timeout_s=60)
+
+
+def test_sums_are_those_of_the_files_whatever_their_names(tmp_path: Path) -> None:
+    out, source = tmp_path / "o.mp4", tmp_path / "a\\ \n--b.mkv"
+    out.write_bytes(b"made" * 100_000)
+    source.write_bytes(b"given")
+    sums = [hashlib.sha256(path.read_bytes()).hexdigest() for path in (out, source)]
+    both = hashed(out, source)
+    assert (both.exit_code, parse_sums(both.stdout)) == (0, (sums[1], sums[0]))
+    assert parse_sums(hashed(out).stdout) == (None, sums[0])
     assert parse_sums(b"nonsense\n") == (None, None)
+
+
+def test_file_that_cannot_be_read_has_no_sum_and_the_log_says_why(tmp_path: Path) -> None:
+    failed = hashed(tmp_path / "gone.mp4")
+    assert (failed.exit_code, failed.stdout) == (1, b"")
+    assert b"gone.mp4: No such file" in failed.stderr
 
 
 def test_url_is_not_hashed() -> None:
     step = going(appraisal(media.assign(fps=None), source="https://host/a.mp4").first(OUTPUT))
-    assert len(step.argv) == 3
+    assert len(step.argv) == 4
 
 
 def test_only_a_report_of_the_scorer_is_a_quality() -> None:

@@ -1,9 +1,10 @@
+import hashlib
 import io
 import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,16 +15,19 @@ import zmq
 
 from ffrtmp_worker import daemon as worker_daemon
 from ffrtmp_worker.agent import Agent
+from ffrtmp_worker.appraisal import SHA256
 from ffrtmp_worker.attempt import Limits
 from ffrtmp_worker.daemon import Daemon
 from ffrtmp_worker.events import Action, Event, Send, TimeCame
 from ffrtmp_worker.ffmpeg import environment
+from ffrtmp_worker.forker import SPARES, Forker
 from ffrtmp_worker.hardware import LoadMeter
 from ffrtmp_worker.limits import Limiter
 from ffrtmp_worker.logbook import Logbook
 from ffrtmp_worker.null import NullRecipe
 from ffrtmp_worker.places import Places
-from ffrtmp_worker.process import Child, marked
+from ffrtmp_worker.probe import PROBE_AV
+from ffrtmp_worker.process import Child, Running, marked
 from ffrtmp_worker.recipe import Recipes, Step, StepName
 from ffrtmp_worker.sampler import Sampler
 from ffrtmp_worker.sources import SourceCache
@@ -54,6 +58,7 @@ from ffrtmpd.wire.schema import to_plain
 from ffrtmpd.wire.vocabulary import Codec, Outcome
 from tests.worker.bench import ListedRecipe, assign, commit, kill, pause, resume, verdict
 from tests.worker.masters import ScriptedMaster
+from tests.worker.test_process import until
 
 
 class ScriptRecipe(ListedRecipe):
@@ -122,6 +127,7 @@ def hire(master: ScriptedMaster, tmp_path: Path) -> Iterator[Hire]:
         recipes: Recipes | None = None,
         limits: Limits | None = None,
         limiter: Limiter | None = None,
+        forker: Forker | None = None,
         energy: Sampler | None = None,
         slots: int = 1,
     ) -> Worker:
@@ -152,6 +158,7 @@ def hire(master: ScriptedMaster, tmp_path: Path) -> Iterator[Hire]:
             log=Logger(stream=log, level="debug"),
             bell=bell,
             limiter=limiter,
+            forker=forker,
             energy=energy,
         )
         worker = Worker(daemon, bell, threading.Thread(target=daemon.run), log, mark)
@@ -467,6 +474,41 @@ def test_real_encode_goes_through_every_step(master: ScriptedMaster, hire: Hire,
     assert percents
     assert all(percent is not None and 0 <= percent < 100 for percent in percents)
     assert percents == sorted(percents)  # type: ignore[type-var]
+
+
+def test_probe_and_hash_of_a_real_encode_are_copies_of_a_process_that_ends_with_the_worker(
+    master: ScriptedMaster, hire: Hire, tmp_path: Path
+) -> None:
+    shop, mark, copied = workshop(tmp_path), f"copies-{os.getpid()}", list[str]()
+
+    class Noted(Forker):
+        def start(self, argv: Sequence[str], *, env: Mapping[str, str]) -> Running | None:
+            made = super().start(argv, env=env)
+            copied.extend([] if made is None else [Path(argv[2]).name])
+            return made
+
+    programs = (*((PROBE_AV,) if shop.tools.ffprobe is None else ()), SHA256)
+    forker = Noted(programs, python=shop.tools.python, env=shop.environment, cwd="/", mark=mark)
+
+    def is_ready() -> bool:
+        forker.prepare()
+        return len(list(marked(mark))) == 1 + SPARES
+
+    until(is_ready)
+    worker = hire(recipes=shop.recipe, forker=forker)
+    master.greet()
+    master.say(replace(assign(), duration_s=0.5, output="a.mp4"))
+    result = master.expect(Result)
+    assert result.outcome is Outcome.ENCODED
+    assert copied == [program.name for program in programs]
+    master.say(commit())
+    master.expect(Committed)
+    provenance = result.report.provenance
+    assert provenance is not None
+    made = (tmp_path / "out" / "a.mp4").read_bytes()
+    assert (provenance.output_bytes, provenance.output_sha256) == (len(made), hashlib.sha256(made).hexdigest())
+    worker.stop()
+    assert list(marked(mark)) == []
 
 
 def test_real_encode_that_was_paused_is_whole(master: ScriptedMaster, hire: Hire, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ffrtmp_worker import process
-from ffrtmp_worker.process import Child, Ended, ToolTimeout, kill_marked, marked, run_tool
+from ffrtmp_worker.process import Child, Ended, Running, ToolTimeout, kill_marked, marked, run_tool
 from tests.needs import need
 
 ENV = {"PATH": os.environ.get("PATH", os.defpath), "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -45,7 +45,7 @@ def until(condition: Callable[[], object], *, limit_s: float = 60.0) -> None:
         select.select([], [], [], 0.005)
 
 
-def ended(child: Child, *, limit_s: float = 60.0) -> Ended:
+def ended(child: Running, *, limit_s: float = 60.0) -> Ended:
     ready, _, _ = select.select([child.pidfd], [], [], limit_s)
     assert ready, "the child did not end in time"
     end = child.reap()
@@ -53,7 +53,7 @@ def ended(child: Child, *, limit_s: float = 60.0) -> Ended:
     return end
 
 
-def line(child: Child) -> str:
+def line(child: Running) -> str:
     said = b""
     deadline = time.monotonic() + 60
     while not said.endswith(b"\n"):

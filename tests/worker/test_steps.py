@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from ffrtmp_worker.ffmpeg import environment
+from ffrtmp_worker.known import Known
 from ffrtmp_worker.places import Places
 from ffrtmp_worker.recipe import AttemptFailed, Cause, Recipe, Step, StepEnd, StepName
 from ffrtmp_worker.sources import SourceCache
@@ -26,9 +27,8 @@ GOOD = StepEnd(exit_code=0, stdout=b"", log_tail="")
 Make = Callable[[Assign], Recipe]
 
 
-@pytest.fixture
-def make(tmp_path: Path) -> Make:
-    shop = Workshop(
+def workshop(tmp_path: Path) -> Workshop:
+    return Workshop(
         tools=TOOLS,
         encoders=("libx264",),
         places=Places(input_roots=(tmp_path,), output_roots=(tmp_path / "out",)),
@@ -36,7 +36,25 @@ def make(tmp_path: Path) -> Make:
         render_node=None,
         environment=environment(os.environ),
     )
-    return shop.recipe
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Make:
+    return workshop(tmp_path).recipe
+
+
+@pytest.fixture
+def old(tmp_path: Path) -> Path:
+    """A source that was last changed a while ago, as the worker's clock tells."""
+    source = tmp_path / "a.mkv"
+    source.write_bytes(b"source")
+    return source
+
+
+@pytest.fixture
+def shop(tmp_path: Path, old: Path) -> Workshop:
+    changed_s = old.stat().st_ctime
+    return replace(workshop(tmp_path), probes=Known(lambda: changed_s + 60.0))
 
 
 def going(step: Step | None) -> Step:
@@ -79,6 +97,32 @@ def test_job_with_a_file_is_probed_first(make: Make, tmp_path: Path) -> None:
     step = going(make(replace(assign(), input="in.mov")).advance(None))
     assert step.name is StepName.PROBE
     assert f"file:{tmp_path}/in.mov" in step.argv
+
+
+def test_file_that_was_probed_before_is_encoded_at_once_as_it_was(shop: Workshop, old: Path) -> None:
+    order = replace(assign(), input=str(old))
+    first, again = shop.recipe(order), shop.recipe(order)
+    assert going(first.advance(None)).name is StepName.PROBE
+    encode = going(first.advance(replace(GOOD, stdout=SOURCE)))
+    assert going(again.advance(None)) == encode
+    assert encode.name is StepName.ENCODE
+
+
+def test_file_that_was_changed_since_or_could_not_be_read_is_probed_again(shop: Workshop, old: Path) -> None:
+    order = replace(assign(), input=str(old))
+    first = shop.recipe(order)
+    first.advance(None)
+    with pytest.raises(AttemptFailed):
+        first.advance(replace(GOOD, exit_code=1))
+    second, third = shop.recipe(order), shop.recipe(order)
+    assert going(second.advance(None)).name is StepName.PROBE
+    # Changed while it is looked at.
+    old.write_bytes(b"another")
+    second.advance(replace(GOOD, stdout=SOURCE))
+    assert going(third.advance(None)).name is StepName.PROBE
+    third.advance(replace(GOOD, stdout=SOURCE))
+    old.write_bytes(b"a third")
+    assert going(shop.recipe(order).advance(None)).name is StepName.PROBE
 
 
 @pytest.mark.parametrize(

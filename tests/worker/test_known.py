@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ffrtmp_worker.sums import KEPT, SETTLED_S, Sums
+from ffrtmp_worker.known import KEPT, SETTLED_S, Sums
 
 
 @pytest.fixture
