@@ -4,7 +4,7 @@ Memory only; after a restart it is made anew from the store and from what the wo
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -188,6 +188,7 @@ class Roster:
         self._free: dict[Ability, Ranking[str, Rank]] = {}
         self._free_as: dict[str, Ability] = {}
         self._able: Counter[Ability] = Counter()
+        self._abilities: frozenset[Ability] | None = None
         self._able_as: dict[str, Ability] = {}
         self._changed: dict[str, Node] = {}
         self.sessions: dict[str, Session] = {}
@@ -252,10 +253,12 @@ class Roster:
         return self._free
 
     @property
-    def abilities(self) -> Collection[Ability]:
-        """What connected nodes can run now, each ability once."""
+    def abilities(self) -> frozenset[Ability]:
+        """What connected nodes can run now: the same object for as long as it is the same."""
         self._look()
-        return self._able.keys()
+        if self._abilities is None:
+            self._abilities = frozenset(self._able)
+        return self._abilities
 
     def changed(self, node: Node) -> None:
         """Take note that a node is another now, so that nobody has to look at every node to find a free one."""
@@ -275,6 +278,7 @@ class Roster:
         # The same object, unless it was forgotten meanwhile.
         if before is ability:
             return
+        self._abilities = None
         if ability is None:
             del self._able_as[node.node_id]
         else:

@@ -184,17 +184,17 @@ class Broker:
     def handle(self, event: Event, now: Now) -> list[Action]:
         """Decide what follows from ``event``."""
         self._go_on(now)
-        match event:
-            case MessageCame(peer=peer) if peer.side is Side.CLIENTS:
+        if isinstance(event, MessageCame):
+            if event.peer.side is Side.CLIENTS:
                 self._client_said(event)
-            case MessageCame():
+            else:
                 self._worker_said(event, _OPENING, _SESSION)
-            case GarbageCame():
-                self._garbage(event)
-            case PeerLost(peer=peer):
-                self._peer_lost(peer)
-            case TimeCame():
-                self._look_at_clock()
+        elif isinstance(event, GarbageCame):
+            self._garbage(event)
+        elif isinstance(event, PeerLost):
+            self._peer_lost(event.peer)
+        else:
+            self._look_at_clock()
         return self._take()
 
     def settle(self, now: Now) -> list[Action]:
@@ -241,7 +241,6 @@ class Broker:
         """Take up the turn, and begin it if this is its first call."""
         if self._in_turn:
             self._cluster.now = now
-            self._cluster.reasons.clear()
         else:
             self._begin(now)
             sessions.confirm(self._cluster)
@@ -251,7 +250,6 @@ class Broker:
         self._before = Carried.of(self._cluster)
         self._in_turn = True
         self._cluster.now = now
-        self._cluster.reasons.clear()
         self._cluster.dispatched.clear()
 
     def wakeup(self) -> float | None:

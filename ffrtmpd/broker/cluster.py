@@ -15,7 +15,7 @@ from ffrtmpd.events import Action, Note, Now, Peer, Send
 from ffrtmpd.lifecycle import JobEvent
 from ffrtmpd.placement import Need, why_waiting
 from ffrtmpd.principals import Principals
-from ffrtmpd.roster import Node, Roster
+from ffrtmpd.roster import Ability, Node, Roster
 from ffrtmpd.scenario import Scenarios
 from ffrtmpd.sla import judge
 from ffrtmpd.store import JobChanges, JobRow, Order, Step, Store
@@ -127,8 +127,9 @@ class Cluster:
         self.unsaved: set[str] = set()
         # Nodes whose session began while nothing could be written.
         self.provisional: set[str] = set()
-        # Forgotten with each event, since it may change the roster.
-        self.reasons: dict[str, Why | None] = {}
+        # Why classes wait, and the abilities for which that is so.
+        self._reasons: dict[str, Why | None] = {}
+        self._reasons_for: frozenset[Ability] = frozenset()
         # Jobs with side effects by the number of their runs that were told to stop and may not have yet.
         self.stopping: Counter[int] = Counter()
         # From when on memory has seen all that was said; before, a worker may run what is not known here.
@@ -247,9 +248,9 @@ class Cluster:
             self.busy.pop(seq, None)
             if state is not JobState.CANCELED:
                 self.finished.append(row)
-        if state is not JobState.PAUSED:
+        if self.resuming and state is not JobState.PAUSED:
             self.resuming.pop(seq, None)
-        if row.node_id is None or state in TERMINAL_STATES:
+        if self.live and (row.node_id is None or state in TERMINAL_STATES):
             self.live.pop(seq, None)
         self.journal.touch(seq)
 
@@ -319,10 +320,13 @@ class Cluster:
         )
 
     def why_waiting(self, requires: str) -> Why | None:
-        """Return why no connected node can run queued jobs of this class; the same question is common in one turn."""
-        if requires not in self.reasons:
-            self.reasons[requires] = why_waiting(Need.parse(requires), self.roster.abilities)
-        return self.reasons[requires]
+        """Return why no connected node can run queued jobs of this class; the same is asked for every job."""
+        abilities = self.roster.abilities
+        if self._reasons_for is not abilities:
+            self._reasons, self._reasons_for = {}, abilities
+        if requires not in self._reasons:
+            self._reasons[requires] = why_waiting(Need.parse(requires), abilities)
+        return self._reasons[requires]
 
     def _shown(self, row: JobRow, progress: Progress | None) -> Progress | None:
         """Return ``progress`` without what was true only while the encoder ran and its node was heard."""

@@ -32,6 +32,4 @@ def act(cluster: Cluster, request: ActOnJobs, by: Principal, peer: Peer) -> Mess
         else:
             row = cluster.store.job(parse_job_ref(job) or 0)
             results.append(ActResult(job=job, state=row.state if row else None))
-        # A slot that became free changes who waits for what.
-        cluster.reasons.clear()
     return ActedOnJobs(request_id=request.request_id, results=tuple(results))
