@@ -39,9 +39,6 @@ MASTER = "master"
 
 _WAITS = frozenset({JobState.QUEUED, JobState.ASSIGNED})
 
-# What happens to nearly every job stands in its history; a line for each would be most of the log.
-_USUAL = frozenset({JobEvent.ASSIGN, JobEvent.START, JobEvent.COMPLETE, JobEvent.DUE})
-
 
 class Refusal(Exception):
     """A request that is answered with an error and changes nothing."""
@@ -197,28 +194,29 @@ class Cluster:
         why: str | None = None,
         **changes: Unpack[JobChanges],
     ) -> JobRow:
-        """Move a job along the transition table and keep what memory holds of it in step.
+        """Move a job along the transition table, and log it.
 
         Raises:
             IllegalTransition: the table knows no such move; nothing changed.
         """
         moved = self.walk(row, (Step(event, why, changes),), who=who)
-        if event not in _USUAL:
-            self.note(
-                "info",
-                "job",
-                job=moved.job_id,
-                was=row.state,
-                state=moved.state,
-                by=who,
-                node=moved.node_id,
-                attempt=moved.attempt or None,
-                why=why,
-            )
+        self.note(
+            "info",
+            "job",
+            job=moved.job_id,
+            was=row.state,
+            state=moved.state,
+            by=who,
+            node=moved.node_id,
+            attempt=moved.attempt or None,
+            why=why,
+        )
         return moved
 
     def walk(self, row: JobRow, steps: Sequence[Step], *, who: str = MASTER) -> JobRow:
-        """Move a job along the transition table by several steps of this moment, with no word of it in the log.
+        """Move a job along the transition table, by steps of one moment, and keep what memory holds of it in step.
+
+        What happens to nearly every job stands in its history; a line in the log for each would be most of the log.
 
         Raises:
             IllegalTransition: the table knows no such move; nothing changed.

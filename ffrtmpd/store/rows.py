@@ -7,7 +7,7 @@ what a call for each would. They are written before anything else is read, and b
 import json
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from itertools import compress
+from itertools import chain, compress
 from operator import is_not, itemgetter
 from types import NoneType
 from typing import Any, Final
@@ -176,7 +176,17 @@ class Rows:
                 raise StaleAttempt(f"another program has changed one of {', '.join(map(job_id, sorted(before)[:10]))}")
         if self._audit:
             audit, self._audit = self._audit, []
-            self._turn.write_many(hot.ADD_AUDIT, audit)
+            self._write_audit(audit)
+
+    def _write_audit(self, rows: list[tuple[Any, ...]]) -> None:
+        # In order, for their numbers are that of events.
+        single = len(rows) % hot.AUDITS
+        if single:
+            self._turn.write_many(hot.ADD_AUDIT, rows[:single])
+        if len(rows) > single:
+            places = range(single, len(rows), hot.AUDITS)
+            many = [list(chain.from_iterable(rows[place : place + hot.AUDITS])) for place in places]
+            self._turn.write_many(hot.ADD_AUDITS, many)
 
     def _write_new(self, rows: Iterable[JobRow]) -> None:
         """Add jobs by the columns that they have: a new one has half of them, and to bind a NULL is not free."""
