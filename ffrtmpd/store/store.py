@@ -204,11 +204,10 @@ class Store(Reader):
         """Let ``event`` happen to a job and return the job after it.
 
         Set without being asked, unless ``changes`` says otherwise: ``reason`` is ``why`` where the job waits, stands
-        or ended otherwise than done. ``assign`` counts ``attempt``
-        up and forgets the outcome of the attempt before. ``start`` sets ``started_at`` and the phase. A terminal state
-        sets ``finished_at``, forgets token and phase, and keeps the node for its logs. A state without a node forgets
-        node, token, phase and progress. ``retry`` forgets every outcome and counts failures and losses anew. ``due_at``
-        is kept by a pending job alone.
+        or has not ended well, else None. ``assign`` counts ``attempt`` up and forgets the outcome of the attempt
+        before. ``start`` sets ``started_at`` and the phase. A terminal state sets ``finished_at``, forgets token and
+        phase, and keeps the node for its logs. A state without a node forgets node, token, phase and progress.
+        ``retry`` forgets every outcome and counts failures and losses anew. ``due_at`` is kept by a pending job alone.
 
         Args:
             seq: the job.
@@ -245,8 +244,9 @@ class Store(Reader):
             effects.put(columns, changes)
             node_id = columns[_NODE_ID] or row.node_id
             told.append((seq, at, was._value_, now._value_, event._value_, who, why, columns[_ATTEMPT], node_id))
+        after = self._rows.change(row, columns)
         self._rows.audit(*told)
-        return self._rows.change(row, columns)
+        return after
 
     def update(self, seq: int, *, state: JobState, attempt: int, **changes: Unpack[JobUpdate]) -> JobRow:
         """Change a job that stays in its state, and return it after that. No audit row is written.

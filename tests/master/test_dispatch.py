@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from ffrtmpd.broker.dispatch import HEADS
 from ffrtmpd.placement import Need
 from ffrtmpd.wire.messages.jobs import JobSpec, ListJobs
 from ffrtmpd.wire.messages.nodes import Load
@@ -182,6 +183,17 @@ def test_job_that_nobody_can_run_blocks_nobody() -> None:
     assert worker.assigned() == [runs]
     assert house.job(waiting).state is JobState.QUEUED
     assert house.job(waiting).reason == "gpu_required"
+
+
+@pytest.mark.parametrize("held_back", [1, HEADS, 2 * HEADS + 1])
+def test_jobs_that_may_not_begin_yet_block_none_behind_them(held_back: int) -> None:
+    house = House()
+    jobs = house.submit(*[JobSpec(scenario="720p30-h264")] * (held_back + 3))
+    for job in jobs[:held_back]:
+        # An earlier run of it was told to stop and may not have yet.
+        house.broker.cluster.stopping[house.row(job).seq] = 1
+    worker = house.worker("node-1", slots=2)
+    assert worker.assigned() == jobs[held_back : held_back + 2]
 
 
 def test_job_without_any_node_says_so() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ffrtmpd.base.figures import LONG, Figures
+from ffrtmpd.base.figures import LONG, Exemplar, Figures
 from ffrtmpd.store import Store
 from tests.master.store_kit import turn
 
@@ -26,6 +26,20 @@ def test_value_falls_into_the_first_bucket_that_holds_it(value: float, bucket: i
     figures = Figures()
     figures.observe("wait", value, "live")
     assert figures.take() == {f"wait|live|{bucket}": 1.0, "wait|live|sum": value}
+
+
+def test_values_counted_together_are_those_counted_one_by_one_and_each_bucket_shows_its_last() -> None:
+    values = [0.01, 70.0, 0.02, 1e9, 0.03, 70.5]
+    together, alone = Figures(), Figures()
+    together.observe_all("wait", values, "live", exemplar=lambda place: Exemplar(f"job-{place}", values[place], 5.0))
+    for value in values:
+        alone.observe("wait", value, "live")
+    assert together.take() == alone.take()
+    assert together.exemplars == {
+        "wait|live|0": Exemplar("job-4", 0.03, 5.0),
+        "wait|live|10": Exemplar("job-5", 70.5, 5.0),
+        f"wait|live|{len(LONG)}": Exemplar("job-3", 1e9, 5.0),
+    }
 
 
 def test_figures_are_kept_on_disk_and_a_turn_undone_counts_nothing(tmp_path: Path) -> None:

@@ -60,6 +60,13 @@ def test_null_is_done_at_its_result_with_the_history_of_any_job() -> None:
     status = here.status(job)
     assert status.job.state is JobState.COMPLETED
     assert [entry.event for entry in status.history] == ["submit", "assign", "start", "complete"]
+    counted = here.broker.cluster.figures.values
+    assert {name: number for name, number in counted.items() if name.startswith("jobs|")} == {
+        "jobs|queued": 1,
+        "jobs|assigned": 1,
+        "jobs|processing": 1,
+        "jobs|completed": 1,
+    }
 
 
 def test_null_waits_for_a_node_that_offers_it() -> None:

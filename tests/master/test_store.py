@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from ffrtmpd.lifecycle import TRANSITIONS, IllegalTransition, JobEvent
-from ffrtmpd.store import KeyConflict, NoSuchJob, StaleAttempt, Store, hot, windows
+from ffrtmpd.store import KeyConflict, NoSuchJob, StaleAttempt, Step, Store, hot, windows
 from ffrtmpd.store.records import JOB_COLUMNS
 from ffrtmpd.wire.messages.jobs import MediaInfo, Progress, Report
 from ffrtmpd.wire.schema import INT_MAX
@@ -342,6 +342,46 @@ def test_update_leaves_no_audit_row(store: Store) -> None:
     with turn(store):
         store.update(row.seq, state=JobState.PROCESSING, attempt=1, phase=Phase.SCORING)
     assert len(store.history(row.seq)) == 3
+
+
+def test_steps_of_one_moment_each_leave_their_audit_row(store: Store) -> None:
+    row = added(store)
+    with turn(store):
+        store.apply(row.seq, JobEvent.ASSIGN, at=101.0, who="master", node_id="w1", token=TOKEN)
+        done = store.walk(
+            row.seq,
+            (Step(JobEvent.START, "libx264", {}), Step(JobEvent.COMPLETE, "VMAF 90.0", {"exit_code": 0})),
+            at=103.0,
+            who="master",
+            expect_attempt=1,
+        )
+    assert store.job(row.seq) == done
+    assert (done.state, done.started_at, done.finished_at, done.exit_code) == (JobState.COMPLETED, 103.0, 103.0, 0)
+    assert (done.waited_s, done.processed_s, done.node_id, done.reason) == (3.0, 0.0, "w1", None)
+    assert [(entry.event, entry.from_state, entry.to_state, entry.why) for entry in store.history(row.seq)[2:]] == [
+        ("start", JobState.ASSIGNED, JobState.PROCESSING, "libx264"),
+        ("complete", JobState.PROCESSING, JobState.COMPLETED, "VMAF 90.0"),
+    ]
+
+
+def test_step_that_cannot_happen_undoes_those_before_it(store: Store) -> None:
+    row = added(store)
+    with turn(store), pytest.raises(IllegalTransition):
+        store.walk(row.seq, (Step(JobEvent.HOLD, None, {}), Step(JobEvent.COMPLETE, None, {})), at=1.0, who="bob")
+    assert store.job(row.seq) == row
+    assert len(store.history(row.seq)) == 1
+
+
+@pytest.mark.parametrize("jobs", [1, hot.AUDITS - 1, hot.AUDITS, 2 * hot.AUDITS + 3])
+def test_audit_rows_of_a_turn_are_numbered_as_they_came(store: Store, jobs: int) -> None:
+    with turn(store):
+        rows = [store.add(new_job(f"key-{number:04}"), float(number))[0] for number in range(jobs)]
+        for row in reversed(rows):
+            store.apply(row.seq, JobEvent.CANCEL, at=1_000.0 - row.seq, who="bob", why=f"no {row.seq}")
+    told, last = store.events_after(0, job=None, node_id=None, limit=1_000)
+    assert [event.at for event in told] == [event.at for event in sorted(told, key=lambda event: event.at)]
+    assert [event.job_id for event in told[jobs:]] == [row.job_id for row in reversed(rows)]
+    assert (len(told), last) == (2 * jobs, store.last_event())
 
 
 def test_unknown_job_is_not_found(store: Store) -> None:
