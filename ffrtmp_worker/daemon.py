@@ -23,8 +23,6 @@ from ffrtmp_worker.events import (
     Event,
     Forget,
     KillChild,
-    LinkUp,
-    MessageCame,
     Note,
     PauseChild,
     Publish,
@@ -53,24 +51,14 @@ from ffrtmp_worker.room import RoomWatch
 from ffrtmp_worker.sampler import Sampler
 from ffrtmp_worker.spool import Spool
 from ffrtmp_worker.staging import PartialNotes, publish
+from ffrtmp_worker.uplink import Uplink
 from ffrtmpd.base import faults
 from ffrtmpd.base.logs import Logger
 from ffrtmpd.base.service import Bell, Watchdog
-from ffrtmpd.wire import frames
-from ffrtmpd.wire.catalogue import MASTER_TO_WORKER
-from ffrtmpd.wire.codec import FRAMES, Message, ProtocolError, decode_all, encode_all
-from ffrtmpd.wire.curve import KeyPair, client_socket
+from ffrtmpd.wire.curve import KeyPair
 
-# Messages that leave as one. Enough that the way costs each next to nothing, and few enough that the master decides on
-# the first results of a long turn while the worker is at the others.
-SAID_AT_ONCE: Final = 32
 # What a full pipe can hold, many times over: a child that has ended cannot have left more.
 READS_AT_END: Final = 256
-# BYE may take this long to leave.
-FAREWELL_MS: Final = 500
-# The master of a stopped network is looked for no more often; the agent takes a fresh socket on top of it.
-RECONNECT_MS: Final = 250
-RECONNECT_MOST_MS: Final = 2_000
 TRIM_EVERY: Final = 64
 # After the start of a program, copies are made for what follows it. Not at once: while the kernel moves a process into
 # a control group nobody starts a thread, and an encoder starts many.
@@ -114,7 +102,6 @@ class Daemon:
         clock: Callable[[], float] = clock_s,
     ) -> None:
         self._agent = agent
-        self._endpoint, self._own, self._server_public = endpoint, own, server_public
         self._spool, self._notes, self._logbook = spool, notes, logbook
         self._work, self._mark = str(work), mark
         self._log = log
@@ -126,15 +113,12 @@ class Daemon:
         self._recorder = recorder
         self._watchdog = watchdog or Watchdog({})
         self._clock = clock
-        self._context: zmq.Context[Any] = zmq.Context()
-        self._socket: zmq.Socket[bytes] | None = None
-        self._linked = False
         self._poller = zmq.Poller()
+        self._uplink = Uplink(endpoint=endpoint, own=own, server_public=server_public, poller=self._poller, log=log)
         self._children: dict[ChildId, Running] = {}
         self._logs: dict[ChildId, Log] = {}
         self._watched: dict[int, Callable[[], object]] = {}
         self._events: deque[Event] = deque()
-        self._unsent: list[Message] = []
         self._helper = ThreadPoolExecutor(1, thread_name_prefix="disk")
         self._done: queue.SimpleQueue[Event] = queue.SimpleQueue()
         self._room = RoomWatch()
@@ -177,10 +161,9 @@ class Daemon:
             if watched is not None:
                 watched()
         self._drain()
-        if self._socket is not None and self._socket in ready:
-            self._hear(ready[self._socket])
-            self._drain()
-        self._send()
+        self._events.extend(self._uplink.hear(ready))
+        self._drain()
+        self._uplink.send()
         self._guard.keep(
             {self._children[child].pid: at_s for child, at_s in self._agent.fences().items() if child in self._children}
         )
@@ -229,48 +212,7 @@ class Daemon:
         self._limiter.close()
         self._helper.shutdown()
         self._logbook.close_all()
-        if self._socket is not None:
-            self._socket.set(zmq.LINGER, FAREWELL_MS)
-            self._socket.close()
-        self._context.term()
-
-    # ── the socket ────────────────────────────────────────────────────────────────────────────────────────────
-
-    def _hear(self, flags: int) -> None:
-        socket = self._socket
-        if socket is None:
-            return
-        if not self._linked and flags & zmq.POLLOUT:
-            self._linked = True
-            self._poller.register(socket, zmq.POLLIN)
-            self._events.append(LinkUp())
-        # One alone: all that a turn of the master says comes as one, and to look for another costs as much as to read.
-        received = frames.receive(socket, FRAMES + 1)
-        if received is None:
-            return
-        for message in decode_all(received[0], MASTER_TO_WORKER):
-            if isinstance(message, ProtocolError):
-                self._log.warning("message_not_understood", type=message.type_name, reason=message.message)
-                continue
-            faults.point("receive", message.TYPE)
-            self._events.append(MessageCame(message))
-
-    def _send(self) -> None:
-        """Send what the turn has said to the master and has not left yet, in as few parts as limits allow."""
-        if not self._unsent:
-            return
-        unsent, self._unsent = self._unsent, []
-        if self._socket is None:
-            return
-        for message in unsent:
-            faults.point("send", message.TYPE)
-        for part, encoded in encode_all(unsent):
-            try:
-                frames.send(self._socket, encoded)
-            except zmq.Again:
-                # What matters of it is said again.
-                for message in part:
-                    self._log.debug("message_dropped", type=message.TYPE)
+        self._uplink.close()
 
     # ── children ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -284,7 +226,7 @@ class Daemon:
 
     def _spawn(self, action: Spawn) -> None:
         # It takes milliseconds, and a turn may start many.
-        self._send()
+        self._uplink.send()
         # The disk may hold us up here: what led to it stands in the log.
         self._log.release()
         try:
@@ -370,26 +312,14 @@ class Daemon:
     # ── actions ───────────────────────────────────────────────────────────────────────────────────────────────
 
     def _do_send(self, action: Send) -> None:
-        self._unsent.append(action.message)
+        self._uplink.say(action.message)
         if self._recorder is not None:
             self._recorder.sent(action.message)
-        if len(self._unsent) >= SAID_AT_ONCE:
-            self._send()
 
     def _do_reconnect(self, _: Reconnect) -> None:
-        self._send()
-        if self._socket is not None:
-            self._poller.unregister(self._socket)
-            self._socket.close()
-        self._linked = False
         if self._recorder is not None:
             self._recorder.disconnected()
-        self._socket = client_socket(self._context, zmq.DEALER, own=self._own, server_public=self._server_public)
-        self._socket.set(zmq.RECONNECT_IVL, RECONNECT_MS)
-        self._socket.set(zmq.RECONNECT_IVL_MAX, RECONNECT_MOST_MS)
-        # A socket that connects only when there is somebody can send as soon as it has greeted.
-        self._poller.register(self._socket, zmq.POLLIN | zmq.POLLOUT)
-        self._socket.connect(self._endpoint)
+        self._uplink.connect()
 
     def _do_spawn(self, action: Spawn) -> None:
         self._spawn(action)
@@ -444,8 +374,8 @@ class Daemon:
 
     def _do_read_log(self, action: ReadLog) -> None:
         # Nothing that is said already waits for the disk.
-        self._send()
-        self._unsent.append(self._logbook.fetch(action.request, running=action.running))
+        self._uplink.send()
+        self._uplink.say(self._logbook.fetch(action.request, running=action.running))
 
     def _do_close_log(self, action: CloseLog) -> None:
         if not self._logbook.close(action.attempt):

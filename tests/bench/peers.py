@@ -18,7 +18,6 @@ from typing import Any, Final
 import zmq
 
 from ffrtmp_worker.agent import Agent
-from ffrtmp_worker.daemon import RECONNECT_MOST_MS, RECONNECT_MS
 from ffrtmp_worker.events import (
     Action,
     ChildExited,
@@ -36,6 +35,7 @@ from ffrtmp_worker.events import (
     TimeCame,
 )
 from ffrtmp_worker.recipe import Recipe, StepName
+from ffrtmp_worker.uplink import RECONNECT_MOST_MS, RECONNECT_MS
 from ffrtmpd.timers import Timers
 from ffrtmpd.wire.catalogue import MASTER_TO_WORKER
 from ffrtmpd.wire.codec import Message, ProtocolError, decode_all, encode

@@ -14,6 +14,7 @@ import pytest
 import zmq
 
 from ffrtmp_worker import daemon as worker_daemon
+from ffrtmp_worker import uplink
 from ffrtmp_worker.agent import Agent
 from ffrtmp_worker.appraisal import SHA256
 from ffrtmp_worker.attempt import Limits
@@ -398,7 +399,7 @@ def test_what_is_said_leaves_before_a_program_starts_and_before_the_socket_is_le
 
     def noted(begin: Callable[..., Any]) -> Callable[..., Any]:
         def note(*args: Any, **kwargs: Any) -> Any:
-            kept.append(list(worker.daemon._unsent))
+            kept.append(list(worker.daemon._uplink._unsent))
             return begin(*args, **kwargs)
 
         return note
@@ -409,7 +410,7 @@ def test_what_is_said_leaves_before_a_program_starts_and_before_the_socket_is_le
 
     master.greet(heartbeat_s=5.0)
     monkeypatch.setattr(worker_daemon, "Child", noted(Child))
-    monkeypatch.setattr(worker_daemon, "client_socket", noted(client_socket))
+    monkeypatch.setattr(uplink, "client_socket", noted(client_socket))
     master.say(null_job(1), null_job(2))
     # Between two programs that one turn starts, it has said that the first has begun.
     assert [master.expect(Started).job_id for _ in range(2)] == ["job-000001", "job-000002"]
@@ -436,7 +437,7 @@ def test_time_is_told_when_it_is_due_and_not_at_each_wake(
     monkeypatch.setattr(daemon, "_clock", lambda: now_s)
     monkeypatch.setattr(daemon, "_poller", zmq.Poller())
     daemon._poller.register(bell.fileno(), zmq.POLLIN)
-    monkeypatch.setattr(daemon, "_socket", None)
+    monkeypatch.setattr(daemon._uplink, "_socket", None)
     monkeypatch.setattr(daemon, "_quit", False)
     monkeypatch.setattr(agent, "wakeup", lambda: 101.0)
     monkeypatch.setattr(agent, "handle", handle)
