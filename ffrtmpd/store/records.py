@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Generic, NamedTuple, TypedDict, TypeVar
 
 from ffrtmpd.lifecycle import JobEvent
@@ -49,6 +50,11 @@ def load(cls: type[M], text: str) -> M:
         raise Unreadable(f"a stored {cls.__name__} cannot be read: {error}") from None
 
 
+# A longer text is parsed anew each time: a spec may have some 100 kB of labels, and thousands of them would be the
+# memory of the master.
+REMEMBERED_MAX: Final = 16_384
+
+
 class Remembered(Generic[M]):
     """Wire types by the JSON they are stored as, so that what was written or read a moment ago is not parsed again."""
 
@@ -75,6 +81,8 @@ class Remembered(Generic[M]):
         return known
 
     def _keep(self, text: str, message: M) -> None:
+        if len(text) > REMEMBERED_MAX:
+            return
         if len(self._known) >= self._most:
             # The oldest half: by then its jobs are on their nodes, or have ended.
             for old in list(self._known)[: self._most // 2]:
@@ -173,6 +181,8 @@ class JobRow(NamedTuple):
 
 
 JOB_COLUMNS: Final = JobRow._fields
+# Makes a row of its columns, in a third of the time that `_make` takes, and a fifteenth of what names would.
+row_of: Final = partial(tuple.__new__, JobRow)
 
 
 class JobUpdate(TypedDict, total=False):
@@ -256,7 +266,7 @@ def job_row(values: tuple[Any, ...]) -> JobRow:
     for place, members in _WORDS:
         taken[place] = members[taken[place]]
     taken[_RESUMING] = bool(taken[_RESUMING])
-    return JobRow._make(taken)
+    return row_of(taken)
 
 
 def columns(row: JobRow) -> list[Any]:

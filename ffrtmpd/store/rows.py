@@ -6,7 +6,6 @@ what a call for each would. They are written before anything else is read, and b
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
 from itertools import chain, compress
 from operator import is_not, itemgetter
 from types import NoneType
@@ -15,15 +14,13 @@ from typing import Any, Final
 from ffrtmpd.store import hot
 from ffrtmpd.store.errors import NoSuchJob, StaleAttempt
 from ffrtmpd.store.heads import Heads
-from ffrtmpd.store.records import Head, JobRow, columns, job_id, job_row
+from ffrtmpd.store.records import Head, JobRow, columns, job_id, job_row, row_of
 from ffrtmpd.store.turn import Turn
 from ffrtmpd.wire.vocabulary import TERMINAL_STATES, JobState
 
 # Between turns so many rows stay, those changed last: the jobs that nodes hold, and what was just submitted.
 KEPT: Final = 4_096
 _FIRST: Final = hot.CHANGING.start
-# A third of what `_replace` takes.
-_of: Final = partial(tuple.__new__, JobRow)
 # A state is left and entered by so many jobs of a queue and priority; told of every row that changes.
 Moved = Callable[[JobRow | None, JobRow], None]
 
@@ -128,7 +125,7 @@ class Rows:
     def change(self, row: JobRow, columns: list[Any]) -> JobRow:
         """Write a job with these columns, and return it after that."""
         self._turn.refuse_broken()
-        after = _of(columns)
+        after = row_of(columns)
         seq, was, state = row.seq, row.state, after.state
         if seq not in self._new and seq not in self._before:
             self._before[seq] = row
