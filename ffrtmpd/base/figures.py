@@ -5,7 +5,7 @@ have a part more: the number of the bucket, or ``sum``.
 """
 
 from bisect import bisect_left
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -52,12 +52,12 @@ class Figures:
     ) -> None:
         """Count values into buckets of ``LONG``; ``exemplar`` gives that of the value at a place."""
         buckets = [bisect_left(LONG, value) for value in values]
-        for bucket, number in Counter(buckets).items():
-            self._changed[metric, *labels, str(bucket)] += number
-        self._changed[metric, *labels, SUM] += sum(values)
         # Each bucket shows the last.
         for bucket, place in {bucket: place for place, bucket in enumerate(buckets)}.items():
-            self._seen[metric, *labels, str(bucket)] = exemplar(place)
+            name = (metric, *labels, str(bucket))
+            self._changed[name] += buckets.count(bucket)
+            self._seen[name] = exemplar(place)
+        self._changed[metric, *labels, SUM] += sum(values)
 
     def take(self) -> dict[str, float]:
         """Make what was counted since the last call part of the values, and return it by name."""

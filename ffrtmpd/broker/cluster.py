@@ -263,9 +263,9 @@ class Cluster:
             rows = [row for row in finished if row.queue is queue]
             self._observe("wait", [row.waited_s for row in rows], rows, queue)
             self._observe("duration", [row.processed_s for row in rows], rows, queue)
-            for sla, number in Counter(map(self.sla, rows)).items():
-                if sla is not None:
-                    self.figures.count("sla", queue, sla, by=number)
+            served = [sla for row in rows if (sla := self.sla(row)) is not None]
+            for sla in set(served):
+                self.figures.count("sla", queue, sla, by=served.count(sla))
 
     def _observe(self, metric: str, seconds: Sequence[float], rows: Sequence[JobRow], queue: Queue) -> None:
         wall_s = self.now.wall_s

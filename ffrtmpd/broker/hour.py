@@ -15,6 +15,8 @@ K = TypeVar("K")
 
 HOUR_S: Final = 3_600.0
 _MINUTE_S: Final = 60.0
+# Rows that wait to be counted are memory.
+NOTED_MAX: Final = 256
 _COUNTED: Final = frozenset({JobState.COMPLETED, JobState.FAILED})
 
 
@@ -36,6 +38,8 @@ class Hour:
         self._minutes: dict[int, _Minute] = {}
         self._sum = _Minute()
         self._noted: list[tuple[int, JobRow]] = []
+        # So many of these are kept, and counted when somebody asks or there are many: together they take less.
+        self._kept = 0
 
     def note(self, row: JobRow, now_s: float) -> None:
         """Count a job that has come into its state, if that is one to count."""
@@ -43,42 +47,50 @@ class Hour:
             self._noted.append((int(now_s // _MINUTE_S), row))
 
     def keep(self) -> None:
-        """Count for good what was noted, and forget what is older than an hour."""
-        if not self._noted:
-            return
-        noted, self._noted = self._noted, []
-        for minute in sorted({minute for minute, _ in noted}):
+        """Keep for good what was noted."""
+        self._kept = len(self._noted)
+        if self._kept >= NOTED_MAX:
+            self._count_kept()
+
+    def forget(self) -> None:
+        """Drop what was noted by a turn that was not kept."""
+        del self._noted[self._kept :]
+
+    def _count_kept(self) -> None:
+        kept, self._noted = self._noted[: self._kept], self._noted[self._kept :]
+        self._kept = 0
+        for minute in sorted({minute for minute, _ in kept}):
             known = self._minutes.get(minute)
             if known is None:
                 self._expire(minute)
                 known = self._minutes[minute] = _Minute()
-            _add((known, self._sum), [row for of, row in noted if of == minute])
-
-    def forget(self) -> None:
-        """Drop what was noted by a turn that was not kept."""
-        self._noted.clear()
+            _add((known, self._sum), [row for of, row in kept if of == minute])
 
     def count(self, queue: Queue, state: JobState, now_s: float) -> int:
         """Return how many ended so within the last hour."""
-        self._expire(int(now_s // _MINUTE_S))
+        self._look(int(now_s // _MINUTE_S))
         noted = sum((row.queue, row.state) == (queue, state) for _, row in self._noted)
         return self._sum.ended[queue, state] + noted
 
     def wait_p95_s(self, queue: Queue, now_s: float) -> float | None:
         """Return how long 95 of 100 of them had waited at most, to two digits; None without any."""
-        self._expire(int(now_s // _MINUTE_S))
+        self._look(int(now_s // _MINUTE_S))
         return _quantile({wait_s: jobs for (of, wait_s), jobs in self._sum.waits_s.items() if of is queue}, 0.95)
 
     def vmaf_p5(self, now_s: float) -> float | None:
         """Return the VMAF that 95 of 100 of the scored ones reach, to a tenth; None if none was scored."""
-        self._expire(int(now_s // _MINUTE_S))
+        self._look(int(now_s // _MINUTE_S))
         return _quantile(self._sum.vmaf, 0.05)
 
     def energy_j(self, now_s: float) -> float | None:
         """Return the joules that they took; None if none was metered."""
-        self._expire(int(now_s // _MINUTE_S))
+        self._look(int(now_s // _MINUTE_S))
         metered = [minute.energy_j for minute in self._minutes.values() if minute.energy_j is not None]
         return sum(metered) if metered else None
+
+    def _look(self, now_minute: int) -> None:
+        self._count_kept()
+        self._expire(now_minute)
 
     def _expire(self, now_minute: int) -> None:
         """Forget the minutes that are older than an hour."""

@@ -1,7 +1,8 @@
 """What is read of the store: jobs by number, in windows and in numbers, and what happened."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from operator import attrgetter
 from typing import Final
 
 from ffrtmpd.store import ended, happened, queries, search, windows
@@ -18,6 +19,7 @@ from ffrtmpd.wire.vocabulary import JobState, Priority, Queue, SortKey
 Cell = tuple[JobState, Queue, Priority]
 # Counting further would hold up the turn, and nobody asks who is in place 1,001.
 PLACES_MAX: Final = 1_000
+_CELL: Final = attrgetter("state", "queue", "priority")
 _QUEUES: Final = list(Queue)
 _PRIORITIES: Final = list(Priority)
 
@@ -27,7 +29,7 @@ class Reader(Registrar):
 
     def __init__(self, database: Database) -> None:
         super().__init__(database)
-        self._rows = Rows(self._turn, self._note_move)
+        self._rows = Rows(self._turn, self._note_moves)
         self._counts: Counter[Cell] = Counter()
         self._moved: Counter[Cell] = Counter()
 
@@ -168,10 +170,10 @@ class Reader(Registrar):
         """Return the events behind ``since``, oldest first, and the number to go on from."""
         return happened.after(self._turn.read, since, job=job, node_id=node_id, limit=limit)
 
-    def _note_move(self, before: JobRow | None, after: JobRow) -> None:
-        if before is not None:
-            self._moved[before.state, before.queue, before.priority] -= 1
-        self._moved[after.state, after.queue, after.priority] += 1
+    def _note_moves(self, left: Collection[JobRow], came: Collection[JobRow]) -> None:
+        self._moved.update(map(_CELL, came))
+        for cell, number in Counter(map(_CELL, left)).items():
+            self._moved[cell] -= number
 
 
 def _goes_before(cell: Cell, row: JobRow) -> bool:

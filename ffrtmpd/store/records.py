@@ -1,8 +1,10 @@
 """Rows as the rest of the master sees them."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
+from operator import itemgetter
 from typing import Any, Final, Generic, NamedTuple, TypedDict, TypeVar
 
 from ffrtmpd.lifecycle import JobEvent
@@ -269,15 +271,22 @@ def job_row(values: tuple[Any, ...]) -> JobRow:
     return row_of(taken)
 
 
-def columns(row: JobRow) -> list[Any]:
-    """Return the columns of a job, as ``job_row`` takes them."""
-    plain: list[Any] = list(row)
-    for place, _ in _WORDS:
-        word = plain[place]
-        if word is not None:
-            # SQLite takes a word that is no plain text only after some asking.
-            plain[place] = word._value_
-    return plain
+@cache
+def columns_at(places: tuple[int, ...]) -> Callable[[JobRow], list[Any]]:
+    """Return what takes the columns at these places, two or more, out of a row as SQLite stores them."""
+    taken = itemgetter(*places)
+    words = [at for at, place in enumerate(places) if place in _WORD_PLACES]
+
+    def columns(row: JobRow) -> list[Any]:
+        found = list(taken(row))
+        for at in words:
+            word = found[at]
+            if word is not None:
+                # SQLite takes a word that is no plain text only after some asking.
+                found[at] = word._value_
+        return found
+
+    return columns
 
 
 # A plain map is several times faster than calling the enum, and a row needs five.
@@ -291,6 +300,7 @@ _WORDS: Final[tuple[tuple[int, dict[str | None, Any]], ...]] = tuple(
         ("failure_class", FailureClass),
     )
 )
+_WORD_PLACES: Final = frozenset(place for place, _ in _WORDS)
 _RESUMING: Final = JOB_COLUMNS.index("resuming")
 
 

@@ -5,24 +5,25 @@ what a call for each would. They are written before anything else is read, and b
 """
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from itertools import chain, compress
-from operator import is_not, itemgetter
+from operator import is_not
 from types import NoneType
 from typing import Any, Final
 
 from ffrtmpd.store import hot
 from ffrtmpd.store.errors import NoSuchJob, StaleAttempt
 from ffrtmpd.store.heads import Heads
-from ffrtmpd.store.records import Head, JobRow, columns, job_id, job_row, row_of
+from ffrtmpd.store.records import JOB_COLUMNS, Head, JobRow, columns_at, job_id, job_row, row_of
 from ffrtmpd.store.turn import Turn
 from ffrtmpd.wire.vocabulary import TERMINAL_STATES, JobState
 
 # Between turns so many rows stay, those changed last: the jobs that nodes hold, and what was just submitted.
 KEPT: Final = 4_096
 _FIRST: Final = hot.CHANGING.start
-# A state is left and entered by so many jobs of a queue and priority; told of every row that changes.
-Moved = Callable[[JobRow | None, JobRow], None]
+_SEQ, _STATE, _ATTEMPT = map(JOB_COLUMNS.index, ("seq", "state", "attempt"))
+# Told of the jobs that have left a state, as they were, and of those that have come into one, as they are.
+Moved = Callable[[Collection[JobRow], Collection[JobRow]], None]
 
 
 class Rows:
@@ -30,7 +31,7 @@ class Rows:
 
     Args:
         turn: the transaction.
-        moved: is told, when it is written, of each job that was added or changed its state: its row before and after.
+        moved: is told of jobs that come into a state when that is written.
     """
 
     def __init__(self, turn: Turn, moved: Moved) -> None:
@@ -185,34 +186,35 @@ class Rows:
             many = [list(chain.from_iterable(rows[place : place + hot.AUDITS])) for place in places]
             self._turn.write_many(hot.ADD_AUDITS, many)
 
-    def _write_new(self, rows: Iterable[JobRow]) -> None:
+    def _write_new(self, rows: Collection[JobRow]) -> None:
         """Add jobs by the columns that they have: a new one has half of them, and to bind a NULL is not free."""
+        self._moved((), rows)
         # Rows whose values are of the same types have the same columns.
-        alike: dict[tuple[type, ...], list[list[Any]]] = {}
+        alike: dict[tuple[type, ...], list[JobRow]] = {}
         for row in rows:
-            self._moved(None, row)
-            alike.setdefault(tuple(map(type, row)), []).append(columns(row))
-        for kinds, values in alike.items():
+            alike.setdefault(tuple(map(type, row)), []).append(row)
+        for kinds, those in alike.items():
             present = tuple([place for place, kind in enumerate(kinds) if kind is not NoneType])
-            self._turn.write_many(hot.add_job(present), map(itemgetter(*present), values))
+            self._turn.write_many(hot.add_job(present), map(columns_at(present), those))
 
     def _write_changes(self, before: Mapping[int, JobRow]) -> int:
         """Write the columns that have changed, and return of how many jobs.
 
         Alone: an index costs as much as the row, and one of which no column is named is left as it is.
         """
-        alike: dict[tuple[int, ...], list[list[Any]]] = {}
-        for seq, row in before.items():
-            after = self._known[seq]
-            if after.state is not row.state:
-                self._moved(row, after)
+        pairs = [(row, self._known[seq]) for seq, row in before.items()]
+        moved = [(row, after) for row, after in pairs if after.state is not row.state]
+        self._moved([row for row, _ in moved], [after for _, after in moved])
+        alike: dict[tuple[int, ...], list[tuple[JobRow, JobRow]]] = {}
+        for row, after in pairs:
             changed = tuple(compress(hot.CHANGING, map(is_not, row[_FIRST:], after[_FIRST:])))
-            plain = columns(after)
-            values = [plain[place] for place in changed]
-            values += (seq, row.state._value_, row.attempt)
-            alike.setdefault(changed, []).append(values)
+            alike.setdefault(changed, []).append((row, after))
         same = alike.pop((), [])
-        return len(same) + sum(self._turn.write_many(hot.set_job(changed), rows) for changed, rows in alike.items())
+        return len(same) + sum(self._write_alike(changed, those) for changed, those in alike.items())
+
+    def _write_alike(self, changed: tuple[int, ...], pairs: Iterable[tuple[JobRow, JobRow]]) -> int:
+        after_at, before_at = columns_at((*changed, _SEQ)), columns_at((_STATE, _ATTEMPT))
+        return self._turn.write_many(hot.set_job(changed), [after_at(after) + before_at(row) for row, after in pairs])
 
     # ── the turn ──────────────────────────────────────────────────────────────────────────────────────────────────
 
