@@ -121,6 +121,8 @@ class Node:
     load: Load | None = None
     holds: dict[int, Hold] = field(default_factory=dict)
     avoided_until_s: float | None = None
+    # What its hardware means, and the hardware that this was worked out for.
+    _able: tuple[Hardware, tuple[Ability, Ability]] | None = None
 
     @property
     def free_slots(self) -> int:
@@ -158,14 +160,22 @@ class Node:
     @property
     def ability(self) -> Ability | None:
         """What it can run when nothing else runs, None while nobody knows."""
-        told = self.hardware
-        return None if told is None else _ability(told.engines, told.encoders, told.scorers)[False]
+        known = self._abilities()
+        return None if known is None else known[False]
 
     @property
     def ability_now(self) -> Ability | None:
         """The same beside what it runs."""
-        told = self.hardware
-        return None if told is None else _ability(told.engines, told.encoders, told.scorers)[self.encoder_busy]
+        known = self._abilities()
+        return None if known is None else known[self.encoder_busy]
+
+    def _abilities(self) -> tuple[Ability, Ability] | None:
+        told, known = self.hardware, self._able
+        if told is None:
+            return None
+        if known is None or known[0] is not told:
+            known = self._able = (told, _ability(told.engines, told.encoders, told.scorers))
+        return known[1]
 
     @property
     def rank(self) -> Rank:

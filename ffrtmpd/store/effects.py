@@ -7,7 +7,7 @@ names and maps would.
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ffrtmpd.lifecycle import JobEvent, next_state
+from ffrtmpd.lifecycle import TRANSITIONS, JobEvent, next_state
 from ffrtmpd.store.records import JOB_COLUMNS, REPORTS, JobChanges, dump
 from ffrtmpd.wire.messages.jobs import Report
 from ffrtmpd.wire.vocabulary import TERMINAL_STATES, JobState, Phase
@@ -30,6 +30,7 @@ _RESUMING: Final = _PLACES["resuming"]
 _LOST_NODE: Final = _PLACES["lost_node"]
 _LOST_TOKEN: Final = _PLACES["lost_token"]
 _REASON: Final = _PLACES["reason"]
+_OUTPUT: Final = _PLACES["output"]
 _STATE_AT: Final = _PLACES["state_at"]
 _WAITED_S: Final = _PLACES["waited_s"]
 _PROCESSED_S: Final = _PLACES["processed_s"]
@@ -62,6 +63,33 @@ _GIVES_REASON: Final = frozenset(
     {JobEvent.HOLD, JobEvent.PAUSE, JobEvent.BACK_OFF, JobEvent.REQUEUE, JobEvent.FAIL, JobEvent.CANCEL}
 )
 _OFF_NODE: Final = frozenset({JobEvent.HOLD, JobEvent.REQUEUE, JobEvent.BACK_OFF})
+# What counts as waiting and as work, so that what was promised can be judged.
+_SPENT: Final = {
+    JobState.QUEUED: _WAITED_S,
+    JobState.ASSIGNED: _WAITED_S,
+    JobState.PROCESSING: _PROCESSED_S,
+}
+
+
+def _forgotten(event: JobEvent, target: JobState) -> tuple[int, ...]:
+    """Return the columns that are empty after a transition."""
+    places = [_LOST_NODE, _LOST_TOKEN]
+    if target is not JobState.PENDING:
+        places.append(_DUE_AT)
+    if event not in _GIVES_REASON:
+        places.append(_REASON)
+    if event is JobEvent.ASSIGN:
+        places += _OF_ATTEMPT
+    elif target in TERMINAL_STATES:
+        places += (_TOKEN, _PHASE)
+    elif target is JobState.PENDING or target is JobState.QUEUED or event in _OFF_NODE:
+        places += _OF_NODE
+    if event is JobEvent.RETRY:
+        places += (*_OF_ATTEMPT, _FINISHED_AT, _OUTPUT)
+    return tuple(places)
+
+
+_FORGOTTEN: Final = {(state, event): _forgotten(event, target) for (state, event), target in TRANSITIONS.items()}
 
 
 def let_happen(columns: Columns, event: JobEvent, why: str | None, at: float) -> tuple[JobState, JobState]:
@@ -72,33 +100,27 @@ def let_happen(columns: Columns, event: JobEvent, why: str | None, at: float) ->
     """
     before = columns[_STATE]
     target = next_state(before, event, on_node=_has_node(before, columns))
-    # What counts as waiting and as work, so that what was promised can be judged. The clock may have been set back.
-    spent_s = max(0.0, at - columns[_STATE_AT])
-    if before is JobState.QUEUED or before is JobState.ASSIGNED:
-        columns[_WAITED_S] += spent_s
-    elif before is JobState.PROCESSING:
-        columns[_PROCESSED_S] += spent_s
-    columns[_STATE], columns[_STATE_AT] = target, at
-    if target is not JobState.PENDING:
-        columns[_DUE_AT] = None
-    columns[_RESUMING] = False
-    columns[_REASON] = why if event in _GIVES_REASON else None
+    spent = _SPENT.get(before)
+    if spent is not None:
+        # The clock may have been set back.
+        columns[spent] += max(0.0, at - columns[_STATE_AT])
+    lost_node, lost_token = columns[_LOST_NODE], columns[_LOST_TOKEN]
+    for place in _FORGOTTEN[before, event]:
+        columns[place] = None
+    columns[_STATE], columns[_STATE_AT], columns[_RESUMING] = target, at, False
+    if event in _GIVES_REASON:
+        columns[_REASON] = why
     if event is JobEvent.ASSIGN:
         columns[_ATTEMPT] += 1
-        _clear(columns, _OF_ATTEMPT)
-    elif event is JobEvent.ADOPT:
-        columns[_NODE_ID], columns[_TOKEN] = columns[_LOST_NODE], columns[_LOST_TOKEN]
-        columns[_PHASE] = Phase.ENCODING
     elif event is JobEvent.START:
         columns[_STARTED_AT], columns[_PHASE] = at, Phase.ENCODING
+    elif event is JobEvent.ADOPT:
+        columns[_NODE_ID], columns[_TOKEN], columns[_PHASE] = lost_node, lost_token, Phase.ENCODING
+    elif event is JobEvent.RETRY:
+        columns[_FAILURES] = columns[_LOSSES] = 0
+        columns[_WAITED_S] = columns[_PROCESSED_S] = 0.0
     elif target in TERMINAL_STATES:
         columns[_FINISHED_AT] = at
-        columns[_TOKEN] = columns[_PHASE] = None
-    elif target is JobState.PENDING or target is JobState.QUEUED or event in _OFF_NODE:
-        _clear(columns, _OF_NODE)
-        if event is JobEvent.RETRY:
-            _begin_anew(columns)
-    columns[_LOST_NODE] = columns[_LOST_TOKEN] = None
     return before, target
 
 
@@ -108,18 +130,6 @@ def _has_node(state: JobState, columns: Columns) -> bool | None:
     if state is JobState.QUEUED:
         return columns[_LOST_NODE] is not None
     return None
-
-
-def _begin_anew(columns: Columns) -> None:
-    _clear(columns, _OF_ATTEMPT)
-    columns[_FINISHED_AT] = columns[_PLACES["output"]] = None
-    columns[_FAILURES] = columns[_LOSSES] = 0
-    columns[_WAITED_S] = columns[_PROCESSED_S] = 0.0
-
-
-def _clear(columns: Columns, places: tuple[int, ...]) -> None:
-    for place in places:
-        columns[place] = None
 
 
 def put(columns: Columns, changes: Mapping[str, Any]) -> None:
