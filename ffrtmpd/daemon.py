@@ -341,12 +341,12 @@ class Daemon:
                 self._log.log(*action)
                 continue
             faults.point("send", action.message.TYPE)
-            if self._recorder is not None:
-                self._recorder.said(action.message)
             if action.peer.side is Side.WORKERS:
                 to_workers.setdefault(action.peer, []).append(action.message)
             else:
                 to_clients.append(action)
+        if self._recorder is not None:
+            self._recorder.said([action.message for action in actions if isinstance(action, Send)])
         for peer, messages in to_workers.items():
             self._tell(peer, messages)
         for peer, message in to_clients:

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from ffrtmpd.base.figures import SHORT, Figures
@@ -19,6 +19,7 @@ PUBLISH_EVERY_S: Final = 0.5
 # A peer may send any word as a type; only known ones become a label.
 KNOWN: Final = frozenset({*CLIENT_REQUESTS, *WORKER_TO_MASTER})
 OTHER: Final = "other"
+_REFUSALS: Final = (Error, Denied)
 
 
 class Recorder:
@@ -41,10 +42,11 @@ class Recorder:
         """Publish what the master starts with."""
         self._publish(now)
 
-    def said(self, message: Message) -> None:
-        """Count a refusal that left."""
-        if isinstance(message, Error | Denied):
-            self._own.count("denied", message.problem.code)
+    def said(self, messages: Iterable[Message]) -> None:
+        """Count refusals among what leaves."""
+        for message in messages:
+            if isinstance(message, _REFUSALS):
+                self._own.count("denied", message.problem.code)
 
     def committed(self, seconds: float) -> None:
         """Count a commit."""
@@ -53,22 +55,23 @@ class Recorder:
     def turned(self, events: Sequence[Event], took_s: float, ended: Now) -> None:
         """Count a turn and what came in it, and publish if the last time is long enough ago."""
         if events:
-            for event in events:
-                self._count(event)
+            self._count(events)
             self._own.observe("turn", took_s, bounds=SHORT)
-            for queued_at in self._broker.cluster.dispatched:
-                # The wall clock may have been set back.
-                self._own.observe("dispatch", max(0.0, ended.wall_s - queued_at))
+            # The wall clock may have been set back.
+            waits_s = [max(0.0, ended.wall_s - queued_at) for queued_at in self._broker.cluster.dispatched]
+            self._own.observe_all("dispatch", waits_s)
             self._is_stale = True
         if self._is_stale and ended.mono_s >= self._published_s + PUBLISH_EVERY_S:
             self._publish(ended)
 
-    def _count(self, event: Event) -> None:
-        if isinstance(event, MessageCame):
-            self._own.count("messages", event.peer.side, event.message.TYPE)
-        elif isinstance(event, GarbageCame):
-            type_name = event.problem.type_name
-            self._own.count("messages", event.peer.side, type_name if type_name in KNOWN else OTHER)
+    def _count(self, events: Sequence[Event]) -> None:
+        came = [(event.peer.side, event.message.TYPE) for event in events if isinstance(event, MessageCame)]
+        for event in events:
+            if isinstance(event, GarbageCame):
+                type_name = event.problem.type_name
+                came.append((event.peer.side, type_name if type_name in KNOWN else OTHER))
+        for kind in set(came):
+            self._own.count("messages", *kind, by=came.count(kind))
 
     def due_s(self) -> float:
         """Return the monotonic second at which a turn shall come to publish, infinity if none is needed."""

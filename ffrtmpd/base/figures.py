@@ -48,15 +48,18 @@ class Figures:
         self._changed[metric, *labels, SUM] += value
 
     def observe_all(
-        self, metric: str, values: Sequence[float], *labels: str, exemplar: Callable[[int], Exemplar]
+        self, metric: str, values: Sequence[float], *labels: str, exemplar: Callable[[int], Exemplar] | None = None
     ) -> None:
         """Count values into buckets of ``LONG``; ``exemplar`` gives that of the value at a place."""
+        if not values:
+            return
         buckets = [bisect_left(LONG, value) for value in values]
         # Each bucket shows the last.
         for bucket, place in {bucket: place for place, bucket in enumerate(buckets)}.items():
             name = (metric, *labels, str(bucket))
             self._changed[name] += buckets.count(bucket)
-            self._seen[name] = exemplar(place)
+            if exemplar is not None:
+                self._seen[name] = exemplar(place)
         self._changed[metric, *labels, SUM] += sum(values)
 
     def take(self) -> dict[str, float]:

@@ -68,7 +68,7 @@ def _begin(cluster: Cluster, row: JobRow, encoder: str | None, engine: Engine | 
 def _start(cluster: Cluster, encoder: str | None, engine: Engine | None) -> Step:
     if engine is not None:
         cluster.figures.count("engine", engine)
-    return Step(JobEvent.START, encoder, {})
+    return JobEvent.START, encoder, {}
 
 
 def progress(cluster: Cluster, message: ProgressReport, node: Node) -> None:
@@ -188,7 +188,7 @@ def _complete(cluster: Cluster, message: About, node: Node, row: JobRow, told: R
     }
     if told is not None:
         changes["report"], changes["exit_code"] = told, told.exit_code
-    steps.append(Step(JobEvent.COMPLETE, _figures(report), changes))
+    steps.append((JobEvent.COMPLETE, _figures(report), changes))
     done = cluster.walk(row, steps)
     cluster.figures.count("attempts", SUCCESS)
     if report is not None and report.engine is not None:

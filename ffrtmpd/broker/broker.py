@@ -27,7 +27,7 @@ from ffrtmpd.lifecycle import JobEvent
 from ffrtmpd.principals import Principal, Principals
 from ffrtmpd.randomness import RandomBytes
 from ffrtmpd.scenario import Scenarios
-from ffrtmpd.store import Step, Store, Unreadable
+from ffrtmpd.store import Store, Unreadable
 from ffrtmpd.wire.catalogue import PERMISSIONS, READERS
 from ffrtmpd.wire.codec import Message
 from ffrtmpd.wire.messages import common, session
@@ -416,7 +416,7 @@ class Broker:
     def _job_due(self, seq: Any) -> None:
         row = self._cluster.store.job(seq)
         if row is not None and row.due_at is not None:
-            self._cluster.walk(row, (Step(JobEvent.DUE, None, {}),))
+            self._cluster.walk(row, ((JobEvent.DUE, None, {}),))
 
 
 def _read_only() -> Refusal:

@@ -199,7 +199,7 @@ class Cluster:
         Raises:
             IllegalTransition: the table knows no such move; nothing changed.
         """
-        moved = self.walk(row, (Step(event, why, changes),), who=who)
+        moved = self.walk(row, ((event, why, changes),), who=who)
         self.note(
             "info",
             "job",

@@ -8,7 +8,7 @@ from ffrtmpd.broker import holding
 from ffrtmpd.broker.cluster import MASTER, Cluster
 from ffrtmpd.lifecycle import JobEvent
 from ffrtmpd.placement import Need, best_node
-from ffrtmpd.store import Head, JobChanges, Step
+from ffrtmpd.store import Head, JobChanges
 from ffrtmpd.wire.messages.session import TOKEN_BYTES
 from ffrtmpd.wire.vocabulary import OutputMode
 
@@ -95,7 +95,7 @@ def _assign(cluster: Cluster, seq: int, node_id: str) -> None:
     if row is None or node is None or node.session is None:
         raise LookupError(f"job {seq} was to be given to {node_id}: {node}")
     changes: JobChanges = {"token": cluster.random_bytes(TOKEN_BYTES), "node_id": node_id}
-    moved = cluster.walk(row, (Step(JobEvent.ASSIGN, f"to {node_id}", changes),))
+    moved = cluster.walk(row, ((JobEvent.ASSIGN, f"to {node_id}", changes),))
     cluster.figures.count("schedule", "success")
     cluster.dispatched.append(row.state_at)
     holding.hold(cluster, node, moved)

@@ -3,9 +3,12 @@
 Memory only, and always the same little: times and scores are kept as how often each rounded one was seen.
 """
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
+from operator import attrgetter
 from typing import Final, TypeVar
 
 from ffrtmpd.store import JobRow
@@ -17,6 +20,11 @@ HOUR_S: Final = 3_600.0
 _MINUTE_S: Final = 60.0
 # Rows that wait to be counted are memory.
 NOTED_MAX: Final = 256
+_KIND: Final = attrgetter("queue", "state")
+# Seconds of two digits, from a microsecond to a thousand years, and where one ends and the next begins: to look one up
+# takes a third of what rounding does.
+_DIGITS: Final = (0.0, *(float(f"{digits}e{power}") for power in range(-7, 10) for digits in range(10, 100)))
+_BETWEEN: Final = tuple((one + other) / 2 for one, other in pairwise(_DIGITS))
 _COUNTED: Final = frozenset({JobState.COMPLETED, JobState.FAILED})
 
 
@@ -103,8 +111,8 @@ class Hour:
 
 
 def _add(counts: tuple[_Minute, ...], rows: Sequence[JobRow]) -> None:
-    ended = Counter([(row.queue, row.state) for row in rows])
-    waits_s = Counter([(row.queue, float(f"{row.waited_s:.1e}")) for row in rows])
+    ended = Counter(map(_KIND, rows))
+    waits_s = Counter([(row.queue, _DIGITS[bisect_left(_BETWEEN, row.waited_s)]) for row in rows])
     vmaf = Counter([round(row.vmaf, 1) for row in rows if row.vmaf is not None])
     metered = [row.energy_j for row in rows if row.energy_j is not None]
     for count in counts:

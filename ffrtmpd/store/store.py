@@ -223,7 +223,7 @@ class Store(Reader):
             StaleAttempt: the job is at another attempt.
             IllegalTransition: it cannot happen to a job in that state.
         """
-        return self.walk(seq, (Step(event, why, changes),), at=at, who=who, expect_attempt=expect_attempt)
+        return self.walk(seq, ((event, why, changes),), at=at, who=who, expect_attempt=expect_attempt)
 
     def walk(
         self, seq: int, steps: Iterable[Step], *, at: float, who: str, expect_attempt: int | None = None

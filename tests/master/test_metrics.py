@@ -171,7 +171,7 @@ def test_no_label_grows_with_jobs_or_with_what_strangers_send(scraped: Scraped) 
             MessageCame(peer, "u", ListJobs(request_id=f"r{number}")),
         ]
         refused = Problem(code=ErrorCode.NOT_FOUND, message=f"no job {number}", retryable=False)
-        scraped.recorder.said(Error(request_id=f"r{number}", problem=refused))
+        scraped.recorder.said([Error(request_id=f"r{number}", problem=refused)])
         scraped.publish(*events)
 
     work(1)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from ffrtmpd.lifecycle import TRANSITIONS, IllegalTransition, JobEvent
-from ffrtmpd.store import KeyConflict, NoSuchJob, StaleAttempt, Step, Store, hot, windows
+from ffrtmpd.store import KeyConflict, NoSuchJob, StaleAttempt, Store, hot, windows
 from ffrtmpd.store.records import JOB_COLUMNS
 from ffrtmpd.wire.messages.jobs import MediaInfo, Progress, Report
 from ffrtmpd.wire.schema import INT_MAX
@@ -350,7 +350,7 @@ def test_steps_of_one_moment_each_leave_their_audit_row(store: Store) -> None:
         store.apply(row.seq, JobEvent.ASSIGN, at=101.0, who="master", node_id="w1", token=TOKEN)
         done = store.walk(
             row.seq,
-            (Step(JobEvent.START, "libx264", {}), Step(JobEvent.COMPLETE, "VMAF 90.0", {"exit_code": 0})),
+            ((JobEvent.START, "libx264", {}), (JobEvent.COMPLETE, "VMAF 90.0", {"exit_code": 0})),
             at=103.0,
             who="master",
             expect_attempt=1,
@@ -367,7 +367,7 @@ def test_steps_of_one_moment_each_leave_their_audit_row(store: Store) -> None:
 def test_step_that_cannot_happen_undoes_those_before_it(store: Store) -> None:
     row = added(store)
     with turn(store), pytest.raises(IllegalTransition):
-        store.walk(row.seq, (Step(JobEvent.HOLD, None, {}), Step(JobEvent.COMPLETE, None, {})), at=1.0, who="bob")
+        store.walk(row.seq, ((JobEvent.HOLD, None, {}), (JobEvent.COMPLETE, None, {})), at=1.0, who="bob")
     assert store.job(row.seq) == row
     assert len(store.history(row.seq)) == 1
 
