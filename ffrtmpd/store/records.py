@@ -216,8 +216,8 @@ class JobChanges(JobUpdate, total=False):
     attempt: int
 
 
-# Something that happens to a job: what, why, and what it sets that does not follow by itself. A plain tuple: a job takes
-# three, and one with names takes eight times as long to make.
+# Something that happens to a job: what, why, and what it sets that does not follow by itself. A job takes three, and to
+# make one with names takes eight times as long.
 Step = tuple[JobEvent, str | None, JobChanges]
 
 
