@@ -28,7 +28,8 @@ from ffrtmpd.events import (
     Side,
     TimeCame,
 )
-from ffrtmpd.listener import Listener, receive, understand
+from ffrtmpd.inbox import Inbox
+from ffrtmpd.listener import Listener
 from ffrtmpd.recorder import Recorder
 from ffrtmpd.store import StoreReadOnly
 from ffrtmpd.wire.codec import MESSAGE_MAX, Message, encode, encode_all
@@ -37,12 +38,6 @@ from ffrtmpd.wire.messages.common import Error, Problem, Reply
 from ffrtmpd.wire.messages.session import Committed, ProgressReport, Result, Started
 from ffrtmpd.wire.vocabulary import ErrorCode
 
-# Taken from one socket in one turn. Enough for a burst to share an fsync, few enough that a turn stays short, and that
-# submits do not run ahead of results while slots are free: a job that is assigned in the turn of its submit is written
-# once and not read again. A message about many jobs counts as many.
-MESSAGES_MAX: Final = 96
-# Bodies held in memory at once: a thousand messages of a mebibyte each would be a gibibyte.
-BYTES_MAX: Final = 8 * MESSAGE_MAX
 # What nobody waits for an answer to. A turn of nothing else waits for company for so long before it is committed: at
 # hundreds of jobs a second something else comes sooner, and both share a sync of the disk.
 UNHURRIED: Final = frozenset({Started, ProgressReport})
@@ -157,7 +152,7 @@ class Daemon:
         self._watchdog = watchdog or Watchdog({})
         self._clock = clock
         self._lost: list[Peer] = []
-        self._drained = True
+        self._inbox = Inbox(listener, log)
         self._open: Turn | None = None
         self._time_held_until_s = -math.inf
         self._read_only_until_s = -math.inf
@@ -207,7 +202,7 @@ class Daemon:
         return True
 
     def _timeout_ms(self, now: Now) -> int | None:
-        if self._lost or not self._drained:
+        if self._lost or not self._inbox.all_heard:
             return 0
         due_s = self._brain.wakeup()
         moments = [] if due_s is None else [max(due_s, self._time_held_until_s)]
@@ -234,12 +229,10 @@ class Daemon:
     def _collect(self, now: Now) -> list[Event]:
         lost, self._lost = self._lost, []
         events: list[Event] = [PeerLost(peer) for peer in lost]
-        # Workers first: their results free slots, and submits must not starve them.
-        workers_drained = self._drain(Side.WORKERS, events)
-        self._drained = self._drain(Side.CLIENTS, events) and workers_drained
+        events += self._inbox.take()
         due_s = self._brain.wakeup()
         # Whoever is called silent must have been heard to the end; what clients want has no part in that.
-        if due_s is not None and max(due_s, self._time_held_until_s) <= now.mono_s and workers_drained:
+        if due_s is not None and max(due_s, self._time_held_until_s) <= now.mono_s and self._inbox.workers_heard:
             events.append(TimeCame())
         return events
 
@@ -253,29 +246,6 @@ class Daemon:
         if kinds <= UNHURRIED_IF_UNAWAITED and not self._brain.is_awaited():
             return END_PUT_OFF_S
         return 0.0
-
-    def _drain(self, side: Side, events: list[Event]) -> bool:
-        """Take what waits at one socket, within bounds; return whether that was all."""
-        socket = self._listener.sockets[side]
-        taken = taken_bytes = 0
-        while taken < MESSAGES_MAX:
-            received = receive(socket, side)
-            if received is None:
-                return True
-            if not received.user_id:
-                taken += 1
-                self._log.warning("no_user_id", side=side.value, address=received.address)
-                continue
-            for event in understand(received):
-                taken += 1
-                if isinstance(event, MessageCame):
-                    faults.point("receive", event.message.TYPE)
-                    taken += max(0, len(getattr(event.message, "jobs", ())) - 1)
-                events.append(event)
-            taken_bytes += sum(map(len, received.frames))
-            if taken_bytes >= BYTES_MAX:
-                break
-        return False
 
     # ── what follows from it ──────────────────────────────────────────────────────────────────────────────────────
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import zmq
 
-from ffrtmpd import daemon
+from ffrtmpd import daemon, inbox
 from ffrtmpd.base.figures import SEPARATOR
-from ffrtmpd.daemon import MESSAGES_MAX, PUT_OFF_S, READ_ONLY_S, STALL_S
+from ffrtmpd.daemon import PUT_OFF_S, READ_ONLY_S, STALL_S
 from ffrtmpd.events import (
     Action,
     Event,
@@ -24,6 +24,7 @@ from ffrtmpd.events import (
     Side,
     TimeCame,
 )
+from ffrtmpd.inbox import MESSAGES_MAX
 from ffrtmpd.listener import PortTaken, Received
 from ffrtmpd.metrics import MasterMetrics
 from ffrtmpd.recorder import Recorder
@@ -97,7 +98,7 @@ def test_flood_is_taken_in_bounded_turns_and_time_waits_for_the_end_of_it(
     def receive(_socket: zmq.Socket[bytes], side: Side) -> Received | None:
         return waiting.pop() if side is Side.WORKERS and waiting else None
 
-    monkeypatch.setattr(daemon, "receive", receive)
+    monkeypatch.setattr(inbox, "receive", receive)
     master.brain.due = master.clock().mono_s
     master.turn()
     assert [type(event) for event in master.brain.events] == [MessageCame] * MESSAGES_MAX
@@ -112,7 +113,7 @@ def test_large_messages_are_taken_few_at_a_time(master: Master, monkeypatch: pyt
     def receive(_socket: zmq.Socket[bytes], side: Side) -> Received | None:
         return waiting.pop() if side is Side.CLIENTS and waiting else None
 
-    monkeypatch.setattr(daemon, "receive", receive)
+    monkeypatch.setattr(inbox, "receive", receive)
     master.brain.due = master.clock().mono_s
     master.turn()
     assert [type(event) for event in master.brain.events] == [GarbageCame] * 8 + [TimeCame]
@@ -129,7 +130,7 @@ def flooded(monkeypatch: pytest.MonkeyPatch, count: int, jobs: int) -> None:
     clients = [Received(Peer(Side.CLIENTS, b"c"), "1", "", submit)] * count
     workers = [Received(Peer(Side.WORKERS, b"w"), "2", "", encode(Heartbeat(sent_ms=1)))]
     waiting = {Side.CLIENTS: clients, Side.WORKERS: workers}
-    monkeypatch.setattr(daemon, "receive", lambda _, side: waiting[side].pop() if waiting[side] else None)
+    monkeypatch.setattr(inbox, "receive", lambda _, side: waiting[side].pop() if waiting[side] else None)
 
 
 @pytest.mark.parametrize(("jobs", "taken"), [(1_000, 1), (MESSAGES_MAX // 2 - 8, 3), (1, MESSAGES_MAX)])
@@ -151,7 +152,7 @@ def begun(job: str) -> Received:
 def arriving(monkeypatch: pytest.MonkeyPatch, *workers: Received) -> dict[Side, list[Received]]:
     """Let these words of workers wait, and return what waits at each side, to add to it."""
     waiting: dict[Side, list[Received]] = {Side.WORKERS: list(workers), Side.CLIENTS: []}
-    monkeypatch.setattr(daemon, "receive", lambda _, side: waiting[side].pop(0) if waiting[side] else None)
+    monkeypatch.setattr(inbox, "receive", lambda _, side: waiting[side].pop(0) if waiting[side] else None)
     return waiting
 
 

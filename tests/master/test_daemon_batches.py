@@ -6,9 +6,8 @@ import msgpack
 import pytest
 import zmq
 
-from ffrtmpd import daemon
+from ffrtmpd import inbox
 from ffrtmpd.base import faults
-from ffrtmpd.daemon import MESSAGES_MAX
 from ffrtmpd.events import (
     Action,
     GarbageCame,
@@ -19,6 +18,7 @@ from ffrtmpd.events import (
     Side,
     TimeCame,
 )
+from ffrtmpd.inbox import MESSAGES_MAX
 from ffrtmpd.listener import Received
 from ffrtmpd.wire.catalogue import CLIENT_REPLIES, MASTER_TO_WORKER
 from ffrtmpd.wire.codec import MESSAGE_MAX, Message, ProtocolError, decode, decode_all, encode, encode_all
@@ -193,7 +193,7 @@ def test_batches_are_taken_in_bounded_turns_and_each_message_in_them_counts(
     def receive(_socket: zmq.Socket[bytes], side: Side) -> Received | None:
         return waiting.pop() if side is Side.WORKERS and waiting else None
 
-    monkeypatch.setattr(daemon, "receive", receive)
+    monkeypatch.setattr(inbox, "receive", receive)
     master.brain.due = master.clock().mono_s
     master.turn()
     assert [type(event) for event in master.brain.events] == [MessageCame] * size * 3

@@ -1,0 +1,62 @@
+"""What has arrived at the two sockets, taken in bounded portions, workers before clients."""
+
+from typing import Final
+
+from ffrtmpd.base import faults
+from ffrtmpd.base.logs import Logger
+from ffrtmpd.events import Event, MessageCame, Side
+from ffrtmpd.listener import Listener, receive, understand
+from ffrtmpd.wire.codec import MESSAGE_MAX
+
+# Taken from one socket in one turn. Enough for a burst to share an fsync, few enough that a turn stays short, and that
+# submits do not run ahead of results while slots are free: a job that is assigned in the turn of its submit is written
+# once and not read again. A message about many jobs counts as many.
+MESSAGES_MAX: Final = 96
+# Bodies held in memory at once: a thousand messages of a mebibyte each would be a gibibyte.
+BYTES_MAX: Final = 8 * MESSAGE_MAX
+
+
+class Inbox:
+    """Takes what waits.
+
+    Args:
+        listener: bound sockets.
+        log: where a message without a sender is noted.
+    """
+
+    def __init__(self, listener: Listener, log: Logger) -> None:
+        self._listener = listener
+        self._log = log
+        # Whether workers were heard to the end, and whether everybody was.
+        self.workers_heard = self.all_heard = True
+
+    def take(self) -> list[Event]:
+        """Return what the next turn is about."""
+        events: list[Event] = []
+        # Workers first: their results free slots, and submits must not starve them.
+        self.workers_heard = self._drain(Side.WORKERS, events)
+        self.all_heard = self._drain(Side.CLIENTS, events) and self.workers_heard
+        return events
+
+    def _drain(self, side: Side, events: list[Event]) -> bool:
+        """Take what waits at one socket, within bounds; return whether that was all."""
+        socket = self._listener.sockets[side]
+        taken = taken_bytes = 0
+        while taken < MESSAGES_MAX:
+            received = receive(socket, side)
+            if received is None:
+                return True
+            if not received.user_id:
+                taken += 1
+                self._log.warning("no_user_id", side=side.value, address=received.address)
+                continue
+            for event in understand(received):
+                taken += 1
+                if isinstance(event, MessageCame):
+                    faults.point("receive", event.message.TYPE)
+                    taken += max(0, len(getattr(event.message, "jobs", ())) - 1)
+                events.append(event)
+            taken_bytes += sum(map(len, received.frames))
+            if taken_bytes >= BYTES_MAX:
+                break
+        return False
