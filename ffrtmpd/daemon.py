@@ -66,6 +66,9 @@ class Brain(Protocol):
     def handle(self, event: Event, now: Now, /) -> list[Action]:
         """Decide what follows from one event."""
 
+    def rest(self) -> None:
+        """Do of the turn's end what can be done before more comes, or raise ``StoreReadOnly``."""
+
     def settle(self, now: Now, /) -> list[Action]:
         """End the turn."""
 
@@ -74,6 +77,9 @@ class Brain(Protocol):
 
     def is_awaited(self) -> bool:
         """Tell whether a job waits for the slot of another, or a client for news of jobs."""
+
+    def has_room(self) -> bool:
+        """Tell whether a slot is free."""
 
     def reload(self, now: Now, /) -> list[Action]:
         """Make memory what it was before a turn that could not be committed."""
@@ -87,9 +93,6 @@ class Ledger(Protocol):
 
     def begin(self) -> None:
         """Begin the turn's transaction."""
-
-    def flush(self) -> None:
-        """Do of the commit what can be done before it, or raise ``StoreReadOnly``."""
 
     def commit(self) -> None:
         """Put the turn on disk, or raise ``StoreReadOnly``."""
@@ -189,7 +192,8 @@ class Daemon:
         if self._listener.door.socket in ready:
             self._listener.door.answer()
         self._watch_for_stall(before, timeout_ms, now)
-        turn = self._decide(self._collect(now), now)
+        workers_wait = self._listener.sockets[Side.WORKERS] in ready
+        turn = self._decide(self._collect(now, workers_wait=workers_wait), now)
         if self._open is None:
             self._perform(turn.actions)
         ended = self._clock()
@@ -226,10 +230,11 @@ class Daemon:
 
     # ── what has arrived ──────────────────────────────────────────────────────────────────────────────────────────
 
-    def _collect(self, now: Now) -> list[Event]:
+    def _collect(self, now: Now, *, workers_wait: bool) -> list[Event]:
         lost, self._lost = self._lost, []
         events: list[Event] = [PeerLost(peer) for peer in lost]
-        events += self._inbox.take()
+        clients_first = workers_wait and self._brain.has_room() and not self._brain.is_awaited()
+        events += self._inbox.take(clients_first=clients_first)
         due_s = self._brain.wakeup()
         # Whoever is called silent must have been heard to the end; what clients want has no part in that.
         if due_s is not None and max(due_s, self._time_held_until_s) <= now.mono_s and self._inbox.workers_heard:
@@ -266,7 +271,7 @@ class Daemon:
             turn.until_s = turn.began_s + self._patience_s(turn.events)
             if now.mono_s < turn.until_s:
                 # Whoever comes finds this much done.
-                self._ledger.flush()
+                self._brain.rest()
                 return turn
             turn.actions += self._brain.settle(now)
             self._commit()
@@ -303,7 +308,8 @@ class Daemon:
     # ── what is to be done ────────────────────────────────────────────────────────────────────────────────────────
 
     def _perform(self, actions: list[Action]) -> None:
-        # Workers first: a send wakes other threads, which may take this processor, and a job waits for its worker.
+        # Clients first: a send wakes other threads, which may take this processor, and who sends one request after the
+        # other is held up by each answer, while a worker has other jobs to do.
         to_workers: dict[Peer, list[Message]] = {}
         to_clients: list[Send] = []
         for action in actions:
@@ -317,10 +323,10 @@ class Daemon:
                 to_clients.append(action)
         if self._recorder is not None:
             self._recorder.said([action.message for action in actions if isinstance(action, Send)])
-        for peer, messages in to_workers.items():
-            self._tell(peer, messages)
         for peer, message in to_clients:
             self._reply(peer, message)
+        for peer, messages in to_workers.items():
+            self._tell(peer, messages)
 
     def _reply(self, peer: Peer, message: Message) -> None:
         frames = encode(message)

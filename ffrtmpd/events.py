@@ -29,7 +29,10 @@ class Peer(NamedTuple):
 
 
 class MessageCame(NamedTuple):
-    """A well-formed message. ``user_id`` is what ZAP answered for the peer's key, ``address`` the peer's IP."""
+    """A well-formed message.
+
+    ``user_id`` is what ZAP answered for the peer's key, ``address`` the IP of one that greets.
+    """
 
     peer: Peer
     user_id: str

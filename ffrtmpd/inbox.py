@@ -1,4 +1,4 @@
-"""What has arrived at the two sockets, taken in bounded portions, workers before clients."""
+"""What has arrived at the two sockets, taken in bounded portions, and whose turn it is."""
 
 from typing import Final
 
@@ -12,6 +12,8 @@ from ffrtmpd.wire.codec import MESSAGE_MAX
 # submits do not run ahead of results while slots are free: a job that is assigned in the turn of its submit is written
 # once and not read again. A message about many jobs counts as many.
 MESSAGES_MAX: Final = 96
+# More than a few of each side are cheaper together.
+FEW: Final = 8
 # Bodies held in memory at once: a thousand messages of a mebibyte each would be a gibibyte.
 BYTES_MAX: Final = 8 * MESSAGE_MAX
 
@@ -29,14 +31,30 @@ class Inbox:
         self._log = log
         # Whether workers were heard to the end, and whether everybody was.
         self.workers_heard = self.all_heard = True
+        self._passed_over = False
 
-    def take(self) -> list[Event]:
-        """Return what the next turn is about."""
-        events: list[Event] = []
-        # Workers first: their results free slots, and submits must not starve them.
-        self.workers_heard = self._drain(Side.WORKERS, events)
-        self.all_heard = self._drain(Side.CLIENTS, events) and self.workers_heard
-        return events
+    def take(self, *, clients_first: bool) -> list[Event]:
+        """Return what the next turn is about.
+
+        Workers first: their results free slots, and submits must not starve them. But while nobody waits for what
+        workers say (``clients_first``), a few requests have a turn to themselves, and the workers the next. So who
+        sends one request after the other does not wait for the end of the job before: that is decided while the answer
+        is on its way, and shares the sync of the next request.
+        """
+        from_workers: list[Event] = []
+        from_clients: list[Event] = []
+        if clients_first and not self._passed_over:
+            clients_heard = self._drain(Side.CLIENTS, from_clients)
+            if 0 < len(from_clients) <= FEW:
+                self._passed_over, self.workers_heard, self.all_heard = True, False, False
+                return from_clients
+            self.workers_heard = self._drain(Side.WORKERS, from_workers)
+        else:
+            self.workers_heard = self._drain(Side.WORKERS, from_workers)
+            clients_heard = self._drain(Side.CLIENTS, from_clients)
+        self._passed_over = False
+        self.all_heard = clients_heard and self.workers_heard
+        return from_workers + from_clients
 
     def _drain(self, side: Side, events: list[Event]) -> bool:
         """Take what waits at one socket, within bounds; return whether that was all."""

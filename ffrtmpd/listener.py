@@ -11,6 +11,7 @@ from ffrtmpd.wire import frames
 from ffrtmpd.wire.catalogue import CLIENT_REQUESTS, WORKER_TO_MASTER
 from ffrtmpd.wire.codec import FRAMES, Message, ProtocolError, decode_all, decode_one
 from ffrtmpd.wire.curve import server_socket
+from ffrtmpd.wire.messages.session import Hello
 from ffrtmpd.wire.vocabulary import ErrorCode
 
 # A client's envelope has one frame more than a worker's; frames beyond this are read and thrown away.
@@ -18,6 +19,7 @@ FRAMES_KEPT: Final = FRAMES + 3
 # At the end, how long the last turn's replies may take to leave. Not 0: libzmq then asserts now and then when it is
 # closed between two frames of a message (session_base.cpp, clean_pipes; seen with 4.3.4).
 LINGER_MS: Final = 500
+_HELLO: Final = [Hello.TYPE.encode()]
 
 
 class PortTaken(Exception):
@@ -25,7 +27,10 @@ class PortTaken(Exception):
 
 
 class Received(NamedTuple):
-    """One message or batch as it came. ``frames`` are without the route and cut to ``FRAMES_KEPT``."""
+    """One message or batch as it came. ``frames`` are without the route and cut to ``FRAMES_KEPT``.
+
+    ``address`` is the IP of a peer that greets or has no user id, else empty.
+    """
 
     peer: Peer
     user_id: str
@@ -84,8 +89,10 @@ def receive(socket: zmq.Socket[bytes], side: Side) -> Received | None:
     if taken is None:
         return None
     (route, *said), last = taken
-    address = plain_address(_metadata(last, "Peer-Address"))
-    return Received(Peer(side, route), _metadata(last, "User-Id"), address, said)
+    user_id = _metadata(last, "User-Id")
+    # Asked for where it is used: that takes as long as to read a frame.
+    address = plain_address(_metadata(last, "Peer-Address")) if said[1:2] == _HELLO or not user_id else ""
+    return Received(Peer(side, route), user_id, address, said)
 
 
 def _metadata(frame: zmq.Frame, name: str) -> str:

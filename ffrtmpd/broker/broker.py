@@ -197,6 +197,13 @@ class Broker:
             self._look_at_clock()
         return self._take()
 
+    def rest(self) -> None:
+        """Write what was decided so far: whoever comes before the turn ends finds that done."""
+        cluster = self._cluster
+        cluster.count_finished()
+        cluster.store.add_figures(cluster.figures.take())
+        cluster.store.flush()
+
     def settle(self, now: Now) -> list[Action]:
         """End the turn: give jobs to free slots, tell waiting clients what changed."""
         self._go_on(now)
@@ -205,8 +212,7 @@ class Broker:
         overview.save(cluster)
         dispatch.dispatch(cluster)
         jobs.tell_waiters(cluster)
-        cluster.count_finished()
-        cluster.store.add_figures(cluster.figures.take())
+        self.rest()
         overview.tell_watchers(cluster)
         cluster.store.flush()
         self._in_turn = False
@@ -260,6 +266,10 @@ class Broker:
         """Tell whether a job waits for the slot of another, or a client for news of jobs."""
         cluster = self._cluster
         return bool(cluster.queued or cluster.resuming or cluster.waiters or cluster.watchers)
+
+    def has_room(self) -> bool:
+        """Tell whether a slot is free."""
+        return bool(self._cluster.roster.free)
 
     def _take(self) -> list[Action]:
         taken, self._cluster.out = self._cluster.out, []

@@ -27,10 +27,19 @@ AUDITS: Final = 16
 ADD_AUDITS: Final = ADD_AUDIT + f", {_AUDIT}" * (AUDITS - 1)
 HEADS: Final = "SELECT rank, seq FROM jobs WHERE requires = ? AND state = 'queued' ORDER BY rank, seq LIMIT ?"
 
-ADD_FIGURE: Final = (
-    "INSERT INTO figures (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = value + excluded.value"
-)
+# A turn counts some ten: together they take half of the time.
+FIGURES: Final = 16
 GET_FIGURES: Final = "SELECT name, value FROM figures"
+
+
+@cache
+def add_figures(count: int) -> str:
+    """Return the statement that counts so many figures up, ``FIGURES`` at most; one that is not there begins at 0."""
+    marks = ", ".join(["(?, ?)"] * count)
+    return (
+        f"INSERT INTO figures (name, value) VALUES {marks} "  # noqa: S608
+        "ON CONFLICT (name) DO UPDATE SET value = value + excluded.value"
+    )
 
 
 @cache

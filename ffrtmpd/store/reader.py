@@ -171,9 +171,10 @@ class Reader(Registrar):
         return happened.after(self._turn.read, since, job=job, node_id=node_id, limit=limit)
 
     def _note_moves(self, left: Collection[JobRow], came: Collection[JobRow]) -> None:
-        self._moved.update(map(_CELL, came))
-        for cell, number in Counter(map(_CELL, left)).items():
-            self._moved[cell] -= number
+        for cell in map(_CELL, came):
+            self._moved[cell] += 1
+        for cell in map(_CELL, left):
+            self._moved[cell] -= 1
 
 
 def _goes_before(cell: Cell, row: JobRow) -> bool:

@@ -3,6 +3,7 @@
 import dataclasses
 import secrets
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Self, Unpack
 
@@ -74,7 +75,8 @@ class Store(Reader):
             StoreReadOnly: the disk took them not; all are undone, and ``rollback`` ends the turn.
         """
         self._turn.commit()
-        self._counts.update(self._moved)
+        for cell, number in self._moved.items():
+            self._counts[cell] += number
         self._moved.clear()
         self._rows.committed()
 
@@ -124,8 +126,10 @@ class Store(Reader):
 
     def add_figures(self, changes: Mapping[str, float]) -> None:
         """Count counters up; one that is not there begins at 0."""
-        if changes:
-            self._turn.write_many(hot.ADD_FIGURE, changes.items())
+        told = list(changes.items())
+        for begin in range(0, len(told), hot.FIGURES):
+            some = told[begin : begin + hot.FIGURES]
+            self._turn.write(hot.add_figures(len(some)), list(chain.from_iterable(some)))
 
     # ── jobs ──────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -46,6 +46,8 @@ class Recorder:
         self.calls: list[str] = []
         self.due: float | None = None
         self.awaited = False
+        self.room = False
+        self.rest_fails = False
         self.extra: list[Action] = []
         self.fails: Callable[[Event], bool] = lambda _: False
 
@@ -107,6 +109,11 @@ class Recorder:
             workers_port=1,
         )
 
+    def rest(self) -> None:
+        self.calls.append("rest")
+        if self.rest_fails:
+            raise StoreReadOnly("disk full")
+
     def settle(self, _now: Now) -> list[Action]:
         self.calls.append("settle")
         taken, self.extra = self.extra, []
@@ -117,6 +124,9 @@ class Recorder:
 
     def is_awaited(self) -> bool:
         return self.awaited
+
+    def has_room(self) -> bool:
+        return self.room
 
     def reload(self, _now: Now) -> list[Action]:
         self.calls.append("reload")
@@ -135,11 +145,6 @@ class Ledger:
 
     def begin(self) -> None:
         self.calls.append("begin")
-
-    def flush(self) -> None:
-        self.calls.append("flush")
-        if self.full:
-            raise StoreReadOnly("disk full")
 
     def commit(self) -> None:
         self.calls.append("commit")

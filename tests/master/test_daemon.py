@@ -60,6 +60,28 @@ def test_workers_are_heard_before_clients_whoever_came_first(master: Master) -> 
     assert [type(message) for message in master.brain.messages()] == [Heartbeat, Ping]
 
 
+@pytest.mark.parametrize("awaited", [False, True])
+def test_request_has_a_turn_to_itself_while_nobody_waits_for_what_a_worker_says(master: Master, awaited: bool) -> None:
+    client, worker = master.client(), master.worker()
+    master.let_in(client, worker)
+    client.send_multipart(encode(Ping(request_id="r1")))
+    master.wait_for(Side.CLIENTS)
+    worker.send_multipart(encode(Heartbeat(sent_ms=1)))
+    master.wait_for(Side.WORKERS)
+    master.brain.room, master.brain.awaited = True, awaited
+    master.brain.due = master.clock().mono_s
+    master.turn()
+    first = len(master.brain.events)
+    master.brain.due = master.clock().mono_s
+    master.turn()
+    kinds = [type(event.message) if isinstance(event, MessageCame) else type(event) for event in master.brain.events]
+    # Whoever is called silent was heard before.
+    if awaited:
+        assert kinds == [Heartbeat, Ping, TimeCame, TimeCame]
+    else:
+        assert (first, kinds) == (1, [Ping, Heartbeat, TimeCame])
+
+
 def test_turn_commits_once_and_only_then_sends(master: Master) -> None:
     client, worker = master.client(), master.worker()
     master.let_in(client, worker)
@@ -78,7 +100,7 @@ def test_turn_commits_once_and_only_then_sends(master: Master) -> None:
     assert client.poll(PATIENCE_MS)
 
 
-def test_worker_is_told_before_the_client_is_answered(master: Master, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_client_is_answered_before_the_worker_is_told(master: Master, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[bytes] = []
     monkeypatch.setattr(daemon, "send", lambda _, frames: said.append(frames[0]))
     client, worker = Peer(Side.CLIENTS, b"c"), Peer(Side.WORKERS, b"w")
@@ -86,7 +108,7 @@ def test_worker_is_told_before_the_client_is_answered(master: Master, monkeypatc
     master.brain.extra = [Send(client, Error(request_id="r1", problem=problem)), Send(worker, HeartbeatAck(sent_ms=1))]
     master.brain.due = master.clock().mono_s
     master.turn()
-    assert said == [b"w", b"c"]
+    assert said == [b"c", b"w"]
 
 
 def test_flood_is_taken_in_bounded_turns_and_time_waits_for_the_end_of_it(
@@ -164,7 +186,7 @@ def test_turn_of_a_word_that_an_encoder_has_begun_waits_a_moment_for_company(
         master.bell.wake()
         master.turn()
     # It is decided, and as far on its way to the disk as it may be.
-    assert master.brain.calls == ["begin", "handle", "flush", "flush"]
+    assert master.brain.calls == ["begin", "handle", "rest", "rest"]
     beat = Received(Peer(Side.WORKERS, b"w"), "2", "", encode(Heartbeat(sent_ms=1)))
     waiting[Side.WORKERS] += [begun("job-2"), beat]
     master.bell.wake()
@@ -184,7 +206,7 @@ def test_word_that_an_encoder_has_begun_is_committed_alone_when_nothing_else_com
     assert "commit" not in master.brain.calls
     # Nothing arrives: the turn ends when the moment is over, and not before.
     master.turn()
-    assert master.brain.calls == ["begin", "handle", "flush", "settle", "commit"]
+    assert master.brain.calls == ["begin", "handle", "rest", "settle", "commit"]
     assert master.clock().mono_s >= before.mono_s + PUT_OFF_S
 
 
@@ -206,7 +228,7 @@ def test_turn_of_the_end_of_a_job_waits_a_moment_for_company_unless_somebody_wai
     master.bell.wake()
     master.turn()
     assert len(master.brain.messages()) == 2
-    assert master.brain.calls[-1] == ("commit" if awaited else "flush")
+    assert master.brain.calls[-1] == ("commit" if awaited else "rest")
 
 
 def test_submit_shares_the_turn_of_the_end_of_a_job_and_nothing_is_said_before_both_are_on_disk(
@@ -229,16 +251,16 @@ def test_submit_shares_the_turn_of_the_end_of_a_job_and_nothing_is_said_before_b
     master.bell.wake()
     master.turn()
     assert [type(message) for message in master.brain.messages()] == [Result, Submit]
-    assert master.brain.calls == ["begin", "handle", "flush", "handle", "settle", "commit"]
+    assert master.brain.calls == ["begin", "handle", "rest", "handle", "settle", "commit"]
     assert len(said) == 2
 
 
-@pytest.mark.parametrize("fails_at", ["flush", "commit"])
+@pytest.mark.parametrize("fails_at", ["rest", "commit"])
 def test_turn_that_waited_and_is_not_taken_by_the_disk_is_served_whole(
     master: Master, monkeypatch: pytest.MonkeyPatch, fails_at: str
 ) -> None:
     arriving(monkeypatch, *ended("job-1"))
-    master.ledger.full = fails_at == "flush"
+    master.brain.rest_fails = fails_at == "rest"
     master.bell.wake()
     master.turn()
     if fails_at == "commit":

@@ -17,7 +17,8 @@ from ffrtmpd.wire.catalogue import CLIENT_REPLIES, MASTER_TO_WORKER
 from ffrtmpd.wire.codec import MESSAGE_MAX, decode, encode
 from ffrtmpd.wire.curve import client_socket, new_key_pair
 from ffrtmpd.wire.messages.common import Ping, Pong
-from ffrtmpd.wire.messages.session import Denied, Heartbeat, HeartbeatAck
+from ffrtmpd.wire.messages.nodes import Hardware
+from ffrtmpd.wire.messages.session import Denied, Heartbeat, HeartbeatAck, Hello
 from ffrtmpd.wire.vocabulary import ErrorCode, Role
 from tests.master.daemon_kit import PATIENCE_MS, Master, handshake, new_master, ping, refused
 
@@ -39,7 +40,17 @@ def test_admitted_key_gets_a_reply_and_is_known_by_its_user_id(master: Master) -
     assert isinstance(reply, Pong)
     assert (reply.request_id, reply.principal) == ("r1", "operator-2")
     (event,) = (event for event in master.brain.events if isinstance(event, MessageCame))
-    assert (event.user_id, event.address, event.peer.side) == ("2", "127.0.0.1", Side.CLIENTS)
+    assert (event.user_id, event.peer.side) == ("2", Side.CLIENTS)
+
+
+def test_worker_that_greets_is_known_by_its_address(master: Master) -> None:
+    worker = master.worker()
+    master.let_in(worker)
+    worker.send_multipart(encode(Hello(versions=(1,), boot_id="b", slots=1, hardware=Hardware(hostname="h"))))
+    master.wait_for(Side.WORKERS)
+    master.turn()
+    (event,) = (event for event in master.brain.events if isinstance(event, MessageCame))
+    assert (event.user_id, event.address) == ("1", "127.0.0.1")
 
 
 @pytest.mark.parametrize(
@@ -122,7 +133,7 @@ def test_message_without_a_user_id_is_dropped(master: Master) -> None:
     master.listener.sockets[Side.WORKERS] = open_router
     anyone.send_multipart(encode(Heartbeat(sent_ms=1)))
     assert open_router.poll(PATIENCE_MS)
-    assert master.daemon._collect(master.clock()) == []
+    assert master.daemon._collect(master.clock(), workers_wait=True) == []
     assert "no_user_id" in master.lines.getvalue()
 
 
