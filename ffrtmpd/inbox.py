@@ -10,7 +10,7 @@ from ffrtmpd.wire.codec import MESSAGE_MAX
 
 # Taken from one socket in one turn. Enough for a burst to share an fsync, few enough that a turn stays short, and that
 # submits do not run ahead of results while slots are free: a job that is assigned in the turn of its submit is written
-# once and not read again. A message about many jobs counts as many.
+# once and not read again.
 MESSAGES_MAX: Final = 96
 # More than a few of each side are cheaper together.
 FEW: Final = 8
@@ -45,7 +45,7 @@ class Inbox:
         from_clients: list[Event] = []
         if clients_first and not self._passed_over:
             clients_heard = self._drain(Side.CLIENTS, from_clients)
-            if 0 < len(from_clients) <= FEW:
+            if 0 < sum(map(_weight, from_clients)) <= FEW:
                 self._passed_over, self.workers_heard, self.all_heard = True, False, False
                 return from_clients
             self.workers_heard = self._drain(Side.WORKERS, from_workers)
@@ -69,12 +69,16 @@ class Inbox:
                 self._log.warning("no_user_id", side=side.value, address=received.address)
                 continue
             for event in understand(received):
-                taken += 1
+                taken += _weight(event)
                 if isinstance(event, MessageCame):
                     faults.point("receive", event.message.TYPE)
-                    taken += max(0, len(getattr(event.message, "jobs", ())) - 1)
                 events.append(event)
             taken_bytes += sum(map(len, received.frames))
             if taken_bytes >= BYTES_MAX:
                 break
         return False
+
+
+def _weight(event: Event) -> int:
+    """Return how many messages it counts as: one about many jobs as many."""
+    return max(1, len(getattr(event.message, "jobs", ()))) if isinstance(event, MessageCame) else 1

@@ -12,6 +12,7 @@ from ffrtmpd.inbox import FEW, Inbox
 from ffrtmpd.listener import Received
 from ffrtmpd.wire.codec import encode
 from ffrtmpd.wire.messages.common import Ping
+from ffrtmpd.wire.messages.jobs import JobSpec, Submission, Submit
 from ffrtmpd.wire.messages.session import Heartbeat
 from tests.master.daemon_kit import new_master
 
@@ -70,6 +71,14 @@ def test_more_requests_share_a_turn_with_workers(waiting: Waiting, box: Inbox) -
     waiting[Side.CLIENTS] += requests(FEW + 1)
     assert take(box, clients_first=True) == "ww" + "c" * (FEW + 1)
     assert heard(box) == (True, True)
+
+
+def test_request_of_many_jobs_shares_a_turn_with_workers(waiting: Waiting, box: Inbox) -> None:
+    jobs = tuple(Submission(key=f"key-{number:05}", spec=JobSpec(scenario="720p30-h264")) for number in range(FEW + 1))
+    waiting[Side.WORKERS] += beats(2)
+    submit = [b"", *encode(Submit(request_id="r1", jobs=jobs))]
+    waiting[Side.CLIENTS].append(Received(Peer(Side.CLIENTS, b"c"), "1", "", submit))
+    assert take(box, clients_first=True) == "wwc"
 
 
 def test_workers_are_first_where_somebody_waits_for_them(waiting: Waiting, box: Inbox) -> None:
