@@ -13,7 +13,9 @@ _given: set[int] = set()
 
 
 def free_port(lane: str | None = None) -> int:
-    """Return a port of 127.0.0.1 that nobody listens on, each once; test processes beside each other look at different ones.
+    """Return a port of 127.0.0.1 that nobody listens on, each once.
+
+    Test processes beside each other look at different ones.
 
     Args:
         lane: which process of the run this is, as pytest-xdist names it; taken from the environment by default.
