@@ -12,7 +12,7 @@ from ffrtmpd.wire.codec import MESSAGE_MAX
 # submits do not run ahead of results while slots are free: a job that is assigned in the turn of its submit is written
 # once and not read again.
 MESSAGES_MAX: Final = 96
-# More than a few of each side are cheaper together.
+# So many requests have a turn to themselves: more are cheaper together with what workers say.
 FEW: Final = 8
 # Bodies held in memory at once: a thousand messages of a mebibyte each would be a gibibyte.
 BYTES_MAX: Final = 8 * MESSAGE_MAX

@@ -214,7 +214,6 @@ class Broker:
         jobs.tell_waiters(cluster)
         self.rest()
         overview.tell_watchers(cluster)
-        cluster.store.flush()
         self._in_turn = False
         return self._take()
 

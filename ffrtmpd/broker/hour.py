@@ -76,29 +76,29 @@ class Hour:
 
     def count(self, queue: Queue, state: JobState, now_s: float) -> int:
         """Return how many ended so within the last hour."""
-        self._look(int(now_s // _MINUTE_S))
+        self._look(now_s)
         noted = sum((row.queue, row.state) == (queue, state) for _, row in self._noted)
         return self._sum.ended[queue, state] + noted
 
     def wait_p95_s(self, queue: Queue, now_s: float) -> float | None:
         """Return how long 95 of 100 of them had waited at most, to two digits; None without any."""
-        self._look(int(now_s // _MINUTE_S))
+        self._look(now_s)
         return _quantile({wait_s: jobs for (of, wait_s), jobs in self._sum.waits_s.items() if of is queue}, 0.95)
 
     def vmaf_p5(self, now_s: float) -> float | None:
         """Return the VMAF that 95 of 100 of the scored ones reach, to a tenth; None if none was scored."""
-        self._look(int(now_s // _MINUTE_S))
+        self._look(now_s)
         return _quantile(self._sum.vmaf, 0.05)
 
     def energy_j(self, now_s: float) -> float | None:
         """Return the joules that they took; None if none was metered."""
-        self._look(int(now_s // _MINUTE_S))
+        self._look(now_s)
         metered = [minute.energy_j for minute in self._minutes.values() if minute.energy_j is not None]
         return sum(metered) if metered else None
 
-    def _look(self, now_minute: int) -> None:
+    def _look(self, now_s: float) -> None:
         self._count_kept()
-        self._expire(now_minute)
+        self._expire(int(now_s // _MINUTE_S))
 
     def _expire(self, now_minute: int) -> None:
         """Forget the minutes that are older than an hour."""

@@ -49,25 +49,25 @@ def master() -> Iterator[Master]:
 # ── the turn ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_workers_are_heard_before_clients_whoever_came_first(master: Master) -> None:
+def request_and_beat_wait(master: Master) -> None:
+    """Let a client's request wait, and a worker's beat that came after it."""
     client, worker = master.client(), master.worker()
     master.let_in(client, worker)
     client.send_multipart(encode(Ping(request_id="r1")))
     master.wait_for(Side.CLIENTS)
     worker.send_multipart(encode(Heartbeat(sent_ms=1)))
     master.wait_for(Side.WORKERS)
+
+
+def test_workers_are_heard_before_clients_whoever_came_first(master: Master) -> None:
+    request_and_beat_wait(master)
     master.turn()
     assert [type(message) for message in master.brain.messages()] == [Heartbeat, Ping]
 
 
 @pytest.mark.parametrize("awaited", [False, True])
 def test_request_has_a_turn_to_itself_while_nobody_waits_for_what_a_worker_says(master: Master, awaited: bool) -> None:
-    client, worker = master.client(), master.worker()
-    master.let_in(client, worker)
-    client.send_multipart(encode(Ping(request_id="r1")))
-    master.wait_for(Side.CLIENTS)
-    worker.send_multipart(encode(Heartbeat(sent_ms=1)))
-    master.wait_for(Side.WORKERS)
+    request_and_beat_wait(master)
     master.brain.room, master.brain.awaited = True, awaited
     master.brain.due = master.clock().mono_s
     master.turn()
