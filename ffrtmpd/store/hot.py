@@ -3,6 +3,7 @@
 The state of a head is a literal: with a bound value the planner cannot know that the partial index serves.
 """
 
+from collections.abc import Collection
 from functools import cache
 from typing import Final
 
@@ -18,46 +19,62 @@ GET_JOBS: Final = f"SELECT {_COLUMNS} FROM jobs WHERE seq IN (SELECT value FROM 
 KNOWN_KEY: Final = "SELECT key, seq FROM jobs WHERE key = ?"
 KNOWN_KEYS: Final = "SELECT key, seq FROM jobs WHERE key IN (SELECT value FROM json_each(?))"
 LAST_NUMBER: Final = "SELECT seq FROM sqlite_sequence WHERE name = 'jobs'"
-_AUDIT: Final = "(?, ?, ?, ?, ?, ?, ?, ?, ?)"
-ADD_AUDIT: Final = (
-    f"INSERT INTO audit (job_seq, at, from_state, to_state, event, who, why, attempt, node_id) VALUES {_AUDIT}"  # noqa: S608
-)
-# A job leaves four: many at once take three quarters of the time.
-AUDITS: Final = 16
-ADD_AUDITS: Final = ADD_AUDIT + f", {_AUDIT}" * (AUDITS - 1)
 HEADS: Final = "SELECT rank, seq FROM jobs WHERE requires = ? AND state = 'queued' ORDER BY rank, seq LIMIT ?"
 
-# A turn counts some ten: together they take half of the time.
-FIGURES: Final = 16
 GET_FIGURES: Final = "SELECT name, value FROM figures"
 
 
-@cache
-def add_figures(count: int) -> str:
-    """Return the statement that counts so many figures up, ``FIGURES`` at most; one that is not there begins at 0."""
-    marks = ", ".join(["(?, ?)"] * count)
-    return (
-        f"INSERT INTO figures (name, value) VALUES {marks} "  # noqa: S608
-        "ON CONFLICT (name) DO UPDATE SET value = value + excluded.value"
-    )
+# So many rows a statement: the more, the less of the call is each one's. A turn of any size takes a few statements, and
+# there are few to prepare.
+ROWS: Final = (256, 64, 16, 4, 2, 1)
+_AUDIT: Final = ("job_seq", "at", "from_state", "to_state", "event", "who", "why", "attempt", "node_id")
 
 
 @cache
-def add_job(places: tuple[int, ...]) -> str:
-    """Return the statement that adds a job with these columns, by their places; the others are NULL."""
-    names = ", ".join(JOB_COLUMNS[place] for place in places)
-    marks = ", ".join("?" for _ in places)
-    return f"INSERT INTO jobs ({names}) VALUES ({marks})"  # noqa: S608
+def add_audit(rows: int) -> str:
+    """Return the statement that adds so many audit rows."""
+    return _insert("audit", _AUDIT, rows)
 
 
 @cache
-def set_job(places: tuple[int, ...]) -> str:
-    """Return the statement that sets these columns, by their places; moves of a kind set the same ones.
+def add_figures(rows: int) -> str:
+    """Return the statement that counts so many figures up; one that is not there begins at 0."""
+    counted = "ON CONFLICT (name) DO UPDATE SET value = value + excluded.value"
+    return f"{_insert('figures', ('name', 'value'), rows)} {counted}"
+
+
+@cache
+def add_jobs(places: tuple[int, ...], rows: int) -> str:
+    """Return the statement that adds so many jobs with these columns, by their places; the others are NULL."""
+    return _insert("jobs", [JOB_COLUMNS[place] for place in places], rows)
+
+
+@cache
+def set_jobs(places: tuple[int, ...], rows: int) -> str:
+    """Return the statement that sets these columns of so many jobs, by their places; moves of a kind set the same ones.
 
     Behind the columns come number, state and attempt, as they were before.
     """
-    changed = ", ".join(f"{JOB_COLUMNS[place]} = ?" for place in places)
-    return f"UPDATE jobs SET {changed} WHERE seq = ? AND state = ? AND attempt = ?"  # noqa: S608
+    names = [JOB_COLUMNS[place] for place in places]
+    if rows == 1:
+        changed = ", ".join(f"{name} = ?" for name in names)
+        return f"UPDATE jobs SET {changed} WHERE seq = ? AND state = ? AND attempt = ?"  # noqa: S608
+    given = [f"given.column{number}" for number in range(1, len(names) + 4)]
+    changed = ", ".join(f"{name} = {value}" for name, value in zip(names, given, strict=False))
+    seq, state, attempt = given[-3:]
+    return (
+        f"UPDATE jobs SET {changed} FROM (VALUES {_marks(len(given), rows)}) AS given "  # noqa: S608
+        f"WHERE jobs.seq = {seq} AND jobs.state = {state} AND jobs.attempt = {attempt}"
+    )
+
+
+def _insert(table: str, names: Collection[str], rows: int) -> str:
+    return f"INSERT INTO {table} ({', '.join(names)}) VALUES {_marks(len(names), rows)}"  # noqa: S608
+
+
+def _marks(columns: int, rows: int) -> str:
+    row = f"({', '.join('?' * columns)})"
+    return ", ".join([row] * rows)
 
 
 GET_FACT: Final = "SELECT value FROM meta WHERE name = ?"

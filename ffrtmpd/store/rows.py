@@ -1,12 +1,13 @@
 """The rows of jobs that the present turns are about: read once, changed in memory, written together.
 
-A turn's changes of one job are one write, and all writes of a kind go to SQLite in one call: that takes a fifth of
+A turn's changes of one job are one write, and all writes of a kind go to SQLite in a few calls: that takes a fifth of
 what a call for each would. They are written before anything else is read, and before the turn is committed.
 """
 
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping
-from itertools import chain, compress
+from functools import partial
+from itertools import compress
 from operator import is_not
 from types import NoneType
 from typing import Any, Final
@@ -174,17 +175,8 @@ class Rows:
                 raise StaleAttempt(f"another program has changed one of {', '.join(map(job_id, sorted(before)[:10]))}")
         if self._audit:
             audit, self._audit = self._audit, []
-            self._write_audit(audit)
-
-    def _write_audit(self, rows: list[tuple[Any, ...]]) -> None:
-        # In order, for their numbers are that of events.
-        single = len(rows) % hot.AUDITS
-        if single:
-            self._turn.write_many(hot.ADD_AUDIT, rows[:single])
-        if len(rows) > single:
-            places = range(single, len(rows), hot.AUDITS)
-            many = [list(chain.from_iterable(rows[place : place + hot.AUDITS])) for place in places]
-            self._turn.write_many(hot.ADD_AUDITS, many)
+            # In order, for their numbers are that of events.
+            self._turn.write_rows(hot.add_audit, audit)
 
     def _write_new(self, rows: Collection[JobRow]) -> None:
         """Add jobs by the columns that they have: a new one has half of them, and to bind a NULL is not free."""
@@ -195,7 +187,7 @@ class Rows:
             alike.setdefault(tuple(map(type, row)), []).append(row)
         for kinds, those in alike.items():
             present = tuple([place for place, kind in enumerate(kinds) if kind is not NoneType])
-            self._turn.write_many(hot.add_job(present), map(columns_at(present), those))
+            self._turn.write_rows(partial(hot.add_jobs, present), list(map(columns_at(present), those)))
 
     def _write_changes(self, before: Mapping[int, JobRow]) -> int:
         """Write the columns that have changed, and return of how many jobs.
@@ -214,7 +206,8 @@ class Rows:
 
     def _write_alike(self, changed: tuple[int, ...], pairs: Iterable[tuple[JobRow, JobRow]]) -> int:
         after_at, before_at = columns_at((*changed, _SEQ)), columns_at((_STATE, _ATTEMPT))
-        return self._turn.write_many(hot.set_job(changed), [after_at(after) + before_at(row) for row, after in pairs])
+        rows = [after_at(after) + before_at(row) for row, after in pairs]
+        return self._turn.write_rows(partial(hot.set_jobs, changed), rows)
 
     # ── the turn ──────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -3,7 +3,6 @@
 import dataclasses
 import secrets
 from collections.abc import Iterable, Mapping
-from itertools import chain
 from pathlib import Path
 from typing import Self, Unpack
 
@@ -126,10 +125,7 @@ class Store(Reader):
 
     def add_figures(self, changes: Mapping[str, float]) -> None:
         """Count counters up; one that is not there begins at 0."""
-        told = list(changes.items())
-        for begin in range(0, len(told), hot.FIGURES):
-            some = told[begin : begin + hot.FIGURES]
-            self._turn.write(hot.add_figures(len(some)), list(chain.from_iterable(some)))
+        self._turn.write_rows(hot.add_figures, list(changes.items()))
 
     # ── jobs ──────────────────────────────────────────────────────────────────────────────────────────────────────
 

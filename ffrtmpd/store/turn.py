@@ -2,9 +2,11 @@
 
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from typing import Any, Final, NoReturn
 
 from ffrtmpd.store.errors import StoreError, StoreReadOnly
+from ffrtmpd.store.hot import ROWS
 
 Row = tuple[Any, ...]
 
@@ -86,14 +88,23 @@ class Turn:
         self._begin_writing()
         return self._run(self._connection.execute, sql, parameters)
 
-    def write_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> int:
-        """Run a statement within the turn for each of ``rows``, and return how many rows it changed.
+    def write_rows(self, statement: Callable[[int], str], rows: Sequence[Sequence[Any]]) -> int:
+        """Write ``rows`` within the turn by a few statements, and return how many rows they changed.
+
+        Args:
+            statement: returns the statement that takes so many rows, one of the numbers in ``hot.ROWS``.
+            rows: the values of each.
 
         Raises:
             StoreReadOnly: the turn is undone and broken.
         """
-        self._begin_writing()
-        return self._run(self._connection.executemany, sql, rows).rowcount
+        changed = begin = 0
+        while begin < len(rows):
+            size = next(size for size in ROWS if size <= len(rows) - begin)
+            values = list(chain.from_iterable(rows[begin : begin + size]))
+            changed += self.write(statement(size), values).rowcount
+            begin += size
+        return changed
 
     def refuse_broken(self) -> None:
         """Refuse to go on with a turn that is broken.

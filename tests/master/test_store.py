@@ -372,16 +372,22 @@ def test_step_that_cannot_happen_undoes_those_before_it(store: Store) -> None:
     assert len(store.history(row.seq)) == 1
 
 
-@pytest.mark.parametrize("jobs", [1, hot.AUDITS - 1, hot.AUDITS, 2 * hot.AUDITS + 3])
-def test_audit_rows_of_a_turn_are_numbered_as_they_came(store: Store, jobs: int) -> None:
+@pytest.mark.parametrize("jobs", [*hot.ROWS, sum(hot.ROWS) + hot.ROWS[0]])
+def test_each_row_of_a_turn_is_written_as_it_came_however_many(store: Store, jobs: int) -> None:
     with turn(store):
         rows = [store.add(new_job(f"key-{number:04}"), float(number))[0] for number in range(jobs)]
+    with turn(store):
         for row in reversed(rows):
             store.apply(row.seq, JobEvent.CANCEL, at=1_000.0 - row.seq, who="bob", why=f"no {row.seq}")
-    told, last = store.events_after(0, job=None, node_id=None, limit=1_000)
-    assert [event.at for event in told] == [event.at for event in sorted(told, key=lambda event: event.at)]
-    assert [event.job_id for event in told[jobs:]] == [row.job_id for row in reversed(rows)]
+    told, last = store.events_after(0, job=None, node_id=None, limit=2_000)
+    assert [event.at for event in told[:jobs]] == [row.created_at for row in rows]
+    assert [(event.job_id, event.why) for event in told[jobs:]] == [
+        (row.job_id, f"no {row.seq}") for row in reversed(rows)
+    ]
     assert (len(told), last) == (2 * jobs, store.last_event())
+    assert store._turn.read("SELECT seq, key, state, reason, finished_at FROM jobs ORDER BY seq") == [
+        (row.seq, row.key, "canceled", f"no {row.seq}", 1_000.0 - row.seq) for row in rows
+    ]
 
 
 def test_unknown_job_is_not_found(store: Store) -> None:
