@@ -2,11 +2,11 @@
 
 import argparse
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from ffrtmp_tui.failures import usage
 from ffrtmp_tui.terminal import columns
+from ffrtmpd.wire.record import record
 
 if TYPE_CHECKING:
     from ffrtmp_tui.run import Run
@@ -15,7 +15,7 @@ FORMS: Final = ("table", "wide", "json", "jsonl", "csv", "name")
 CUSTOM: Final = "custom-columns="
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Argument:
     """One argument of a verb.
 
@@ -41,7 +41,7 @@ class Argument:
     kind: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Verb:
     """What can be done with a noun. ``examples`` are pairs of a command and what it does."""
 
@@ -52,7 +52,7 @@ class Verb:
     examples: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Noun:
     """A group of verbs; a word that stands by itself has one verb with an empty name."""
 

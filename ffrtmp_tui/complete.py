@@ -1,7 +1,6 @@
 """What can stand where the cursor is, from the tables of the commands, and for ids from the master itself."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Final
@@ -50,15 +49,16 @@ _STATES: Final[Mapping[str, tuple[JobState, ...]]] = {
 }
 
 
-@dataclass(slots=True)
 class _Line:
     """A command line as far as it is written; ``waiting`` is an option whose value comes next."""
 
-    noun: Noun | None = None
-    verb: Verb | None = None
-    waiting: Argument | None = None
-    positionals: int = 0
-    options: dict[str, str] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.noun: Noun | None = None
+        self.verb: Verb | None = None
+        self.waiting: Argument | None = None
+        self.positionals = 0
+        self.options: dict[str, str] = {}
+
     strange: bool = False
 
     @property

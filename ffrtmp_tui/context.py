@@ -1,6 +1,5 @@
 """`ffrtmp context`: the clusters known here, and which one is meant."""
 
-from dataclasses import dataclass
 from typing import Final
 
 from ffrtmp_tui import contexts
@@ -8,9 +7,10 @@ from ffrtmp_tui.command import Argument, Noun, Verb, did_you_mean
 from ffrtmp_tui.failures import Exit, Failure
 from ffrtmp_tui.fit import Column
 from ffrtmp_tui.run import Run
+from ffrtmpd.wire.record import record
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Known:
     """A context as it is listed; ``source`` is the file that has it."""
 
@@ -72,7 +72,7 @@ def _known(run: Run) -> list[Known]:
         for name, table in document.get("contexts", {}).items():
             master = table.get("master") if isinstance(table, dict) else None
             shown = master if isinstance(master, str) else None
-            found.setdefault(name, Known(name, shown, name == wanted, str(path)))
+            found.setdefault(name, Known(name=name, master=shown, current=name == wanted, source=str(path)))
     return sorted(found.values(), key=lambda known: known.name)
 
 

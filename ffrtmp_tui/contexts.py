@@ -8,11 +8,11 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from ffrtmp_tui.failures import Exit, Failure, usage
 from ffrtmpd.wire.curve import KeyFileError, KeyPair, is_key, make_private_folder, read_key_file
+from ffrtmpd.wire.record import record
 from ffrtmpd.wire.vocabulary import CLIENTS_PORT
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ SYSTEM_FILE: Final = "/etc/ffrtmp/client.toml"
 HOW_TO_JOIN: Final = "ask an admin for `ffrtmp keys invite NAME --role ROLE`, then run `ffrtmp join LINE`"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Context:
     """A master and the key to speak to it with."""
 

@@ -1,15 +1,15 @@
 """Making a table fit a terminal: what is written shorter, what is cut, what is left out, in this order. Pure."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from ffrtmp_tui.terminal import clean
+from ffrtmpd.wire.record import record
 
 ABSENT: Final = "-"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Column:
     """A column of a list.
 
@@ -36,13 +36,13 @@ class Column:
     rank: int = 0
 
 
-@dataclass(slots=True)
 class Shown:
     """A column as it is shown: its title, and its cells from top to bottom. Lines of a folded cell end in newlines."""
 
-    column: Column
-    title: str
-    cells: list[str]
+    def __init__(self, column: Column, title: str, cells: list[str]) -> None:
+        self.column = column
+        self.title = title
+        self.cells = cells
 
     @property
     def empty(self) -> bool:

@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TextIO
 
@@ -11,6 +10,7 @@ from ffrtmp_tui import units
 from ffrtmp_tui.command import did_you_mean
 from ffrtmp_tui.failures import usage
 from ffrtmpd.wire.messages.jobs import JobSpec
+from ffrtmpd.wire.record import record
 from ffrtmpd.wire.schema import SchemaError, fields_of, from_plain
 
 KEY_FIELDS: Final = ("idempotency_key", "key")
@@ -19,7 +19,7 @@ FORMATS: Final = ("json", "jsonl", "csv", "toml")
 _PLAIN_NAMES: Final = {"duration": "duration_s", "bitrate": "bitrate_bps", "timeout": "timeout_s"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Entry:
     """A job of a manifest: where it stands, its fields as written, its own key if it has one."""
 

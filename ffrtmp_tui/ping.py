@@ -1,6 +1,5 @@
 """`ffrtmp ping`: is the master there, and who am I to it?"""
 
-from dataclasses import dataclass
 from typing import Final
 
 from ffrtmp_tui import units
@@ -11,10 +10,11 @@ from ffrtmp_tui.link import new_id
 from ffrtmp_tui.render import sheet
 from ffrtmp_tui.run import Run
 from ffrtmpd.wire.messages.common import Ping, Pong
+from ffrtmpd.wire.record import record
 from ffrtmpd.wire.schema import to_full
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Answer:
     """What the master answered, from where, and how long it took: connecting, greeting and one question."""
 

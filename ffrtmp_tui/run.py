@@ -3,7 +3,6 @@
 import time
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from ffrtmp_tui.command import CUSTOM, FORMS, did_you_mean
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 R = TypeVar("R", bound=Reply)
 
 
-@dataclass(slots=True, kw_only=True)
 class Run:
     """What a verb is given.
 
@@ -28,16 +26,28 @@ class Run:
     than that of the context is meant.
     """
 
-    args: Namespace
-    terminal: Terminal
-    environ: Mapping[str, str]
-    stdin: TextIO
-    clock: Callable[[], float] = time.monotonic
-    wall: Callable[[], float] = time.time
-    system_file: "Path | None" = None
-    given_link: "Link | None" = None
-    _own_link: "Link | None" = field(default=None, init=False)
-    _form: str | None = field(default=None, init=False)
+    def __init__(
+        self,
+        *,
+        args: Namespace,
+        terminal: Terminal,
+        environ: Mapping[str, str],
+        stdin: TextIO,
+        clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
+        system_file: "Path | None" = None,
+        given_link: "Link | None" = None,
+    ) -> None:
+        self.args = args
+        self.terminal = terminal
+        self.environ = environ
+        self.stdin = stdin
+        self.clock = clock
+        self.wall = wall
+        self.system_file = system_file
+        self.given_link = given_link
+        self._own_link: Link | None = None
+        self._form: str | None = None
 
     @property
     def form(self) -> str:

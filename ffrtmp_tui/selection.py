@@ -2,13 +2,13 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from ffrtmp_tui.failures import Exit, Failure, usage
 from ffrtmp_tui.link import new_id
 from ffrtmp_tui.run import Run
 from ffrtmpd.wire.messages.jobs import JobList, ListJobs
+from ffrtmpd.wire.record import record
 from ffrtmpd.wire.vocabulary import JobState
 
 LAST: Final = "last"
@@ -16,7 +16,7 @@ MOST: Final = 100_000
 _RANGE: Final = re.compile(r"(\d+)-(\d+)\Z")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Selection:
     """Jobs by id or number, each once, in the order given; ``by_range`` when a range or a filter named some of them."""
 

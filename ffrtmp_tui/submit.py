@@ -1,7 +1,6 @@
 """`ffrtmp jobs submit`: from arguments and manifests to jobs on the master's disk."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import msgpack
@@ -16,6 +15,7 @@ from ffrtmp_tui.terminal import clean
 from ffrtmpd.wire.codec import MESSAGE_MAX
 from ffrtmpd.wire.messages.common import Problem
 from ffrtmpd.wire.messages.jobs import SUBMIT_MAX, JobSpec, Submission, Submit, SubmitResult, Submitted
+from ffrtmpd.wire.record import record
 from ffrtmpd.wire.schema import to_plain
 from ffrtmpd.wire.vocabulary import ErrorCode, Why
 
@@ -47,7 +47,7 @@ RESULT_COLUMNS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Wish:
     """A job to submit, or why there can be none; ``where`` it stands in its manifest."""
 
@@ -67,7 +67,8 @@ def submit_jobs(run: Run) -> int:
     problems = [exit_for(result.problem.code) for _, result in results if result.problem]
     if len(results) == 1 and (problem := results[0][1].problem):
         where = results[0][0].where
-        raise Refused(replace(problem, message=f"{where}: {problem.message}") if where else problem)
+        message = f"{where}: {problem.message}" if where else problem.message
+        raise Refused(Problem(code=problem.code, message=message, hint=problem.hint, retryable=problem.retryable))
     ids = [result.job_id for _, result in results if result.job_id]
     waiting = run.args.wait or run.args.follow
     if not waiting or run.form == "name":

@@ -3,8 +3,9 @@
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final, TextIO
+
+from ffrtmpd.wire.record import record
 
 _COLOURS: Final[dict[str, str]] = {
     "completed": "32",
@@ -21,7 +22,7 @@ _COLOURS: Final[dict[str, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Terminal:
     """Two streams and what they can show.
 

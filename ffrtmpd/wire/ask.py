@@ -2,7 +2,6 @@
 
 import struct
 import time
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Final
 
@@ -51,17 +50,13 @@ class NoAddress(ValueError):
     """The endpoint has no form that a socket knows."""
 
 
-@dataclass(slots=True)
 class _Signs:
     """What the socket's monitor has shown during one try."""
 
-    connected: bool = False
-    greeted: bool = False
-    closes: int = 0
-    refused: bool = False
-    unresolved: bool = False
-    key_refused: bool = False
-    stranger: bool = False
+    def __init__(self, *, greeted: bool) -> None:
+        self.greeted = greeted
+        self.connected = self.refused = self.unresolved = self.key_refused = self.stranger = False
+        self.closes = 0
 
     def note(self, event: int, value: int) -> None:
         """Take one monitor event into account."""
@@ -146,7 +141,7 @@ class Asker:
             NoAnswer: after all tries, or at once where more tries could change nothing.
             NoAddress: the endpoint is no address.
         """
-        signs = _Signs()
+        signs = _Signs(greeted=False)
         greeted = self._sent = False
         for try_s in self.tries_s:
             signs = _Signs(greeted=self._socket is not None)

@@ -4,8 +4,7 @@ import base64
 import binascii
 import os
 import stat
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgpack
 import zmq
@@ -28,8 +27,7 @@ class KeyFileError(Exception):
     """A key file is missing, readable by others, or holds no key; the message says how to mend it."""
 
 
-@dataclass(frozen=True, slots=True)
-class KeyPair:
+class KeyPair(NamedTuple):
     """A CURVE key pair in Z85, 40 characters each."""
 
     public: str
@@ -39,8 +37,7 @@ class KeyPair:
         return f"KeyPair(public={self.public!r})"
 
 
-@dataclass(frozen=True, slots=True)
-class Invitation:
+class Invitation(NamedTuple):
     """What one line carries to a machine that shall join: where, whom to trust, and a one-time key."""
 
     endpoint: str

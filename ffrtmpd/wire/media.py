@@ -1,13 +1,11 @@
 """Encoders by name: what each produces and which hardware it needs."""
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from ffrtmpd.wire.vocabulary import Codec, Engine
 
 
-@dataclass(frozen=True, slots=True)
-class Encoder:
+class Encoder(NamedTuple):
     """One encoder of an engine.
 
     ``hardware`` is the family that runs it (``nvenc``, ``qsv``, ``vaapi``), None for software.

@@ -5,13 +5,15 @@ first use, so importing a message costs nothing but its definition. A class that
 alone (``unrolled``), several times as fast, and the same holds for packers; what they take and give is the same.
 """
 
-import dataclasses
 import math
 import types
 from collections.abc import Callable, Mapping
 from enum import StrEnum
 from functools import cache
-from typing import Annotated, Any, Final, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Final, NamedTuple, TypeVar, Union, get_args, get_origin
+
+from ffrtmpd.wire import record
+from ffrtmpd.wire.record import REQUIRED, is_record
 
 M = TypeVar("M")
 
@@ -28,16 +30,14 @@ class SchemaError(ValueError):
     """A value does not fit its field; the message names the field and what it takes."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Size:
+class Size(NamedTuple):
     """Bounds on a length: characters, bytes or items."""
 
     least: int
     most: int
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class Range:
+class Range(NamedTuple):
     """Inclusive bounds on a number."""
 
     least: float
@@ -48,8 +48,7 @@ class Shared:
     """Most messages hold here what others held before: values that arrive alike may be one object."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
-class FieldInfo:
+class FieldInfo(NamedTuple):
     """One field as the documentation shows it."""
 
     name: str
@@ -69,13 +68,10 @@ Pack = Callable[[Any], Any]
 
 @cache
 def fields_of(cls: type) -> tuple[FieldInfo, ...]:
-    """Return the fields of a message class in order of definition."""
+    """Return the fields of a message class, or of a dataclass, in order of definition."""
     found = []
-    for field in dataclasses.fields(cls):
+    for field in record.fields_of(cls) if is_record(cls) else _fields_of_dataclass(cls):
         inner, notes = unwrap(field.type)
-        default = field.default
-        if default is dataclasses.MISSING and field.default_factory is not dataclasses.MISSING:
-            default = field.default_factory()
         found.append(
             FieldInfo(
                 name=field.name,
@@ -84,11 +80,30 @@ def fields_of(cls: type) -> tuple[FieldInfo, ...]:
                 size=next((note for note in notes if isinstance(note, Size)), None),
                 range=next((note for note in notes if isinstance(note, Range)), None),
                 shared=any(isinstance(note, Shared) for note in notes),
-                required=default is dataclasses.MISSING,
-                default=default,
+                required=field.is_required,
+                default=field.new_default(),
             )
         )
     return tuple(found)
+
+
+def _fields_of_dataclass(cls: type[Any]) -> list[record.Field]:
+    from dataclasses import MISSING, fields
+
+    return [
+        record.Field(
+            each.name,
+            each.type,
+            REQUIRED if each.default is MISSING else each.default,
+            None if each.default_factory is MISSING else each.default_factory,
+        )
+        for each in fields(cls)
+    ]
+
+
+def has_fields(hint: Any) -> bool:
+    """Tell whether that is a message class or a dataclass."""
+    return is_record(hint) or hasattr(hint, "__dataclass_fields__")
 
 
 def unwrap(hint: Any) -> tuple[Any, tuple[Any, ...]]:
@@ -163,7 +178,7 @@ def check_type(hint: Any, size: Size | None, span: Range | None) -> Check:
     if origin is dict:
         return _dict_check(check_type(get_args(hint)[1], Size(0, 4096), None), size)
     if isinstance(hint, type):
-        if dataclasses.is_dataclass(hint):
+        if has_fields(hint):
             return _checker(hint)
         if issubclass(hint, StrEnum):
             return _enum_check(hint)
@@ -350,7 +365,7 @@ def _pack_for(hint: Any) -> Pack | None:
         item = _pack_for(unwrap(get_args(hint)[0])[0])
         return list if item is None else lambda value: [item(entry) for entry in value]
     if isinstance(hint, type):
-        if dataclasses.is_dataclass(hint):
+        if has_fields(hint):
             return _packer(hint)
         if issubclass(hint, StrEnum):
             return str
@@ -366,8 +381,9 @@ def to_plain(message: Any) -> dict[str, Any]:
 
 def to_full(message: Any) -> Mapping[str, Any]:
     """Return the message with every field present, for people and scripts: None where nothing is known."""
-    if dataclasses.is_dataclass(message) and not isinstance(message, type):
-        return {field.name: to_full(getattr(message, field.name)) for field in dataclasses.fields(message)}
+    kind: type = type(message)
+    if has_fields(kind):
+        return {info.name: to_full(getattr(message, info.name)) for info in fields_of(kind)}
     if isinstance(message, tuple | list):
         return [to_full(entry) for entry in message]  # type: ignore[return-value]
     if isinstance(message, StrEnum):

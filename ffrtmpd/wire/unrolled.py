@@ -8,7 +8,6 @@ A written checker knows only what is right. Whatever is not plainly so it leaves
 takes it after all or says what is wrong and where: there alone errors are worded.
 """
 
-import dataclasses
 import sys
 import types
 from _thread import _local as local
@@ -18,8 +17,7 @@ from typing import Any, Final, Union, get_args, get_origin
 
 import msgpack
 
-from ffrtmpd.wire import schema
-from ffrtmpd.wire.record import is_record
+from ffrtmpd.wire import record, schema
 from ffrtmpd.wire.schema import Check, FieldInfo, Pack, Range, Size
 
 Lines = list[str]
@@ -37,12 +35,12 @@ def checker(cls: type, worded: Check) -> Check:
 
     With None for a path it asks nobody and raises one of ``DOUBTS``: so it is called for a part of a message.
     """
-    if not is_record(cls):
+    if not record.is_record(cls):
         # Nothing but its own ``__init__`` may make it.
         return worded
     known: dict[str, Any] = {"cls": cls, "new": object.__new__, "number": _number, "worded": worded, "DOUBTS": DOUBTS}
     lines: Lines = []
-    for field, info in zip(dataclasses.fields(cls), schema.fields_of(cls), strict=True):
+    for field, info in zip(record.fields_of(cls), schema.fields_of(cls), strict=True):
         taken = _taken("x", info.type, info.size, info.range, known)
         if info.shared:
             taken = [f"x = {_known(known, _sharing(schema.own_checker(info.type)))}(x, None)"]
@@ -98,9 +96,9 @@ def _sharing(check: Check) -> Check:
     return share
 
 
-def _default(field: "dataclasses.Field[Any]", known: dict[str, Any]) -> str:
-    if field.default_factory is not dataclasses.MISSING:
-        return f"{_known(known, field.default_factory)}()"
+def _default(field: record.Field, known: dict[str, Any]) -> str:
+    if field.factory is not None:
+        return f"{_known(known, field.factory)}()"
     return "None" if field.default is None else _known(known, field.default)
 
 
@@ -113,7 +111,7 @@ def _taken(x: str, hint: Any, size: Size | None, span: Range | None, known: dict
     if origin is tuple:
         return _taken_all(x, get_args(hint)[0], size, known)
     if isinstance(hint, type):
-        if is_record(hint):
+        if record.is_record(hint):
             return [f"{x} = {_known(known, schema.own_checker(hint))}({x}, None)"]
         if issubclass(hint, StrEnum):
             return [f"{x} = {_known(known, {member.value: member for member in hint})}[{x}]"]
@@ -192,7 +190,7 @@ def _packed(x: str, hint: Any, known: dict[str, Any]) -> str:
         packed = _packed("each", schema.unwrap(get_args(hint)[0])[0], known)
         return f"list({x})" if packed == "each" else f"[{packed} for each in {x}]"
     if isinstance(hint, type):
-        if dataclasses.is_dataclass(hint):
+        if schema.has_fields(hint):
             return f"{_known(known, schema.own_packer(hint))}({x})"
         if issubclass(hint, StrEnum):
             return f"str({x})"

@@ -149,8 +149,9 @@ def test_colours_are_for_a_screen_that_nobody_forbade(
 def test_one_shot_command_loads_nothing_heavy(shell: Shell, words: list[str]) -> None:
     script = (
         "import sys; before = set(sys.modules); from ffrtmp_tui.cli import main; main(sys.argv[1:]);"
-        "heavy = {'urwid', 'pathlib', 'peewee', 'rich', 'asyncio', 'sqlite3', 'subprocess', 'csv', 'ffrtmpd.store',"
-        "'ffrtmpd.wire.catalogue', 'ffrtmpd.wire.messages.session', 'ffrtmp_tui.demo', 'ffrtmp_tui.submit'};"
+        "heavy = {'urwid', 'pathlib', 'peewee', 'rich', 'asyncio', 'sqlite3', 'subprocess', 'csv', 'dataclasses',"
+        "'inspect', 'ffrtmpd.store', 'ffrtmpd.wire.catalogue', 'ffrtmpd.wire.messages.session', 'ffrtmp_tui.demo',"
+        "'ffrtmp_tui.submit'};"
         "found = sorted(heavy & set(sys.modules) - before); sys.exit(f'loaded {found}' if found else 0)"
     )
     # Nothing listens on port 1: the command has loaded all that it needs by the time it says so.

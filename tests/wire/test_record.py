@@ -1,12 +1,12 @@
 """Records behave as the dataclasses that they are, though what makes them is written at their first use."""
 
-from dataclasses import field, replace
+from dataclasses import fields, is_dataclass, replace
 from importlib import import_module
 
 import pytest
 
 from ffrtmpd.wire.messages.jobs import JobSpec
-from ffrtmpd.wire.record import record
+from ffrtmpd.wire.record import field, fields_of, record
 
 
 def test_fields_are_given_by_name_and_what_is_left_out_has_its_default() -> None:
@@ -28,6 +28,13 @@ def test_a_record_of_another_begins_with_its_own_fields_whichever_is_made_first(
     assert (More(name="a").size, Least(name="a").name) == (1, "a")
     assert Least(name="a") != More(name="a")
     assert repr(More(name="a", size=2)) == "More(name='a', size=2)"
+
+
+def test_a_record_is_a_dataclass_for_whoever_asks() -> None:
+    assert is_dataclass(JobSpec)
+    assert [each.name for each in fields(JobSpec)] == [each.name for each in fields_of(JobSpec)]
+    (labels,) = [each for each in fields(JobSpec) if each.name == "labels"]
+    assert labels.default_factory is dict
 
 
 @pytest.mark.parametrize("given", [{}, {"name": "a", "size": 1}, {"size": 1}])

@@ -1,11 +1,10 @@
 """What clients say about jobs."""
 
-from dataclasses import field
 from typing import Annotated
 
 from ffrtmpd.wire.messages.common import Problem, Reply, Request
 from ffrtmpd.wire.messages.measures import Energy, Experience, Provenance, Quality
-from ffrtmpd.wire.record import record
+from ffrtmpd.wire.record import field, record
 from ffrtmpd.wire.schema import Range, Shared, Size
 from ffrtmpd.wire.vocabulary import (
     Codec,
