@@ -1,6 +1,5 @@
 """Which jobs are meant: ids, sequence numbers, ``1,3,5-8``, ``last``, or all that fit a filter."""
 
-import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -13,7 +12,6 @@ from ffrtmpd.wire.vocabulary import JobState
 
 LAST: Final = "last"
 MOST: Final = 100_000
-_RANGE: Final = re.compile(r"(\d+)-(\d+)\Z")
 
 
 @record
@@ -35,11 +33,11 @@ def expand(words: Sequence[str]) -> Selection:
     for part in (part.strip() for word in words for part in word.split(",")):
         if not part:
             raise usage("a job is missing between two commas", "write 1,3,5-8")
-        found = _RANGE.match(part)
-        if not found:
+        begin, _, end = part.partition("-")
+        if not (begin.isdecimal() and end.isdecimal()):
             jobs[part] = None
             continue
-        first, final = int(found[1]), int(found[2])
+        first, final = int(begin), int(end)
         if first > final:
             raise usage(f"the range {part} runs backwards")
         if final - first >= MOST:
