@@ -191,7 +191,8 @@ def _live(kind: str, line: _Line, environ: Mapping[str, str], system_file: Path 
         return []
     from ffrtmp_tui import contexts
     from ffrtmp_tui.link import Link, new_id
-    from ffrtmpd.wire.messages.jobs import JobList, ListJobs, ListScenarios, ScenarioList
+    from ffrtmpd.wire.messages.inquiries import ListScenarios, ScenarioList
+    from ffrtmpd.wire.messages.jobs import JobList, ListJobs
     from ffrtmpd.wire.messages.nodes import ListNodes, NodeList
 
     context = contexts.resolve(

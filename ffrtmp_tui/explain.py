@@ -9,7 +9,7 @@ from ffrtmp_tui.link import new_id
 from ffrtmp_tui.render import table
 from ffrtmp_tui.run import Run
 from ffrtmp_tui.selection import select_one
-from ffrtmpd.wire.messages.jobs import Explain, Explanation
+from ffrtmpd.wire.messages.inquiries import Explain, Explanation
 from ffrtmpd.wire.schema import to_full
 
 # What an operator can do about each reason is his to know; what it means is ours to say.

@@ -171,28 +171,28 @@ def submit(run: Run) -> int:
 
 def cancel(run: Run) -> int:
     """Cancel jobs."""
-    from ffrtmpd.wire.messages.jobs import Cancel
+    from ffrtmpd.wire.messages.acts import Cancel
 
     return _act(run, Cancel, "canceled", _LIVE)
 
 
 def pause(run: Run) -> int:
     """Pause jobs."""
-    from ffrtmpd.wire.messages.jobs import Pause
+    from ffrtmpd.wire.messages.acts import Pause
 
     return _act(run, Pause, "paused", (JobState.PENDING, JobState.QUEUED, JobState.PROCESSING))
 
 
 def resume(run: Run) -> int:
     """Resume jobs."""
-    from ffrtmpd.wire.messages.jobs import Resume
+    from ffrtmpd.wire.messages.acts import Resume
 
     return _act(run, Resume, "resumed", (JobState.PAUSED,))
 
 
 def retry(run: Run) -> int:
     """Queue jobs anew."""
-    from ffrtmpd.wire.messages.jobs import Retry
+    from ffrtmpd.wire.messages.acts import Retry
 
     return _act(run, Retry, "queued again", (JobState.FAILED, JobState.CANCELED))
 
@@ -208,7 +208,7 @@ def _act(run: Run, request: "Callable[..., Request]", done: str, states: "tuple[
     from ffrtmp_tui.job_view import JOB_COLUMNS
     from ffrtmp_tui.link import Refused, new_id
     from ffrtmp_tui.selection import chosen, job_id
-    from ffrtmpd.wire.messages.jobs import ACT_MAX, Acted, ActedOnJobs, ActOnJobs, ActResult
+    from ffrtmpd.wire.messages.acts import ACT_MAX, Acted, ActedOnJobs, ActOnJobs, ActResult
     from ffrtmpd.wire.vocabulary import JobAct
 
     selection = chosen(run, states)

@@ -10,7 +10,8 @@ from ffrtmp_tui.run import Run
 from ffrtmp_tui.selection import select_one
 from ffrtmp_tui.terminal import clean, clean_lines
 from ffrtmpd.wire.ask import TRIES_S
-from ffrtmpd.wire.messages.jobs import LOG_MAX, Changes, ChangesReply, JobView, Logs, LogsReply
+from ffrtmpd.wire.messages.inquiries import Logs, LogsReply
+from ffrtmpd.wire.messages.jobs import LOG_MAX, Changes, ChangesReply, JobView
 from ffrtmpd.wire.vocabulary import TERMINAL_STATES, ErrorCode
 
 # The master fetches the piece from the node before it answers.

@@ -9,7 +9,7 @@ from ffrtmp_tui.fit import Column
 from ffrtmp_tui.link import new_id
 from ffrtmp_tui.render import sheet
 from ffrtmp_tui.run import Run
-from ffrtmpd.wire.messages.jobs import ListScenarios, ScenarioList
+from ffrtmpd.wire.messages.inquiries import ListScenarios, ScenarioList
 
 SCENARIO_COLUMNS: Final = (
     Column(title="Scenario", name="name", get=lambda scenario: scenario.name),

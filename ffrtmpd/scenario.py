@@ -14,7 +14,8 @@ from typing import Annotated, Final
 
 from ffrtmpd.base.settings import SettingsError, load
 from ffrtmpd.wire.media import ENCODERS, Encoder
-from ffrtmpd.wire.messages.jobs import JobSpec, ScenarioView
+from ffrtmpd.wire.messages.inquiries import ScenarioView
+from ffrtmpd.wire.messages.jobs import JobSpec
 from ffrtmpd.wire.messages.session import Encode
 from ffrtmpd.wire.schema import Range, Size
 from ffrtmpd.wire.vocabulary import Codec, ErrorCode

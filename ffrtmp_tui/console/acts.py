@@ -7,7 +7,8 @@ from ffrtmp_tui.console.core import Core
 from ffrtmp_tui.console.form import Form
 from ffrtmp_tui.console.prompts import Plan, Prompt, numbers
 from ffrtmp_tui.console.state import Lane
-from ffrtmpd.wire.messages.jobs import ActOnJobs, Cancel, Pause, Resume, Retry, Submission, Submit, Submitted
+from ffrtmpd.wire.messages.acts import ActOnJobs, Cancel, Pause, Resume, Retry
+from ffrtmpd.wire.messages.jobs import Submission, Submit, Submitted
 from ffrtmpd.wire.messages.nodes import DrainNode, UndrainNode
 from ffrtmpd.wire.vocabulary import JobAct
 

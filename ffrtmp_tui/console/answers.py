@@ -9,19 +9,10 @@ from ffrtmp_tui.console.state import Ask, Now, Overlay
 from ffrtmp_tui.explain import MEANINGS
 from ffrtmp_tui.failures import Failure
 from ffrtmp_tui.terminal import clean
+from ffrtmpd.wire.messages.acts import Acted, ActedOnJobs
 from ffrtmpd.wire.messages.common import Pong, Reply
-from ffrtmpd.wire.messages.jobs import (
-    Acted,
-    ActedOnJobs,
-    ChangesReply,
-    Explanation,
-    JobList,
-    JobView,
-    LogsReply,
-    ScenarioList,
-    StatusReply,
-    Submitted,
-)
+from ffrtmpd.wire.messages.inquiries import Explanation, LogsReply, ScenarioList
+from ffrtmpd.wire.messages.jobs import ChangesReply, JobList, JobView, StatusReply, Submitted
 from ffrtmpd.wire.messages.nodes import NodeList, NodeReply
 from ffrtmpd.wire.messages.overview import EventList, QueueList
 from ffrtmpd.wire.vocabulary import TERMINAL_STATES, JobState

@@ -8,23 +8,10 @@ from ffrtmp_tui.console.keymap import Page
 from ffrtmp_tui.console.prompts import Plan
 from ffrtmp_tui.console.query import PAGE_ROWS, ended, list_history, list_ids, list_jobs, list_nodes
 from ffrtmp_tui.console.state import Ask, Bulk, Detail, Lane, Marking, Now, State
+from ffrtmpd.wire.messages.acts import ACT_MAX, Acted, ActedOnJobs
 from ffrtmpd.wire.messages.common import Ping, Pong
-from ffrtmpd.wire.messages.jobs import (
-    ACT_MAX,
-    LOG_MAX,
-    Acted,
-    ActedOnJobs,
-    Changes,
-    ChangesReply,
-    JobList,
-    JobView,
-    ListScenarios,
-    Logs,
-    LogsReply,
-    ScenarioList,
-    Status,
-    StatusReply,
-)
+from ffrtmpd.wire.messages.inquiries import ListScenarios, Logs, LogsReply, ScenarioList
+from ffrtmpd.wire.messages.jobs import LOG_MAX, Changes, ChangesReply, JobList, JobView, Status, StatusReply
 from ffrtmpd.wire.messages.nodes import DescribeNode, NodeList, NodeReply
 from ffrtmpd.wire.messages.overview import EventList, Events, QueueList, Queues
 from ffrtmpd.wire.vocabulary import JobState

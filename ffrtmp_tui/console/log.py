@@ -7,7 +7,7 @@ from typing import Final
 
 from ffrtmp_tui.console.text import fold
 from ffrtmp_tui.terminal import clean_lines
-from ffrtmpd.wire.messages.jobs import LogsReply
+from ffrtmpd.wire.messages.inquiries import LogsReply
 
 LINES_MAX: Final = 20_000
 

@@ -6,7 +6,7 @@ from ffrtmp_tui.console.core import Core
 from ffrtmp_tui.console.keymap import Page, help_lines
 from ffrtmp_tui.console.prompts import Asks, Prompt
 from ffrtmp_tui.console.state import LIST_PAGES, Overlay
-from ffrtmpd.wire.messages.jobs import Explain, Explanation
+from ffrtmpd.wire.messages.inquiries import Explain, Explanation
 
 PAGE_LINES: Final = 10
 _FAR: Final = 10**9

@@ -30,7 +30,7 @@ from ffrtmpd.scenario import Scenarios
 from ffrtmpd.store import Store, Unreadable
 from ffrtmpd.wire.catalogue import PERMISSIONS, READERS
 from ffrtmpd.wire.codec import Message
-from ffrtmpd.wire.messages import common, session
+from ffrtmpd.wire.messages import acts, common, inquiries, session
 from ffrtmpd.wire.messages import jobs as job_messages
 from ffrtmpd.wire.messages import keys as key_messages
 from ffrtmpd.wire.messages import nodes as node_messages
@@ -45,14 +45,14 @@ _CLIENT: Final[dict[type[Message], Callable[..., Message | None]]] = {
     job_messages.Status: jobs.status,
     job_messages.ListJobs: listing.list_jobs,
     job_messages.Changes: jobs.changes,
-    job_messages.Cancel: jobs.cancel,
-    job_messages.Pause: jobs.pause,
-    job_messages.Resume: jobs.resume,
-    job_messages.Retry: jobs.retry,
-    job_messages.ActOnJobs: many.act,
-    job_messages.Logs: jobs.logs,
-    job_messages.Explain: explain.explain,
-    job_messages.ListScenarios: jobs.list_scenarios,
+    acts.Cancel: jobs.cancel,
+    acts.Pause: jobs.pause,
+    acts.Resume: jobs.resume,
+    acts.Retry: jobs.retry,
+    acts.ActOnJobs: many.act,
+    inquiries.Logs: jobs.logs,
+    inquiries.Explain: explain.explain,
+    inquiries.ListScenarios: jobs.list_scenarios,
     overview_messages.Queues: overview.queues,
     overview_messages.Events: overview.events,
     node_messages.ListNodes: nodes.list_nodes,

@@ -22,7 +22,8 @@ from ffrtmpd.store import JobChanges, JobRow, Order, Step, Store
 from ffrtmpd.timers import Timers
 from ffrtmpd.wire.codec import Message
 from ffrtmpd.wire.messages.common import Error, Problem
-from ffrtmpd.wire.messages.jobs import JobView, Logs, Progress
+from ffrtmpd.wire.messages.inquiries import Logs
+from ffrtmpd.wire.messages.jobs import JobView, Progress
 from ffrtmpd.wire.vocabulary import (
     TERMINAL_STATES,
     ErrorCode,

@@ -8,7 +8,7 @@ from ffrtmpd.placement import Need, refusal, why_waiting
 from ffrtmpd.principals import Principal
 from ffrtmpd.store import JobRow
 from ffrtmpd.wire.codec import ARRAY_MAX, Message
-from ffrtmpd.wire.messages.jobs import Explain, Explanation, NodeAnswer
+from ffrtmpd.wire.messages.inquiries import Explain, Explanation, NodeAnswer
 from ffrtmpd.wire.vocabulary import JobState, Why
 
 _CANNOT = {

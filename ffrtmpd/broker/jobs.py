@@ -15,22 +15,9 @@ from ffrtmpd.roster import Hold, Node
 from ffrtmpd.scenario import UnknownScenario
 from ffrtmpd.store import JobChanges, JobRow, parse_job_ref
 from ffrtmpd.wire.codec import Message
-from ffrtmpd.wire.messages.jobs import (
-    Acted,
-    Cancel,
-    Changes,
-    ChangesReply,
-    JobView,
-    ListScenarios,
-    Logs,
-    LogsReply,
-    Pause,
-    Resume,
-    Retry,
-    ScenarioList,
-    Status,
-    StatusReply,
-)
+from ffrtmpd.wire.messages.acts import Acted, Cancel, Pause, Resume, Retry
+from ffrtmpd.wire.messages.inquiries import ListScenarios, Logs, LogsReply, ScenarioList
+from ffrtmpd.wire.messages.jobs import Changes, ChangesReply, JobView, Status, StatusReply
 from ffrtmpd.wire.messages.session import FetchLog, LogChunk
 from ffrtmpd.wire.vocabulary import ErrorCode, JobState, Phase, Role
 

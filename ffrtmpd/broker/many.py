@@ -9,7 +9,7 @@ from ffrtmpd.events import Peer
 from ffrtmpd.principals import Principal
 from ffrtmpd.store import parse_job_ref
 from ffrtmpd.wire.codec import Message
-from ffrtmpd.wire.messages.jobs import ActedOnJobs, ActOnJobs, ActResult, Cancel, Pause, Resume, Retry
+from ffrtmpd.wire.messages.acts import ActedOnJobs, ActOnJobs, ActResult, Cancel, Pause, Resume, Retry
 from ffrtmpd.wire.vocabulary import JobAct
 
 _ACTS: Final[dict[JobAct, tuple[Callable[..., Message], Callable[..., Message]]]] = {

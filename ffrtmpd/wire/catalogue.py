@@ -6,7 +6,7 @@
 from typing import Final
 
 from ffrtmpd.wire.codec import Message, catalogue
-from ffrtmpd.wire.messages import common, jobs, keys, nodes, overview, session
+from ffrtmpd.wire.messages import acts, common, inquiries, jobs, keys, nodes, overview, session
 from ffrtmpd.wire.vocabulary import Role
 
 READERS: Final = frozenset({Role.VIEWER, Role.OPERATOR, Role.ADMIN})
@@ -19,19 +19,19 @@ PERMISSIONS: Final[dict[type[Message], frozenset[Role]]] = {
     jobs.Status: READERS,
     jobs.ListJobs: READERS,
     jobs.Changes: READERS,
-    jobs.Logs: READERS,
-    jobs.Explain: READERS,
-    jobs.ListScenarios: READERS,
+    inquiries.Logs: READERS,
+    inquiries.Explain: READERS,
+    inquiries.ListScenarios: READERS,
     overview.Queues: READERS,
     overview.Events: READERS,
     nodes.ListNodes: READERS,
     nodes.DescribeNode: READERS,
     jobs.Submit: ACTORS,
-    jobs.Cancel: ACTORS,
-    jobs.Pause: ACTORS,
-    jobs.Resume: ACTORS,
-    jobs.Retry: ACTORS,
-    jobs.ActOnJobs: ACTORS,
+    acts.Cancel: ACTORS,
+    acts.Pause: ACTORS,
+    acts.Resume: ACTORS,
+    acts.Retry: ACTORS,
+    acts.ActOnJobs: ACTORS,
     nodes.DrainNode: ACTORS,
     nodes.UndrainNode: ACTORS,
     nodes.RemoveNode: ADMINS,
@@ -49,11 +49,11 @@ CLIENT_REPLIES: Final = catalogue(
     jobs.StatusReply,
     jobs.JobList,
     jobs.ChangesReply,
-    jobs.Acted,
-    jobs.ActedOnJobs,
-    jobs.LogsReply,
-    jobs.ScenarioList,
-    jobs.Explanation,
+    acts.Acted,
+    acts.ActedOnJobs,
+    inquiries.LogsReply,
+    inquiries.ScenarioList,
+    inquiries.Explanation,
     overview.QueueList,
     overview.EventList,
     nodes.NodeList,

@@ -11,7 +11,7 @@ from ffrtmp_tui.failures import Exit, Failure
 from ffrtmpd.events import Peer, Side
 from ffrtmpd.wire.codec import Message
 from ffrtmpd.wire.messages.common import Error, Reply, Request
-from ffrtmpd.wire.messages.jobs import Logs
+from ffrtmpd.wire.messages.inquiries import Logs
 from ffrtmpd.wire.messages.session import FetchLog, LogChunk
 from ffrtmpd.wire.vocabulary import TERMINAL_STATES
 from tests.master.house import House

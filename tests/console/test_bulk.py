@@ -2,7 +2,8 @@
 
 import pytest
 
-from ffrtmpd.wire.messages.jobs import ACT_MAX, ActOnJobs, JobSpec
+from ffrtmpd.wire.messages.acts import ACT_MAX, ActOnJobs
+from ffrtmpd.wire.messages.jobs import JobSpec
 from ffrtmpd.wire.vocabulary import JobState, Queue
 from tests.console.desk import Desk
 from tests.master.house import House

@@ -1,7 +1,9 @@
 """What keys do, in front of the real broker: marks, confirmations, filters, absence of the master."""
 
 from ffrtmp_tui.console.state import State
-from ffrtmpd.wire.messages.jobs import Cancel, JobSpec, ListJobs, Logs, Submit
+from ffrtmpd.wire.messages.acts import Cancel
+from ffrtmpd.wire.messages.inquiries import Logs
+from ffrtmpd.wire.messages.jobs import JobSpec, ListJobs, Submit
 from ffrtmpd.wire.vocabulary import JobState
 from tests.console.desk import Desk
 from tests.master.house import House

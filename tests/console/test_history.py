@@ -1,6 +1,7 @@
 """The page of jobs that ended."""
 
-from ffrtmpd.wire.messages.jobs import Cancel, JobSpec, ListJobs
+from ffrtmpd.wire.messages.acts import Cancel
+from ffrtmpd.wire.messages.jobs import JobSpec, ListJobs
 from ffrtmpd.wire.vocabulary import JobState, SortKey
 from tests.console.desk import Desk
 from tests.master.house import House

@@ -3,7 +3,7 @@
 import pytest
 
 from ffrtmp_tui.console.keymap import ANYWHERE, KEYS, LOG, MOVES, Page
-from ffrtmpd.wire.messages.jobs import Cancel
+from ffrtmpd.wire.messages.acts import Cancel
 from tests.console.desk import Desk
 from tests.console.golden import LOG as LOG_TEXT
 from tests.master.house import House

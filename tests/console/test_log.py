@@ -3,7 +3,7 @@
 import pytest
 
 from ffrtmp_tui.console.log import LINES_MAX, Log
-from ffrtmpd.wire.messages.jobs import Logs, LogsReply
+from ffrtmpd.wire.messages.inquiries import Logs, LogsReply
 from tests.console.desk import Desk
 
 

@@ -22,7 +22,7 @@ from ffrtmpd.wire.catalogue import (
 )
 from ffrtmpd.wire.codec import Catalogue, Message, ProtocolError, decode_all, encode
 from ffrtmpd.wire.curve import KeyPair, client_socket, read_key_file
-from ffrtmpd.wire.messages import jobs, session
+from ffrtmpd.wire.messages import inquiries, jobs, session
 from ffrtmpd.wire.messages.common import Ping, Pong
 from ffrtmpd.wire.messages.nodes import Hardware
 from tests.e2e.cluster import Cluster
@@ -38,7 +38,7 @@ WARM_UP: Final = 2_000
 SAMPLES_EACH: Final = 6
 BATCHES: Final = 18
 # What a peer may be left without an answer to: long polls, logs that nobody asked for, beats that a later one overtook.
-DEFERRED: Final = frozenset({jobs.Changes, jobs.Logs})
+DEFERRED: Final = frozenset({jobs.Changes, inquiries.Logs})
 UNANSWERED: Final = frozenset({session.LogChunk, session.Heartbeat})
 # The beats of a campaign are later than those of its samples; a damaged one may be later still.
 LATEST_MS: Final = 2**40

@@ -28,8 +28,8 @@ from ffrtmpd.store import StoreReadOnly
 from ffrtmpd.wire.catalogue import CLIENT_REPLIES, MASTER_TO_WORKER
 from ffrtmpd.wire.codec import Message, ProtocolError, decode, decode_all, encode
 from ffrtmpd.wire.curve import KeyPair, client_socket, new_key_pair
+from ffrtmpd.wire.messages.acts import Cancel
 from ffrtmpd.wire.messages.common import Error, Ping, Pong, Problem, Request
-from ffrtmpd.wire.messages.jobs import Cancel
 from ffrtmpd.wire.messages.keys import KeyList, KeyView, ListKeys
 from ffrtmpd.wire.messages.session import Denied, Heartbeat, HeartbeatAck
 from ffrtmpd.wire.vocabulary import ErrorCode, Role

@@ -4,8 +4,9 @@ import pytest
 
 from ffrtmpd.broker.journal import REMEMBERED, Journal
 from ffrtmpd.events import MessageCame, Peer, Side
+from ffrtmpd.wire.messages.acts import Cancel, Pause, Resume
 from ffrtmpd.wire.messages.common import Reply
-from ffrtmpd.wire.messages.jobs import Cancel, Changes, ChangesReply, JobList, JobSpec, ListJobs, Pause, Resume
+from ffrtmpd.wire.messages.jobs import Changes, ChangesReply, JobList, JobSpec, ListJobs
 from ffrtmpd.wire.messages.keys import RevokeKey
 from ffrtmpd.wire.messages.overview import Events
 from ffrtmpd.wire.vocabulary import ErrorCode, JobState

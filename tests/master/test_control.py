@@ -2,19 +2,10 @@
 
 import pytest
 
+from ffrtmpd.wire.messages.acts import Acted, Cancel, Pause, Resume, Retry
 from ffrtmpd.wire.messages.common import Request
-from ffrtmpd.wire.messages.jobs import (
-    Acted,
-    Cancel,
-    JobSpec,
-    Logs,
-    LogsReply,
-    Pause,
-    Progress,
-    Resume,
-    Retry,
-    Status,
-)
+from ffrtmpd.wire.messages.inquiries import Logs, LogsReply
+from ffrtmpd.wire.messages.jobs import JobSpec, Progress, Status
 from ffrtmpd.wire.messages.nodes import DescribeNode, NodeReply
 from ffrtmpd.wire.messages.session import (
     Commit,

@@ -31,8 +31,9 @@ from ffrtmpd.recorder import Recorder
 from ffrtmpd.store import StoreReadOnly
 from ffrtmpd.wire.catalogue import CLIENT_REPLIES, MASTER_TO_WORKER
 from ffrtmpd.wire.codec import MESSAGE_MAX, decode, encode
+from ffrtmpd.wire.messages.acts import Cancel
 from ffrtmpd.wire.messages.common import Error, Ping, Problem
-from ffrtmpd.wire.messages.jobs import Cancel, JobSpec, Report, Submission, Submit
+from ffrtmpd.wire.messages.jobs import JobSpec, Report, Submission, Submit
 from ffrtmpd.wire.messages.keys import ListKeys
 from ffrtmpd.wire.messages.session import TOKEN_BYTES, Bye, Committed, Heartbeat, HeartbeatAck, Result, Started
 from ffrtmpd.wire.vocabulary import ErrorCode, Outcome, Role

@@ -4,8 +4,10 @@ import dataclasses
 
 import pytest
 
+from ffrtmpd.wire.messages.acts import Acted, Cancel, Pause, Resume, Retry
 from ffrtmpd.wire.messages.common import Request
-from ffrtmpd.wire.messages.jobs import Acted, Cancel, Explain, Explanation, JobSpec, Pause, Resume, Retry
+from ffrtmpd.wire.messages.inquiries import Explain, Explanation
+from ffrtmpd.wire.messages.jobs import JobSpec
 from ffrtmpd.wire.messages.nodes import DrainNode, ListNodes, NodeList, NodeReply, NodeView, RemoveNode, UndrainNode
 from ffrtmpd.wire.messages.session import Bye, Kill, PauseAttempt, ResumeAttempt
 from ffrtmpd.wire.vocabulary import ErrorCode, FailureClass, JobState, NodeStatus, Outcome, OutputMode, Queue, Why

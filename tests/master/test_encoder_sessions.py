@@ -2,7 +2,9 @@
 
 import pytest
 
-from ffrtmpd.wire.messages.jobs import Cancel, Explain, Explanation, JobSpec, Pause
+from ffrtmpd.wire.messages.acts import Cancel, Pause
+from ffrtmpd.wire.messages.inquiries import Explain, Explanation
+from ffrtmpd.wire.messages.jobs import JobSpec
 from ffrtmpd.wire.messages.session import ResultVerdict
 from ffrtmpd.wire.vocabulary import FailureClass, JobState, Outcome, Verdict, Why
 from tests.master.house import CPU, GPU, Full, House, Worker

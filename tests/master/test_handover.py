@@ -3,8 +3,9 @@
 import dataclasses
 
 from ffrtmpd.wire.codec import Message
+from ffrtmpd.wire.messages.acts import Acted, Cancel, Pause, Resume, Retry
 from ffrtmpd.wire.messages.common import Request
-from ffrtmpd.wire.messages.jobs import Acted, Cancel, JobSpec, Pause, Resume, Retry
+from ffrtmpd.wire.messages.jobs import JobSpec
 from ffrtmpd.wire.messages.session import (
     TOKEN_BYTES,
     Assign,

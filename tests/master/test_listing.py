@@ -8,7 +8,8 @@ import pytest
 
 from ffrtmpd.lifecycle import JobEvent
 from ffrtmpd.store import LOOK_MAX, Search, Store, ended, search
-from ffrtmpd.wire.messages.jobs import IDS_MAX, Cancel, JobList, JobSpec, ListJobs, Progress
+from ffrtmpd.wire.messages.acts import Cancel
+from ffrtmpd.wire.messages.jobs import IDS_MAX, JobList, JobSpec, ListJobs, Progress
 from ffrtmpd.wire.messages.nodes import ListNodes, Load, NodeList
 from ffrtmpd.wire.messages.session import ProgressReport
 from ffrtmpd.wire.schema import INT_MAX

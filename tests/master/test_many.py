@@ -1,6 +1,7 @@
 """One act on many jobs."""
 
-from ffrtmpd.wire.messages.jobs import ActedOnJobs, ActOnJobs, JobSpec
+from ffrtmpd.wire.messages.acts import ActedOnJobs, ActOnJobs
+from ffrtmpd.wire.messages.jobs import JobSpec
 from ffrtmpd.wire.messages.session import Kill
 from ffrtmpd.wire.vocabulary import ErrorCode, JobAct, JobState
 from tests.master.house import House

@@ -10,7 +10,8 @@ from ffrtmpd.broker.cluster import HAPPENED_MAX
 from ffrtmpd.broker.hour import Hour
 from ffrtmpd.events import Peer, Side
 from ffrtmpd.store import JobRow, happened
-from ffrtmpd.wire.messages.jobs import Cancel, JobSpec, Status, StatusReply
+from ffrtmpd.wire.messages.acts import Cancel
+from ffrtmpd.wire.messages.jobs import JobSpec, Status, StatusReply
 from ffrtmpd.wire.messages.keys import RevokeKey
 from ffrtmpd.wire.messages.measures import Energy, Quality
 from ffrtmpd.wire.messages.nodes import DrainNode, GpuLoad, Load, RemoveNode, UndrainNode

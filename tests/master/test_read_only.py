@@ -9,20 +9,9 @@ from ffrtmpd.broker.settings import BrokerSettings
 from ffrtmpd.daemon import READ_ONLY_S
 from ffrtmpd.events import MessageCame, Peer, PeerLost, Side
 from ffrtmpd.roster import Hold
-from ffrtmpd.wire.messages.jobs import (
-    Acted,
-    Cancel,
-    Changes,
-    ChangesReply,
-    JobSpec,
-    Logs,
-    LogsReply,
-    Pause,
-    Progress,
-    Resume,
-    Submission,
-    Submit,
-)
+from ffrtmpd.wire.messages.acts import Acted, Cancel, Pause, Resume
+from ffrtmpd.wire.messages.inquiries import Logs, LogsReply
+from ffrtmpd.wire.messages.jobs import Changes, ChangesReply, JobSpec, Progress, Submission, Submit
 from ffrtmpd.wire.messages.keys import KeyList, ListKeys, RevokeKey
 from ffrtmpd.wire.messages.nodes import DrainNode
 from ffrtmpd.wire.messages.session import (

@@ -13,7 +13,8 @@ from ffrtmpd.events import Action, Note
 from ffrtmpd.lifecycle import JobEvent
 from ffrtmpd.store import Store, retention
 from ffrtmpd.wire.curve import new_key_pair
-from ffrtmpd.wire.messages.jobs import Cancel, Changes, ChangesReply, JobList, JobSpec, ListJobs
+from ffrtmpd.wire.messages.acts import Cancel
+from ffrtmpd.wire.messages.jobs import Changes, ChangesReply, JobList, JobSpec, ListJobs
 from ffrtmpd.wire.vocabulary import FailureClass, JobState, Priority, Queue
 from tests.master.house import START_WALL_S, Full, House
 from tests.master.store_kit import TOKEN, new_job, turn

@@ -4,7 +4,8 @@ import dataclasses
 
 from ffrtmpd.events import MessageCame, Peer, Side
 from ffrtmpd.wire.codec import Message
-from ffrtmpd.wire.messages.jobs import Cancel, JobSpec, Pause, Report
+from ffrtmpd.wire.messages.acts import Cancel, Pause
+from ffrtmpd.wire.messages.jobs import JobSpec, Report
 from ffrtmpd.wire.messages.nodes import DescribeNode, Hardware, ListNodes, NodeList, NodeReply, NodeView, RemoveNode
 from ffrtmpd.wire.messages.session import (
     Bye,

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from ffrtmpd.sla import SlaSettings, judge
-from ffrtmpd.wire.messages.jobs import JobSpec, Pause, Resume
+from ffrtmpd.wire.messages.acts import Pause, Resume
+from ffrtmpd.wire.messages.jobs import JobSpec
 from ffrtmpd.wire.vocabulary import FailureClass, JobState, Sla
 from tests.master.house import House
 

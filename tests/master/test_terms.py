@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from ffrtmpd.broker.settings import BrokerSettings, Terms
-from ffrtmpd.wire.messages.jobs import Cancel, JobSpec, Retry
+from ffrtmpd.wire.messages.acts import Cancel, Retry
+from ffrtmpd.wire.messages.jobs import JobSpec
 from ffrtmpd.wire.messages.nodes import Hardware
 from ffrtmpd.wire.messages.session import Hello, Welcome
 from ffrtmpd.wire.vocabulary import JobState, OutputMode, Queue

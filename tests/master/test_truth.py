@@ -10,15 +10,14 @@ from ffrtmpd.broker.paging import BUDGET_BYTES
 from ffrtmpd.broker.strikes import LOGGED
 from ffrtmpd.events import GarbageCame, Note, Peer, Side
 from ffrtmpd.wire.codec import MESSAGE_MAX, ProtocolError, encode
+from ffrtmpd.wire.messages.acts import Cancel, Pause
 from ffrtmpd.wire.messages.jobs import (
-    Cancel,
     Changes,
     ChangesReply,
     JobList,
     JobSpec,
     ListJobs,
     MediaInfo,
-    Pause,
     Progress,
     Report,
     Status,

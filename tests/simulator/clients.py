@@ -8,19 +8,10 @@ from typing import Final
 
 from ffrtmpd.events import Side
 from ffrtmpd.wire.codec import Message
+from ffrtmpd.wire.messages.acts import Acted, Cancel, Pause, Resume, Retry
 from ffrtmpd.wire.messages.common import Error, Request
-from ffrtmpd.wire.messages.jobs import (
-    Acted,
-    Cancel,
-    JobSpec,
-    Logs,
-    Pause,
-    Resume,
-    Retry,
-    Submission,
-    Submit,
-    Submitted,
-)
+from ffrtmpd.wire.messages.inquiries import Logs
+from ffrtmpd.wire.messages.jobs import JobSpec, Submission, Submit, Submitted
 from ffrtmpd.wire.messages.keys import RevokeKey
 from ffrtmpd.wire.messages.nodes import DrainNode, RemoveNode, UndrainNode
 from ffrtmpd.wire.vocabulary import JobState, OutputMode, Priority, Queue

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from ffrtmpd.wire.messages.acts import ACT_MAX, Acted, ActedOnJobs, ActOnJobs, ActResult, Cancel
 from ffrtmpd.wire.messages.common import Reply, Request
-from ffrtmpd.wire.messages.jobs import ACT_MAX, Acted, ActedOnJobs, ActOnJobs, ActResult, Cancel
 from ffrtmpd.wire.vocabulary import JobState, Role
 from tests.tui.commands import Shell
 from tests.tui.masters import Answer, RealMaster, ScriptedMaster

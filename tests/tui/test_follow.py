@@ -11,17 +11,8 @@ import pytest
 from ffrtmp_tui.board import Board, bar, line
 from ffrtmp_tui.terminal import Terminal
 from ffrtmpd.wire.messages.common import Reply, Request
-from ffrtmpd.wire.messages.jobs import (
-    Changes,
-    ChangesReply,
-    JobView,
-    Logs,
-    LogsReply,
-    Status,
-    Submit,
-    SubmitResult,
-    Submitted,
-)
+from ffrtmpd.wire.messages.inquiries import Logs, LogsReply
+from ffrtmpd.wire.messages.jobs import Changes, ChangesReply, JobView, Status, Submit, SubmitResult, Submitted
 from ffrtmpd.wire.vocabulary import ErrorCode, JobState, Phase
 from tests.tui.commands import Shell
 from tests.tui.masters import Answer, ScriptedMaster

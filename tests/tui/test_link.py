@@ -9,7 +9,7 @@ from ffrtmp_tui.failures import Exit, Failure, exit_for
 from ffrtmp_tui.link import KeyRefused, Link, Refused, Unreachable, new_id
 from ffrtmpd.wire.curve import new_key_pair
 from ffrtmpd.wire.messages.common import Ping, Pong, Reply, Request
-from ffrtmpd.wire.messages.jobs import ListScenarios, ScenarioList
+from ffrtmpd.wire.messages.inquiries import ListScenarios, ScenarioList
 from ffrtmpd.wire.vocabulary import ErrorCode
 from tests.tui.masters import ScriptedMaster
 from tests.tui.samples import error, pong

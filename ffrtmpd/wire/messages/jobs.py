@@ -1,4 +1,4 @@
-"""What clients say about jobs."""
+"""What a job is, and how clients submit, see, list and follow jobs."""
 
 from typing import Annotated
 
@@ -10,7 +10,6 @@ from ffrtmpd.wire.vocabulary import (
     Codec,
     Engine,
     FailureClass,
-    JobAct,
     JobState,
     OutputMode,
     Phase,
@@ -20,15 +19,12 @@ from ffrtmpd.wire.vocabulary import (
     SortKey,
     VerifyMode,
     VmafMode,
-    Why,
 )
 
 PATH_MAX = 4_096
 WEEK_S = 7 * 86_400.0
 SUBMIT_MAX = 1_000
 PAGE_MAX = 1_000
-# A turn that does so much holds up the others for some 50 ms.
-ACT_MAX = 200
 IDS_MAX = 4_000
 LOG_MAX = 65_536
 WAIT_MAX_S = 30.0
@@ -310,150 +306,3 @@ class ChangesReply(Reply):
     jobs: Annotated[tuple[JobView, ...], "as they are now"]
     revision: Annotated[int, "to ask from next"]
     reset: Annotated[bool, "`since` is too old or of another epoch: read the list anew"] = False
-
-
-@record
-class Cancel(Request):
-    """Cancel a job that is not terminal; its process is stopped and its partial output removed."""
-
-    TYPE = "CANCEL"
-    job: Annotated[str, "job id or sequence number", Size(1, 64)]
-
-
-@record
-class Pause(Request):
-    """Freeze a running job's processes, or hold one that waits."""
-
-    TYPE = "PAUSE"
-    job: Annotated[str, "job id or sequence number", Size(1, 64)]
-
-
-@record
-class Resume(Request):
-    """Let a paused job go on."""
-
-    TYPE = "RESUME"
-    job: Annotated[str, "job id or sequence number", Size(1, 64)]
-
-
-@record
-class Retry(Request):
-    """Queue a failed or canceled job anew."""
-
-    TYPE = "RETRY"
-    job: Annotated[str, "job id or sequence number", Size(1, 64)]
-
-
-@record
-class Acted(Reply):
-    """The change is on disk."""
-
-    TYPE = "ACTED"
-    job: Annotated[JobView, "the job after it"]
-
-
-@record
-class ActOnJobs(Request):
-    """Do one thing to many jobs. Each is taken or refused by itself; those taken are on disk before the reply."""
-
-    TYPE = "ACT_ON_JOBS"
-    act: Annotated[JobAct, "what to do"]
-    jobs: Annotated[tuple[str, ...], "job ids or sequence numbers", Size(1, ACT_MAX)]
-
-
-@record
-class ActResult:
-    """What became of one job: a state, or a problem."""
-
-    job: Annotated[str, "as asked"]
-    state: Annotated[JobState | None, "after it"] = None
-    problem: Annotated[Problem | None, "why nothing was done"] = None
-
-
-@record
-class ActedOnJobs(Reply):
-    """One result for each job, in the same order."""
-
-    TYPE = "ACTED_ON_JOBS"
-    results: Annotated[tuple[ActResult, ...], "results"]
-
-
-@record
-class Explain(Request):
-    """Ask why a job is where it is."""
-
-    TYPE = "EXPLAIN"
-    job: Annotated[str, "job id or sequence number", Size(1, 64)]
-
-
-@record
-class NodeAnswer:
-    """What one node says to a job."""
-
-    node_id: Annotated[str, "node"]
-    why: Annotated[Why | None, "why it does not take the job now; absent: it would"] = None
-
-
-@record
-class Explanation(Reply):
-    """Why a job is where it is."""
-
-    TYPE = "EXPLANATION"
-    job: Annotated[JobView, "the job"]
-    text: Annotated[str, "in one sentence"]
-    place: Annotated[int | None, "of a queued job in the order of work, from 1; absent beyond a thousand"] = None
-    requires: Annotated[str, "engine, codec and encoder that it needs"]
-    nodes: Annotated[tuple[NodeAnswer, ...], "each node's answer, to a job that waits", Size(0, 4_096)] = ()
-
-
-@record
-class Logs(Request):
-    """Ask for the encoder's log of a job; the master fetches it from the node."""
-
-    TYPE = "LOGS"
-    job: Annotated[str, "job id or sequence number", Size(1, 64)]
-    attempt: Annotated[int | None, "which attempt; nothing: the last", Range(1, 1_000_000)] = None
-    offset: Annotated[int, "byte to begin at; negative counts from the end"] = 0
-    limit: Annotated[int, "bytes at most", Range(1, LOG_MAX)] = LOG_MAX
-
-
-@record
-class LogsReply(Reply):
-    """A piece of a log."""
-
-    TYPE = "LOGS_REPLY"
-    job_id: Annotated[str, "job"]
-    attempt: Annotated[int, "attempt"]
-    text: Annotated[str, "the piece; bytes that are not UTF-8 are replaced"]
-    offset: Annotated[int, "byte at which it begins"]
-    next_offset: Annotated[int, "byte to go on at"]
-    end: Annotated[bool, "nothing is behind this piece, and the attempt has ended"] = False
-
-
-@record
-class ScenarioView:
-    """A known scenario."""
-
-    name: Annotated[str, "name"]
-    codec: Annotated[Codec, "codec"]
-    width: Annotated[int, "pixels"]
-    height: Annotated[int, "pixels"]
-    fps: Annotated[float | None, "frames per second; nothing: the source's"] = None
-    bitrate_bps: Annotated[int, "bits per second"]
-    preset: Annotated[str | None, "speed preset"] = None
-
-
-@record
-class ListScenarios(Request):
-    """Ask for the scenarios known by name, or what one name means."""
-
-    TYPE = "LIST_SCENARIOS"
-    name: Annotated[str | None, "only this one, known or of the grammar", Size(1, 128)] = None
-
-
-@record
-class ScenarioList(Reply):
-    """The scenarios known by name; any other name of the grammar works too."""
-
-    TYPE = "SCENARIO_LIST"
-    scenarios: Annotated[tuple[ScenarioView, ...], "scenarios"]
