@@ -9,6 +9,9 @@ from ffrtmpd.wire.vocabulary import FailureClass, JobState, Sla
 
 # Thousands of jobs have the same few scenarios.
 REMEMBERED: Final = 1_024
+# Asked of each job, and in Python 3.11 a member of an enumeration takes 70 ns to look up.
+_COMPLETED: Final = JobState.COMPLETED
+_COMPLIANT, _VIOLATION = Sla.COMPLIANT, Sla.VIOLATION
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,15 +29,16 @@ def judge(row: JobRow, promised: SlaSettings, *, loss_limit: int) -> Sla | None:
     Faults of the platform violate the promise, faults of the input or the user do not. A job that was lost with its
     nodes too often (``loss_limit``) counts as the platform's fault.
     """
-    if row.state is JobState.COMPLETED:
+    state = row.state
+    if state is _COMPLETED:
         kept = row.waited_s <= promised.wait_s and row.processed_s <= promised.process_s
-    elif row.state is JobState.FAILED:
+    elif state is JobState.FAILED:
         kept = row.failure_class is FailureClass.PERMANENT and row.losses < loss_limit
     else:
         return None
     if _is_exempt(row.scenario, promised.exempt):
         return None
-    return Sla.COMPLIANT if kept else Sla.VIOLATION
+    return _COMPLIANT if kept else _VIOLATION
 
 
 @lru_cache(maxsize=REMEMBERED)

@@ -39,6 +39,8 @@ MASTER = "master"
 
 
 _WAITS = frozenset({JobState.QUEUED, JobState.ASSIGNED})
+# Asked of each move of a job. A member of an enumeration takes Python 3.11 70 ns to look up, a name a tenth of that.
+_PENDING, _QUEUED, _PAUSED, _CANCELED = JobState.PENDING, JobState.QUEUED, JobState.PAUSED, JobState.CANCELED
 
 
 class Refusal(Exception):
@@ -223,9 +225,9 @@ class Cluster:
             IllegalTransition: the table knows no such move; nothing changed.
         """
         moved = self.store.walk(row.seq, steps, expect_attempt=row.attempt, at=self.now.wall_s, who=who)
-        if row.state is JobState.QUEUED:
+        if row.state is _QUEUED:
             self._left_queue(row)
-        elif row.state is JobState.PENDING:
+        elif row.state is _PENDING:
             self.timers.drop(("due", row.seq))
         self.entered(moved)
         return moved
@@ -234,20 +236,20 @@ class Cluster:
         """Take note of the state that a job is in now."""
         state, seq = row.state, row.seq
         self.figures.count("jobs", state)
-        if state is JobState.QUEUED:
+        if state is _QUEUED:
             self.queued[row.requires] = self.queued.get(row.requires, 0) + 1
             if (why := self.why_waiting(row.requires)) is not None:
                 self.figures.count("schedule", why)
-        elif state is JobState.PENDING:
+        elif state is _PENDING:
             if row.due_at is not None:
                 self.timers.set(("due", seq), self.now.mono_s + max(0.0, row.due_at - self.now.wall_s))
             self.busy.pop(seq, None)
         elif state in TERMINAL_STATES:
             self.hour.note(row, self.now.mono_s)
             self.busy.pop(seq, None)
-            if state is not JobState.CANCELED:
+            if state is not _CANCELED:
                 self.finished.append(row)
-        if self.resuming and state is not JobState.PAUSED:
+        if self.resuming and state is not _PAUSED:
             self.resuming.pop(seq, None)
         if self.live and (row.node_id is None or state in TERMINAL_STATES):
             self.live.pop(seq, None)

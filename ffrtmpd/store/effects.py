@@ -4,7 +4,7 @@ Columns are changed in a list of all of them, by place: for a job's way through 
 names and maps would.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from ffrtmpd.lifecycle import TRANSITIONS, JobEvent, next_state
@@ -89,7 +89,47 @@ def _forgotten(event: JobEvent, target: JobState) -> tuple[int, ...]:
     return tuple(places)
 
 
-_FORGOTTEN: Final = {(state, event): _forgotten(event, target) for (state, event), target in TRANSITIONS.items()}
+def _count_attempt(columns: Columns, _: float) -> None:
+    columns[_ATTEMPT] += 1
+
+
+def _begin(columns: Columns, at: float) -> None:
+    columns[_STARTED_AT], columns[_PHASE] = at, Phase.ENCODING
+
+
+def _take_up(columns: Columns, _: float) -> None:
+    columns[_NODE_ID], columns[_TOKEN], columns[_PHASE] = columns[_LOST_NODE], columns[_LOST_TOKEN], Phase.ENCODING
+
+
+def _begin_anew(columns: Columns, _: float) -> None:
+    columns[_FAILURES] = columns[_LOSSES] = 0
+    columns[_WAITED_S] = columns[_PROCESSED_S] = 0.0
+
+
+def _end(columns: Columns, at: float) -> None:
+    columns[_FINISHED_AT] = at
+
+
+def _also(event: JobEvent, target: JobState) -> Callable[[Columns, float], None] | None:
+    """Return what else a transition does."""
+    known = {
+        JobEvent.ASSIGN: _count_attempt,
+        JobEvent.START: _begin,
+        JobEvent.ADOPT: _take_up,
+        JobEvent.RETRY: _begin_anew,
+    }
+    return known.get(event, _end if target in TERMINAL_STATES else None)
+
+
+# By state and event: where the time in that state is counted, what is empty after it, whether it gives the job its
+# reason, and what else it does, before that. A table, for each job asks three times, and to look up one member of an
+# enumeration takes Python 3.11 longer than a row of it.
+_EFFECTS: Final = {
+    (state, event): (_SPENT.get(state), _forgotten(event, target), event in _GIVES_REASON, _also(event, target))
+    for (state, event), target in TRANSITIONS.items()
+}
+# These ask whether a node has the job.
+_OF_A_NODE: Final = frozenset({JobEvent.RELEASE, JobEvent.RESUME, JobEvent.ADOPT})
 
 
 def let_happen(columns: Columns, event: JobEvent, why: str | None, at: float) -> tuple[JobState, JobState]:
@@ -99,28 +139,18 @@ def let_happen(columns: Columns, event: JobEvent, why: str | None, at: float) ->
         IllegalTransition: it cannot happen to a job in that state; nothing was changed.
     """
     before = columns[_STATE]
-    target = next_state(before, event, on_node=_has_node(before, columns))
-    spent = _SPENT.get(before)
+    target = next_state(before, event, on_node=_has_node(before, columns) if event in _OF_A_NODE else None)
+    spent, forgotten, gives_reason, also = _EFFECTS[before, event]
     if spent is not None:
         # The clock may have been set back.
         columns[spent] += max(0.0, at - columns[_STATE_AT])
-    lost_node, lost_token = columns[_LOST_NODE], columns[_LOST_TOKEN]
-    for place in _FORGOTTEN[before, event]:
+    if also is not None:
+        also(columns, at)
+    for place in forgotten:
         columns[place] = None
     columns[_STATE], columns[_STATE_AT], columns[_RESUMING] = target, at, False
-    if event in _GIVES_REASON:
+    if gives_reason:
         columns[_REASON] = why
-    if event is JobEvent.ASSIGN:
-        columns[_ATTEMPT] += 1
-    elif event is JobEvent.START:
-        columns[_STARTED_AT], columns[_PHASE] = at, Phase.ENCODING
-    elif event is JobEvent.ADOPT:
-        columns[_NODE_ID], columns[_TOKEN], columns[_PHASE] = lost_node, lost_token, Phase.ENCODING
-    elif event is JobEvent.RETRY:
-        columns[_FAILURES] = columns[_LOSSES] = 0
-        columns[_WAITED_S] = columns[_PROCESSED_S] = 0.0
-    elif target in TERMINAL_STATES:
-        columns[_FINISHED_AT] = at
     return before, target
 
 

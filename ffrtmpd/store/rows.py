@@ -23,6 +23,8 @@ from ffrtmpd.wire.vocabulary import TERMINAL_STATES, JobState
 KEPT: Final = 4_096
 _FIRST: Final = hot.CHANGING.start
 _SEQ, _STATE, _ATTEMPT = map(JOB_COLUMNS.index, ("seq", "state", "attempt"))
+# For every job: in Python 3.11 a member of an enumeration takes longer to look up.
+_QUEUED: Final = JobState.QUEUED
 # Told of the jobs that have left a state, as they were, and of those that have come into one, as they are.
 Moved = Callable[[Collection[JobRow], Collection[JobRow]], None]
 
@@ -121,7 +123,7 @@ class Rows:
         self._new.add(row.seq)
         self._keys[row.key] = row.seq
         self._known[row.seq] = row
-        if row.state is JobState.QUEUED:
+        if row.state is _QUEUED:
             self.heads.entered(row.requires, Head(row.rank, row.seq))
 
     def change(self, row: JobRow, columns: list[Any]) -> JobRow:
@@ -135,9 +137,9 @@ class Rows:
         self._known.pop(seq, None)
         self._known[seq] = after
         if state is not was:
-            if was is JobState.QUEUED:
+            if was is _QUEUED:
                 self.heads.left(row.requires, Head(row.rank, seq))
-            elif state is JobState.QUEUED:
+            elif state is _QUEUED:
                 self.heads.entered(row.requires, Head(row.rank, seq))
         return after
 

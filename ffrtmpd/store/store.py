@@ -4,7 +4,7 @@ import dataclasses
 import secrets
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Self, Unpack
+from typing import Final, Self, Unpack
 
 from ffrtmpd.lifecycle import INITIAL, JobEvent
 from ffrtmpd.store import effects, happened, hot, queries, retention
@@ -17,6 +17,7 @@ from ffrtmpd.store.retention import Purged
 from ffrtmpd.store.upgrade import Upgrade
 from ffrtmpd.wire.vocabulary import JobState, Priority, Queue
 
+_ASSIGN: Final = JobEvent.ASSIGN
 _ATTEMPT, _NODE_ID = map(JOB_COLUMNS.index, ("attempt", "node_id"))
 
 
@@ -238,7 +239,7 @@ class Store(Reader):
             raise StaleAttempt(f"{row.job_id} is at attempt {row.attempt}, not {expect_attempt}")
         columns, told = list(row), []
         for event, why, changes in steps:
-            if event is JobEvent.ASSIGN:
+            if event is _ASSIGN:
                 _check_assignment(row, changes)
             was, now = effects.let_happen(columns, event, why, at)
             effects.put(columns, changes)
