@@ -31,6 +31,9 @@ PRAGMAS: Final = {
 # is read, and `ffrtmpd backup` checks all of its copy.
 CHECK_MAX_BYTES: Final = 256 << 20
 
+# Kept prepared: those of the hot path for each number of rows, and what is asked beside them.
+STATEMENTS: Final = 512
+
 DRIVER_ERRORS: Final = (sqlite3.Error, peewee.PeeweeException)
 
 
@@ -94,7 +97,7 @@ def open_database(path: Path | None, steps: Sequence[Migration] = MIGRATIONS) ->
 
 
 def _connect(name: str, lock: int | None) -> Database:
-    database: Any = peewee.SqliteDatabase(name, pragmas=PRAGMAS, timeout=BUSY_S)
+    database: Any = peewee.SqliteDatabase(name, pragmas=PRAGMAS, timeout=BUSY_S, cached_statements=STATEMENTS)
     database.connect()
     return Database(database, database.connection(), lock)
 

@@ -24,9 +24,10 @@ HEADS: Final = "SELECT rank, seq FROM jobs WHERE requires = ? AND state = 'queue
 GET_FIGURES: Final = "SELECT name, value FROM figures"
 
 
-# So many rows a statement: the more, the less of the call is each one's. A turn of any size takes a few statements, and
-# there are few to prepare.
-ROWS: Final = (256, 64, 16, 4, 2, 1)
+# Rows a statement: the more, the less of the call is each one's. Few go into one, many into some of these sizes: so
+# there are not too many statements to prepare.
+ROWS_FEW: Final = 16
+ROWS_MANY: Final = (256, 64, ROWS_FEW)
 _AUDIT: Final = ("job_seq", "at", "from_state", "to_state", "event", "who", "why", "attempt", "node_id")
 
 

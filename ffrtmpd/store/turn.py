@@ -6,7 +6,7 @@ from itertools import chain
 from typing import Any, Final, NoReturn
 
 from ffrtmpd.store.errors import StoreError, StoreReadOnly
-from ffrtmpd.store.hot import ROWS
+from ffrtmpd.store.hot import ROWS_FEW, ROWS_MANY
 
 Row = tuple[Any, ...]
 
@@ -92,7 +92,7 @@ class Turn:
         """Write ``rows`` within the turn by a few statements, and return how many rows they changed.
 
         Args:
-            statement: returns the statement that takes so many rows, one of the numbers in ``hot.ROWS``.
+            statement: returns the statement that takes so many rows.
             rows: the values of each.
 
         Raises:
@@ -100,7 +100,8 @@ class Turn:
         """
         changed = begin = 0
         while begin < len(rows):
-            size = next(size for size in ROWS if size <= len(rows) - begin)
+            left = len(rows) - begin
+            size = left if left <= ROWS_FEW else next(size for size in ROWS_MANY if size <= left)
             values = list(chain.from_iterable(rows[begin : begin + size]))
             changed += self.write(statement(size), values).rowcount
             begin += size
