@@ -18,6 +18,8 @@ from ffrtmpd.wire.curve import make_private_folder
 
 # The engine's version.
 SQLITE: Final = sqlite3.sqlite_version
+# The first whose UPDATE takes rows from a list.
+SQLITE_LEAST: Final = (3, 33, 0)
 PRAGMAS: Final = {
     # Survives a power cut, not only a crash of the program.
     "synchronous": "FULL",
@@ -70,6 +72,11 @@ def open_database(path: Path | None, steps: Sequence[Migration] = MIGRATIONS) ->
     Raises:
         StoreError: the file cannot be made or used; nothing in it was changed.
     """
+    if sqlite3.sqlite_version_info < SQLITE_LEAST:
+        raise StoreError(
+            f"this Python brings SQLite {SQLITE}, and {'.'.join(map(str, SQLITE_LEAST))} or later is needed: "
+            "take a newer Python or system"
+        )
     if path is None:
         database = _connect(":memory:", None)
         migrate(database.connection, steps)

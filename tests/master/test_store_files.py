@@ -117,6 +117,13 @@ def test_second_master_on_the_same_database_is_refused(path: Path) -> None:
     Store.open(path).close()
 
 
+def test_older_sqlite_is_refused_with_what_is_needed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 32, 3))
+    with pytest.raises(StoreError, match=r"brings SQLite .*, and 3\.33\.0 or later is needed"):
+        Store.open(path)
+    assert not path.exists()
+
+
 def test_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"is a folder: name a file in it"):
         Store.open(tmp_path)
