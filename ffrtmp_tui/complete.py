@@ -58,8 +58,7 @@ class _Line:
         self.waiting: Argument | None = None
         self.positionals = 0
         self.options: dict[str, str] = {}
-
-    strange: bool = False
+        self.strange = False
 
     @property
     def arguments(self) -> tuple[Argument, ...]:

@@ -67,8 +67,11 @@ def submit_jobs(run: Run) -> int:
     problems = [exit_for(result.problem.code) for _, result in results if result.problem]
     if len(results) == 1 and (problem := results[0][1].problem):
         where = results[0][0].where
-        message = f"{where}: {problem.message}" if where else problem.message
-        raise Refused(Problem(code=problem.code, message=message, hint=problem.hint, retryable=problem.retryable))
+        if where:
+            from dataclasses import replace
+
+            problem = replace(problem, message=f"{where}: {problem.message}")
+        raise Refused(problem)
     ids = [result.job_id for _, result in results if result.job_id]
     waiting = run.args.wait or run.args.follow
     if not waiting or run.form == "name":

@@ -214,13 +214,12 @@ class Daemon:
 
     def _wait(self, timeout_ms: int | None) -> dict[Any, int]:
         """Return what there is to read as soon as there is something, or after ``timeout_ms``."""
-        now_s = time.monotonic()
-        look_until_s = now_s + LOOK_S
-        while timeout_ms != 0 and now_s < min(look_until_s, self._alert_until_s):
-            ready = dict(self._poller.poll(0))
-            if ready:
-                return ready
-            now_s = time.monotonic()
+        if timeout_ms != 0:
+            look_until_s = min(time.monotonic() + LOOK_S, self._alert_until_s)
+            while time.monotonic() < look_until_s:
+                ready = dict(self._poller.poll(0))
+                if ready:
+                    return ready
         return dict(self._poller.poll(timeout_ms))
 
     def _timeout_ms(self, now: Now) -> int | None:

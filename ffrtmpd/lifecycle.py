@@ -71,6 +71,10 @@ TRANSITIONS: Final[Mapping[tuple[JobState, JobEvent], JobState]] = {
 }
 
 
+# What can happen to some jobs of a state alone: to those that a node has, or to those that none has.
+NEEDS_NODE: Final[Mapping[JobEvent, bool]] = {JobEvent.RELEASE: False, JobEvent.RESUME: True, JobEvent.ADOPT: True}
+
+
 def legal_events(state: JobState) -> tuple[JobEvent, ...]:
     """Return what can happen to a job in ``state``."""
     return tuple(event for event in JobEvent if (state, event) in TRANSITIONS)
@@ -89,10 +93,8 @@ def next_state(state: JobState, event: JobEvent, *, on_node: bool | None = None)
     target = TRANSITIONS.get((state, event))
     if target is None:
         raise IllegalTransition(state, event)
-    if on_node is True and event is JobEvent.RELEASE:
-        raise IllegalTransition(state, event, " on its node")
-    if on_node is False and event in (JobEvent.RESUME, JobEvent.ADOPT):
-        raise IllegalTransition(state, event, " and on no node")
+    if on_node is not None and on_node is not NEEDS_NODE.get(event, on_node):
+        raise IllegalTransition(state, event, " on its node" if on_node else " and on no node")
     return target
 
 

@@ -7,7 +7,7 @@ names and maps would.
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from ffrtmpd.lifecycle import TRANSITIONS, JobEvent, next_state
+from ffrtmpd.lifecycle import NEEDS_NODE, TRANSITIONS, JobEvent, next_state
 from ffrtmpd.store.records import JOB_COLUMNS, REPORTS, JobChanges, dump
 from ffrtmpd.wire.messages.jobs import Report
 from ffrtmpd.wire.vocabulary import TERMINAL_STATES, JobState, Phase
@@ -128,8 +128,6 @@ _EFFECTS: Final = {
     (state, event): (_SPENT.get(state), _forgotten(event, target), event in _GIVES_REASON, _also(event, target))
     for (state, event), target in TRANSITIONS.items()
 }
-# These ask whether a node has the job.
-_OF_A_NODE: Final = frozenset({JobEvent.RELEASE, JobEvent.RESUME, JobEvent.ADOPT})
 
 
 def let_happen(columns: Columns, event: JobEvent, why: str | None, at: float) -> tuple[JobState, JobState]:
@@ -139,7 +137,7 @@ def let_happen(columns: Columns, event: JobEvent, why: str | None, at: float) ->
         IllegalTransition: it cannot happen to a job in that state; nothing was changed.
     """
     before = columns[_STATE]
-    target = next_state(before, event, on_node=_has_node(before, columns) if event in _OF_A_NODE else None)
+    target = next_state(before, event, on_node=_has_node(before, columns) if event in NEEDS_NODE else None)
     spent, forgotten, gives_reason, also = _EFFECTS[before, event]
     if spent is not None:
         # The clock may have been set back.

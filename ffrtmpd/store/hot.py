@@ -58,6 +58,7 @@ def set_jobs(places: tuple[int, ...], rows: int) -> str:
     """
     names = [JOB_COLUMNS[place] for place in places]
     if rows == 1:
+        # A turn of its own moves one job, and has no list to go through.
         changed = ", ".join(f"{name} = ?" for name in names)
         return f"UPDATE jobs SET {changed} WHERE seq = ? AND state = ? AND attempt = ?"  # noqa: S608
     given = [f"given.column{number}" for number in range(1, len(names) + 4)]

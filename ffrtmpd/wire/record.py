@@ -38,14 +38,11 @@ class Field(NamedTuple):
         return self.default if self.factory is None else self.factory()
 
 
-class _Made(NamedTuple):
-    factory: Callable[[], Any]
-
-
 def field(*, default_factory: Callable[[], T]) -> T:
     """Declare a field whose default is made anew for each record."""
-    made: Any = _Made(default_factory)
-    return made  # type: ignore[no-any-return]
+    # `record` gives it its name.
+    unnamed: Any = Field("", None, factory=default_factory)
+    return unnamed  # type: ignore[no-any-return]
 
 
 class _AsDataclass:
@@ -65,10 +62,8 @@ def record(cls: type[T]) -> type[T]:
         known |= getattr(base, "__record_fields__", {})
     own = {name: hint for name, hint in vars(cls).get("__annotations__", {}).items() if not _is_of_class(hint)}
     for name, hint in own.items():
-        default = vars(cls).get(name, REQUIRED)
-        known[name] = (
-            Field(name, hint, factory=default.factory) if isinstance(default, _Made) else Field(name, hint, default)
-        )
+        given = vars(cls).get(name, REQUIRED)
+        known[name] = given._replace(name=name, type=hint) if isinstance(given, Field) else Field(name, hint, given)
     body: dict[str, Any] = {"__init__": _first_init, "__eq__": _eq, "__repr__": _repr, "__hash__": _hash}
     body |= {name: value for name, value in vars(cls).items() if name not in (*own, "__dict__", "__weakref__")}
     body |= {"__slots__": tuple(own), "__record_fields__": known, "__dataclass_fields__": _AsDataclass()}
