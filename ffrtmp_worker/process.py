@@ -15,6 +15,7 @@ import selectors
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,10 @@ PR_SET_PDEATHSIG: Final = 1
 EXIT_NOT_RUN: Final = 126
 EXIT_NOT_FOUND: Final = 127
 PROC: Final = Path("/proc")
+# How long to wait for a process to have become another program, and how often to look: a loaded machine may leave it
+# in between for some turns of its scheduler.
+EXEC_S: Final = 0.5
+EXEC_LOOK_S: Final = 0.001
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 
 
@@ -309,9 +314,31 @@ def marked(mark: str) -> Iterator[int]:
             continue
         # Gone meanwhile, or another user's.
         with contextlib.suppress(OSError):
-            environment = (folder / "environ").read_bytes()
+            environment = _environment(folder)
             if environment.startswith(entry) or b"\0" + entry in environment:
                 yield int(folder.name)
+
+
+def _environment(folder: Path) -> bytes:
+    """Return the environment of a process, empty if it has none.
+
+    Its parent goes on as soon as the old program's memory is given up, and the kernel shows no environment until the
+    new program's is in place: who looks in between looks again, for at most ``EXEC_S``.
+
+    Raises:
+        OSError: it is gone, or another user's.
+    """
+    deadline = time.monotonic() + EXEC_S
+    while True:
+        environment = (folder / "environ").read_bytes()
+        if environment:
+            return environment
+        fields = (folder / "stat").read_text().rpartition(")")[2].split()
+        memory, start, end = int(fields[20]), int(fields[47]), int(fields[48])
+        # A zombie and a thread of the kernel have no memory.
+        if memory == 0 or start == end != 0 or time.monotonic() >= deadline:
+            return b""
+        time.sleep(EXEC_LOOK_S)
 
 
 def _reader(stream: object) -> int:

@@ -277,6 +277,40 @@ def test_leftovers_of_an_earlier_life_are_found_by_their_mark(start: Start) -> N
         other.close()
 
 
+class Processes:
+    """Lists some processes instead of all, so that none is ready by its turn."""
+
+    def __init__(self, *pids: int) -> None:
+        self._pids = pids
+
+    def iterdir(self) -> Iterator[Path]:
+        return (Path(f"/proc/{pid}") for pid in self._pids)
+
+
+def test_process_that_is_just_becoming_another_program_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its parent goes on before the kernel shows its new environment: one look in some 20 meets it without."""
+    environment = {**ENV, process.MARK: MARKED}
+    for _ in range(200):
+        # Returns earlier than Popen, which hears of the new program by a pipe.
+        pid = os.posix_spawn("/bin/sleep", ["sleep", "600"], environment)
+        monkeypatch.setattr(process, "PROC", Processes(pid))
+        found = list(marked(MARKED))
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        assert found == [pid]
+
+
+def test_process_without_an_environment_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "EXEC_S", 600.0)
+    with subprocess.Popen(["/bin/sleep", "600"], env={}) as bare, subprocess.Popen(["true"], env=ENV) as dead:
+        try:
+            until(lambda: state(dead.pid) == "Z")
+            monkeypatch.setattr(process, "PROC", Processes(bare.pid, dead.pid))
+            assert list(marked(MARKED)) == []
+        finally:
+            bare.kill()
+
+
 PARENT = """
 import os, sys, time
 from ffrtmp_worker import process
