@@ -8,7 +8,7 @@ import errno
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -58,6 +58,7 @@ READ_ONLY_S: Final = 5.0
 # still on its way through the kernel: nobody is called silent before it had as long to arrive.
 STALL_S: Final = 1.0
 POLL_MAX_MS: Final = 3_600_000
+_BOTH: Final = frozenset(Side)
 
 
 class Brain(Protocol):
@@ -199,8 +200,8 @@ class Daemon:
         if self._listener.door.socket in ready:
             self._listener.door.answer()
         self._watch_for_stall(before, timeout_ms, now)
-        workers_wait = self._listener.sockets[Side.WORKERS] in ready
-        turn = self._decide(self._collect(now, workers_wait=workers_wait), now)
+        waiting = {side for side, socket in self._listener.sockets.items() if socket in ready}
+        turn = self._decide(self._collect(now, waiting), now)
         if self._open is None:
             self._perform(turn.actions)
         ended = self._clock()
@@ -247,14 +248,17 @@ class Daemon:
 
     # ── what has arrived ──────────────────────────────────────────────────────────────────────────────────────────
 
-    def _collect(self, now: Now, *, workers_wait: bool) -> list[Event]:
+    def _collect(self, now: Now, waiting: Set[Side]) -> list[Event]:
         lost, self._lost = self._lost, []
         events: list[Event] = [PeerLost(peer) for peer in lost]
-        clients_first = workers_wait and self._brain.has_room() and not self._brain.is_awaited()
-        events += self._inbox.take(clients_first=clients_first)
         due_s = self._brain.wakeup()
-        # Whoever is called silent must have been heard to the end; what clients want has no part in that.
-        if due_s is not None and max(due_s, self._time_held_until_s) <= now.mono_s and self._inbox.workers_heard:
+        is_due = due_s is not None and max(due_s, self._time_held_until_s) <= now.mono_s
+        if is_due:
+            # Whoever is called silent must have been heard to the end; what clients want has no part in that.
+            waiting = waiting | {Side.WORKERS}
+        clients_first = waiting == _BOTH and self._brain.has_room() and not self._brain.is_awaited()
+        events += self._inbox.take(waiting, clients_first=clients_first)
+        if is_due and self._inbox.workers_heard:
             events.append(TimeCame())
         return events
 

@@ -1,5 +1,6 @@
 """What has arrived at the two sockets, taken in bounded portions, and whose turn it is."""
 
+from collections.abc import Set
 from typing import Final
 
 from ffrtmpd.base import faults
@@ -33,8 +34,8 @@ class Inbox:
         self.workers_heard = self.all_heard = True
         self._passed_over = False
 
-    def take(self, *, clients_first: bool) -> list[Event]:
-        """Return what the next turn is about.
+    def take(self, waiting: Set[Side], *, clients_first: bool) -> list[Event]:
+        """Return what the next turn is about; only the sides that are ``waiting`` are listened to.
 
         Workers first: their results free slots, and submits must not starve them. But while nobody waits for what
         workers say (``clients_first``), a few requests have a turn to themselves, and the workers the next. So who
@@ -44,20 +45,23 @@ class Inbox:
         from_workers: list[Event] = []
         from_clients: list[Event] = []
         if clients_first and not self._passed_over:
-            clients_heard = self._drain(Side.CLIENTS, from_clients)
+            clients_heard = self._drain(Side.CLIENTS, waiting, from_clients)
             if 0 < sum(map(_weight, from_clients)) <= FEW:
                 self._passed_over, self.workers_heard, self.all_heard = True, False, False
                 return from_clients
-            self.workers_heard = self._drain(Side.WORKERS, from_workers)
+            self.workers_heard = self._drain(Side.WORKERS, waiting, from_workers)
         else:
-            self.workers_heard = self._drain(Side.WORKERS, from_workers)
-            clients_heard = self._drain(Side.CLIENTS, from_clients)
+            self.workers_heard = self._drain(Side.WORKERS, waiting, from_workers)
+            clients_heard = self._drain(Side.CLIENTS, waiting, from_clients)
         self._passed_over = False
         self.all_heard = clients_heard and self.workers_heard
         return from_workers + from_clients
 
-    def _drain(self, side: Side, events: list[Event]) -> bool:
+    def _drain(self, side: Side, waiting: Set[Side], events: list[Event]) -> bool:
         """Take what waits at one socket, within bounds; return whether that was all."""
+        if side not in waiting:
+            # To ask in vain takes as long as to read a small message.
+            return True
         socket = self._listener.sockets[side]
         taken = taken_bytes = 0
         while taken < MESSAGES_MAX:

@@ -2,12 +2,14 @@
 
 import io
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import pytest
 import zmq
 
+from ffrtmpd import inbox
 from ffrtmpd.auth import ZapDoor
 from ffrtmpd.base.logs import Logger
 from ffrtmpd.base.service import Bell
@@ -22,7 +24,7 @@ from ffrtmpd.events import (
     Side,
     TimeCame,
 )
-from ffrtmpd.listener import Listener
+from ffrtmpd.listener import Listener, Received
 from ffrtmpd.principals import Principal, Principals
 from ffrtmpd.store import StoreReadOnly
 from ffrtmpd.wire.catalogue import CLIENT_REPLIES, MASTER_TO_WORKER
@@ -253,6 +255,21 @@ class Master:
             for peer in waiting & ready.keys():
                 poller.unregister(peer)
                 waiting.discard(peer)
+
+
+def take_from(monkeypatch: pytest.MonkeyPatch, waiting: Mapping[Side, list[Received]]) -> None:
+    """Let masters find these messages at their sockets, in this order, whatever is there."""
+    wait = Daemon._wait
+
+    def both(daemon: Daemon, timeout_ms: int | None) -> dict[Any, int]:
+        return wait(daemon, timeout_ms) | dict.fromkeys(daemon._listener.sockets.values(), int(zmq.POLLIN))
+
+    def receive(_: zmq.Socket[bytes], side: Side) -> Received | None:
+        there = waiting.get(side)
+        return there.pop(0) if there else None
+
+    monkeypatch.setattr(Daemon, "_wait", both)
+    monkeypatch.setattr(inbox, "receive", receive)
 
 
 @contextmanager

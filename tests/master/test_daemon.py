@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import zmq
 
-from ffrtmpd import daemon, inbox
+from ffrtmpd import daemon
 from ffrtmpd.base.figures import SEPARATOR
 from ffrtmpd.daemon import PUT_OFF_S, READ_ONLY_S, STALL_S
 from ffrtmpd.events import (
@@ -37,7 +36,7 @@ from ffrtmpd.wire.messages.jobs import JobSpec, Report, Submission, Submit
 from ffrtmpd.wire.messages.keys import ListKeys
 from ffrtmpd.wire.messages.session import TOKEN_BYTES, Bye, Committed, Heartbeat, HeartbeatAck, Result, Started
 from ffrtmpd.wire.vocabulary import ErrorCode, Outcome, Role
-from tests.master.daemon_kit import PATIENCE_MS, Master, ask, hear, new_master, ping, refused
+from tests.master.daemon_kit import PATIENCE_MS, Master, ask, hear, new_master, ping, refused, take_from
 from tests.master.house import House
 
 
@@ -117,11 +116,7 @@ def test_flood_is_taken_in_bounded_turns_and_time_waits_for_the_end_of_it(
 ) -> None:
     bye = encode(Bye())
     waiting = [Received(Peer(Side.WORKERS, b"w"), "1", "", bye)] * (MESSAGES_MAX + 10)
-
-    def receive(_socket: zmq.Socket[bytes], side: Side) -> Received | None:
-        return waiting.pop() if side is Side.WORKERS and waiting else None
-
-    monkeypatch.setattr(inbox, "receive", receive)
+    take_from(monkeypatch, {Side.WORKERS: waiting})
     master.brain.due = master.clock().mono_s
     master.turn()
     assert [type(event) for event in master.brain.events] == [MessageCame] * MESSAGES_MAX
@@ -129,14 +124,24 @@ def test_flood_is_taken_in_bounded_turns_and_time_waits_for_the_end_of_it(
     assert [type(event) for event in master.brain.events[MESSAGES_MAX:]] == [MessageCame] * 10 + [TimeCame]
 
 
+def test_worker_that_is_about_to_be_called_silent_is_listened_to_once_more(
+    master: Master, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = master.worker()
+    master.let_in(worker)
+    worker.send_multipart(encode(Heartbeat(sent_ms=1)))
+    master.wait_for(Side.WORKERS)
+    # It came just after the look at the sockets.
+    monkeypatch.setattr(master.daemon, "_wait", lambda _: {})
+    master.brain.due = master.clock().mono_s
+    master.turn()
+    assert [type(event) for event in master.brain.events] == [MessageCame, TimeCame]
+
+
 def test_large_messages_are_taken_few_at_a_time(master: Master, monkeypatch: pytest.MonkeyPatch) -> None:
     body = b"x" * MESSAGE_MAX
     waiting = [Received(Peer(Side.CLIENTS, b"c"), "1", "", [b"", b"1", b"PING", body])] * 20
-
-    def receive(_socket: zmq.Socket[bytes], side: Side) -> Received | None:
-        return waiting.pop() if side is Side.CLIENTS and waiting else None
-
-    monkeypatch.setattr(inbox, "receive", receive)
+    take_from(monkeypatch, {Side.CLIENTS: waiting})
     master.brain.due = master.clock().mono_s
     master.turn()
     assert [type(event) for event in master.brain.events] == [GarbageCame] * 8 + [TimeCame]
@@ -153,7 +158,7 @@ def flooded(monkeypatch: pytest.MonkeyPatch, count: int, jobs: int) -> None:
     clients = [Received(Peer(Side.CLIENTS, b"c"), "1", "", submit)] * count
     workers = [Received(Peer(Side.WORKERS, b"w"), "2", "", encode(Heartbeat(sent_ms=1)))]
     waiting = {Side.CLIENTS: clients, Side.WORKERS: workers}
-    monkeypatch.setattr(inbox, "receive", lambda _, side: waiting[side].pop() if waiting[side] else None)
+    take_from(monkeypatch, waiting)
 
 
 @pytest.mark.parametrize(("jobs", "taken"), [(1_000, 1), (MESSAGES_MAX // 2 - 8, 3), (1, MESSAGES_MAX)])
@@ -175,7 +180,7 @@ def begun(job: str) -> Received:
 def arriving(monkeypatch: pytest.MonkeyPatch, *workers: Received) -> dict[Side, list[Received]]:
     """Let these words of workers wait, and return what waits at each side, to add to it."""
     waiting: dict[Side, list[Received]] = {Side.WORKERS: list(workers), Side.CLIENTS: []}
-    monkeypatch.setattr(inbox, "receive", lambda _, side: waiting[side].pop(0) if waiting[side] else None)
+    take_from(monkeypatch, waiting)
     return waiting
 
 

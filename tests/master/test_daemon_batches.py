@@ -6,7 +6,6 @@ import msgpack
 import pytest
 import zmq
 
-from ffrtmpd import inbox
 from ffrtmpd.base import faults
 from ffrtmpd.events import (
     Action,
@@ -36,7 +35,7 @@ from ffrtmpd.wire.messages.session import (
     Result,
 )
 from ffrtmpd.wire.vocabulary import Codec, ErrorCode, Outcome, Role
-from tests.master.daemon_kit import Master, hear, new_master, refused
+from tests.master.daemon_kit import Master, hear, new_master, refused, take_from
 
 
 @pytest.fixture
@@ -189,11 +188,7 @@ def test_batches_are_taken_in_bounded_turns_and_each_message_in_them_counts(
     size = MESSAGES_MAX // 2 - 1
     (_, batch), *_ = encode_all([Bye()] * size)
     waiting = [Received(Peer(Side.WORKERS, b"w"), "1", "", batch)] * 5
-
-    def receive(_socket: zmq.Socket[bytes], side: Side) -> Received | None:
-        return waiting.pop() if side is Side.WORKERS and waiting else None
-
-    monkeypatch.setattr(inbox, "receive", receive)
+    take_from(monkeypatch, {Side.WORKERS: waiting})
     master.brain.due = master.clock().mono_s
     master.turn()
     assert [type(event) for event in master.brain.events] == [MessageCame] * size * 3

@@ -133,7 +133,7 @@ def test_message_without_a_user_id_is_dropped(master: Master) -> None:
     master.listener.sockets[Side.WORKERS] = open_router
     anyone.send_multipart(encode(Heartbeat(sent_ms=1)))
     assert open_router.poll(PATIENCE_MS)
-    assert master.daemon._collect(master.clock(), workers_wait=True) == []
+    assert master.daemon._collect(master.clock(), set(Side)) == []
     assert "no_user_id" in master.lines.getvalue()
 
 

@@ -45,7 +45,7 @@ def requests(count: int) -> list[Received]:
 
 def take(box: Inbox, *, clients_first: bool) -> str:
     """Return a letter for each message taken: w from a worker, c from a client."""
-    events = box.take(clients_first=clients_first)
+    events = box.take(set(Side), clients_first=clients_first)
     return "".join(event.peer.side[0] for event in events if isinstance(event, MessageCame))
 
 
@@ -64,6 +64,15 @@ def test_few_requests_go_before_workers_once(waiting: Waiting, box: Inbox) -> No
     waiting[Side.WORKERS] += beats(1)
     waiting[Side.CLIENTS] += requests(1)
     assert take(box, clients_first=True) == "c"
+
+
+def test_side_that_does_not_wait_is_not_asked(waiting: Waiting, box: Inbox) -> None:
+    waiting[Side.WORKERS] += beats(1)
+    waiting[Side.CLIENTS] += requests(1)
+    (event,) = box.take({Side.CLIENTS}, clients_first=False)
+    assert isinstance(event, MessageCame)
+    assert event.peer.side is Side.CLIENTS
+    assert heard(box) == (True, True)
 
 
 def test_more_requests_share_a_turn_with_workers(waiting: Waiting, box: Inbox) -> None:
