@@ -112,12 +112,14 @@ class Ledger(Protocol):
 class Turn:
     """A turn that is not on disk yet: what came in it, and what is to be done once it is.
 
-    Monotonic seconds: when it began, and until when it waits for company; ``took_s``: how long it took without waiting.
+    Monotonic seconds: when it began, and until when it waits for company; ``took_s``: how long it took without waiting,
+    ``commit_s``: its commit, None if it was not committed.
     """
 
     began_s: float
     until_s: float = -math.inf
     took_s: float = 0.0
+    commit_s: float | None = None
     events: list[Event] = field(default_factory=list)
     actions: list[Action] = field(default_factory=list)
 
@@ -208,7 +210,11 @@ class Daemon:
         self._watch_for_stall(now, 0, ended)
         turn.took_s += ended.mono_s - now.mono_s
         if self._recorder is not None and self._open is None:
+            # Behind the answers: nobody waits for it.
             self._recorder.read_only = now.mono_s < self._read_only_until_s
+            self._recorder.said([action.message for action in turn.actions if isinstance(action, Send)])
+            if turn.commit_s is not None:
+                self._recorder.committed(turn.commit_s)
             self._recorder.turned(turn.events, turn.took_s, ended)
         self._watchdog.turned(ended.mono_s)
         return True
@@ -295,19 +301,15 @@ class Daemon:
                 self._brain.rest()
                 return turn
             turn.actions += self._brain.settle(now)
-            self._commit()
+            began_s = time.monotonic()
+            self._ledger.commit()
+            turn.commit_s = time.monotonic() - began_s
         except StoreReadOnly as error:
             self._log.error("read_only", reason=str(error), again_s=READ_ONLY_S)
             self._read_only_until_s = now.mono_s + READ_ONLY_S
             turn.actions = self._undo(now) + self._serve(turn.events, now)
         self._open = None
         return turn
-
-    def _commit(self) -> None:
-        began_s = time.monotonic()
-        self._ledger.commit()
-        if self._recorder is not None:
-            self._recorder.committed(time.monotonic() - began_s)
 
     def _undo(self, now: Now) -> list[Action]:
         self._ledger.rollback()
@@ -342,8 +344,6 @@ class Daemon:
                 to_workers.setdefault(action.peer, []).append(action.message)
             else:
                 to_clients.append(action)
-        if self._recorder is not None:
-            self._recorder.said([action.message for action in actions if isinstance(action, Send)])
         for peer, message in to_clients:
             self._reply(peer, message)
         if to_clients:

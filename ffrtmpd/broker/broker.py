@@ -201,7 +201,6 @@ class Broker:
         """Write what was decided so far: whoever comes before the turn ends finds that done."""
         cluster = self._cluster
         cluster.count_finished()
-        cluster.store.add_figures(cluster.figures.take())
         cluster.store.flush()
 
     def settle(self, now: Now) -> list[Action]:
@@ -213,6 +212,8 @@ class Broker:
         dispatch.dispatch(cluster)
         jobs.tell_waiters(cluster)
         self.rest()
+        # Once a turn: most of a turn's counters are those of the turn before.
+        cluster.store.add_figures(cluster.figures.take())
         overview.tell_watchers(cluster)
         self._in_turn = False
         return self._take()
