@@ -121,11 +121,11 @@ def _also(event: JobEvent, target: JobState) -> Callable[[Columns, float], None]
     return known.get(event, _end if target in TERMINAL_STATES else None)
 
 
-# By state and event: where the time in that state is counted, what is empty after it, whether it gives the job its
-# reason, and what else it does, before that. A table, for each job asks three times, and to look up one member of an
-# enumeration takes Python 3.11 longer than a row of it.
+# By state and event: the state after it, where the time in that before is counted, what is empty after it, whether it
+# gives the job its reason, and what else it does, before that. A table, for each job asks three times, and to look up
+# one member of an enumeration takes Python 3.11 longer than a row of it.
 _EFFECTS: Final = {
-    (state, event): (_SPENT.get(state), _forgotten(event, target), event in _GIVES_REASON, _also(event, target))
+    (state, event): (target, _SPENT.get(state), _forgotten(event, target), event in _GIVES_REASON, _also(event, target))
     for (state, event), target in TRANSITIONS.items()
 }
 
@@ -137,8 +137,11 @@ def let_happen(columns: Columns, event: JobEvent, why: str | None, at: float) ->
         IllegalTransition: it cannot happen to a job in that state; nothing was changed.
     """
     before = columns[_STATE]
-    target = next_state(before, event, on_node=_has_node(before, columns) if event in NEEDS_NODE else None)
-    spent, forgotten, gives_reason, also = _EFFECTS[before, event]
+    move = (before, event)
+    if move not in _EFFECTS or event in NEEDS_NODE:
+        # Says why not.
+        next_state(before, event, on_node=_has_node(before, columns))
+    target, spent, forgotten, gives_reason, also = _EFFECTS[move]
     if spent is not None:
         # The clock may have been set back.
         columns[spent] += max(0.0, at - columns[_STATE_AT])
