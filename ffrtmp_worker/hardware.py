@@ -1,6 +1,7 @@
 """What this node is made of and how busy it is. What cannot be read is None."""
 
 import contextlib
+import math
 import os
 import platform
 import socket
@@ -27,6 +28,9 @@ N = TypeVar("N")
 ROOT: Final = Path("/")
 MILLIWATTS: Final = 1_000
 MEGABIT: Final = 1_000_000
+# How long the speed of the links is taken for known: to ask takes three calls of the kernel a link, and a host of
+# containers has hundreds.
+LINK_SPEED_S: Final = 60.0
 # The kernel's drivers for the sensors of processors: Intel, AMD, ARM boards.
 _CPU_SENSORS: Final = ("coretemp", "k10temp", "zenpower", "cpu_thermal", "cpu-thermal")
 MODEL_MAX: Final = 256
@@ -211,17 +215,24 @@ class LinkMeter:
 
     def __init__(self) -> None:
         self._last = _traffic()
+        self._speed_mbps, self._speed_until_s = 0, -math.inf
 
     def read(self) -> float | None:
         """Return percent since the last call; None where no link tells its speed, as in most virtual machines."""
         now, last = _traffic(), self._last
         self._last = now
         seconds = now[0] - last[0]
-        speeds = [link.speed for link in psutil.net_if_stats().values() if link.isup and link.speed > 0]
-        if not speeds or seconds <= 0:
+        if now[0] >= self._speed_until_s:
+            self._speed_mbps, self._speed_until_s = _link_speed_mbps(), now[0] + LINK_SPEED_S
+        if not self._speed_mbps or seconds <= 0:
             return None
         bits = 8 * max(now[1] - last[1], now[2] - last[2]) / seconds
-        return min(100.0, max(0.0, 100.0 * bits / (sum(speeds) * MEGABIT)))
+        return min(100.0, max(0.0, 100.0 * bits / (self._speed_mbps * MEGABIT)))
+
+
+def _link_speed_mbps() -> int:
+    """Return the speed of all links that are up and tell theirs, 0 if none does."""
+    return sum(link.speed for link in psutil.net_if_stats().values() if link.isup and link.speed > 0)
 
 
 def _traffic() -> tuple[float, int, int]:

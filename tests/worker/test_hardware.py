@@ -1,10 +1,11 @@
 from pathlib import Path
 from types import SimpleNamespace
 
+import psutil
 import pytest
 
 from ffrtmp_worker import hardware
-from ffrtmp_worker.hardware import GpuMeter, Gpus, LoadMeter, read_gpus, read_hardware
+from ffrtmp_worker.hardware import LINK_SPEED_S, GpuMeter, Gpus, LinkMeter, LoadMeter, read_gpus, read_hardware
 from ffrtmp_worker.tools import Tools
 from ffrtmpd.wire.messages.nodes import Gpu, GpuLoad, Hardware
 
@@ -161,3 +162,34 @@ def test_real_load_is_within_bounds_and_a_folder_to_come_stands_for_its_parent(t
     assert load.ram_free_bytes > 0
     assert load.disk_free_bytes is not None
     assert load.disk_free_bytes > 0
+
+
+def test_link_is_as_busy_as_its_busier_direction_and_its_speed_is_asked_for_now_and_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    links = {
+        "eth0": SimpleNamespace(isup=True, speed=100),
+        "eth1": SimpleNamespace(isup=False, speed=1_000),
+        "lo": SimpleNamespace(isup=True, speed=0),
+    }
+    asked: list[str] = []
+
+    def stats() -> dict[str, SimpleNamespace]:
+        asked.append("speed")
+        return links
+
+    monkeypatch.setattr(psutil, "net_if_stats", stats)
+    # Seconds, bytes sent, bytes received.
+    now = [0.0, 0, 0]
+    monkeypatch.setattr(hardware, "_traffic", lambda: tuple(now))
+    meter = LinkMeter()
+    now[:] = [2.0, 1_000_000, 2_500_000]
+    assert meter.read() == pytest.approx(10.0)
+    assert meter.read() is None
+    now[:] = [3.0, 100_000_000, 2_500_000]
+    assert meter.read() == 100.0
+    assert len(asked) == 1
+    links["eth0"].speed = 0
+    now[0] += LINK_SPEED_S
+    assert meter.read() is None
+    assert len(asked) == 2
