@@ -407,7 +407,7 @@ class Daemon:
 
     def _done_on_disk(self, event: Event) -> None:
         if isinstance(event, RoomRead):
-            self._room.looked()
+            self._room.looked(event)
         self._events.append(event)
 
     def _noted(self, what: str, work: Callable[[], object]) -> None:

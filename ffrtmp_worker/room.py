@@ -1,6 +1,7 @@
 """Room on the disk: looked at before an output is begun and while outputs are written."""
 
 import contextlib
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,6 +13,9 @@ from ffrtmp_worker.limits import size_text
 from ffrtmp_worker.task import NotHere, Task
 
 LOOK_EVERY_S: Final = 1.0
+# Where so much is free, a look a second would find the same: a fast disk takes that in so many seconds.
+PLENTY_BYTES: Final = 40 << 30
+PLENTY_EVERY_S: Final = 5.0
 # Encoders miss their bitrate by some percent, and a container adds its own.
 MARGIN: Final = 1.1
 AUDIO_BPS: Final = 128_000
@@ -101,12 +105,15 @@ class RoomWatch:
 
     def __init__(self) -> None:
         self._writing: dict[ChildId, tuple[AttemptId, Path]] = {}
-        self._due_at = 0.0
+        self._looked_s = -math.inf
+        self._every_s = LOOK_EVERY_S
         self._looking = False
 
     def begin(self, child: ChildId, attempt: AttemptId, partial: str) -> None:
         """Watch the disk that a child writes to."""
         self._writing[child] = attempt, Path(partial).parent
+        # It may be another disk.
+        self._every_s = LOOK_EVERY_S
 
     def end(self, child: ChildId) -> None:
         """The child writes no more, if it did."""
@@ -114,15 +121,18 @@ class RoomWatch:
 
     def due(self, now_s: float) -> Callable[[], RoomRead] | None:
         """Return what looks, if it is time to."""
-        if not self._writing or self._looking or now_s < self._due_at:
+        if not self._writing or self._looking or now_s < self._looked_s + self._every_s:
             return None
-        self._due_at, self._looking = now_s + LOOK_EVERY_S, True
+        self._looked_s, self._every_s, self._looking = now_s, LOOK_EVERY_S, True
         writing = tuple(self._writing.values())
         return lambda: _look(writing)
 
-    def looked(self) -> None:
+    def looked(self, read: RoomRead) -> None:
         """The reading has come."""
         self._looking = False
+        seen = {attempt for room in read.rooms if room.free_bytes >= PLENTY_BYTES for attempt in room.attempts}
+        if all(attempt in seen for attempt, _ in self._writing.values()):
+            self._every_s = PLENTY_EVERY_S
 
 
 def _look(writing: tuple[tuple[AttemptId, Path], ...]) -> RoomRead:

@@ -20,6 +20,8 @@ from ffrtmpd.base.logs import Logger
 
 # Between two looks while no job runs: often enough to learn what the node takes then, and to tell its power.
 IDLE_EVERY_S: Final = 10.0
+# Part of the interval by which a look may come early.
+SOON: Final = 0.25
 # A node counts as quiet below this busy share of its processors.
 QUIET_SHARE: Final = 0.05
 # Watts are told over at least this time: shorter ones show the steps of the counter.
@@ -128,9 +130,13 @@ class Sampler:
         return 0.0 if self._at is None else self._at + (self._every_s if self._jobs else IDLE_EVERY_S)
 
     def tick(self, now_s: float) -> None:
-        """Look, if it is time to."""
+        """Look, if it is time to, or will be soon.
+
+        Whoever calls is awake for something else, such as progress, and to be woken beside a busy encoder costs as much
+        as the look.
+        """
         due_at = self.due_at()
-        if due_at is not None and now_s >= due_at:
+        if due_at is not None and now_s >= due_at - (SOON * self._every_s if self._jobs else 0.0):
             self._sample(now_s)
 
     def power_watts(self) -> float | None:

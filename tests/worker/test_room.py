@@ -6,7 +6,7 @@ import pytest
 
 from ffrtmp_worker.events import FreeRoom, RoomRead
 from ffrtmp_worker.places import FILE_PREFIX
-from ffrtmp_worker.room import Disk, NoRoom, Room, RoomWatch, disk_of, expected_bytes, short_of_room
+from ffrtmp_worker.room import PLENTY_BYTES, Disk, NoRoom, Room, RoomWatch, disk_of, expected_bytes, short_of_room
 from ffrtmp_worker.task import plan
 from ffrtmpd.wire.messages.jobs import AudioStream, MediaInfo, VideoStream
 from ffrtmpd.wire.vocabulary import FailureClass
@@ -126,25 +126,65 @@ def test_reason_names_figures_and_setting() -> None:
     )
 
 
-def test_watch_looks_once_a_second_while_something_is_written(tmp_path: Path) -> None:
+def test_watch_looks_once_a_second_while_something_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ffrtmp_worker.room.disk_of", lambda _: Disk(1, PLENTY_BYTES - 1))
     watch = RoomWatch()
     assert watch.due(10.0) is None
-    watch.begin(1, A, str(tmp_path / "a.partial"))
-    watch.begin(2, B, str(tmp_path / "b.partial"))
+    watch.begin(1, A, "/media/a.partial")
+    watch.begin(2, B, "/media/b.partial")
     look = watch.due(10.0)
     assert look is not None
     # A slow disk is not asked again before it has answered.
     assert watch.due(99.0) is None
-    (room,) = look().rooms
-    assert room.attempts == (A, B)
-    assert room.free_bytes > 0
-    watch.looked()
+    read = look()
+    assert read == RoomRead((FreeRoom(PLENTY_BYTES - 1, (A, B)),))
+    watch.looked(read)
     assert watch.due(10.9) is None
     watch.end(1)
     look = watch.due(11.0)
     assert look is not None
-    assert [room.attempts for room in look().rooms] == [(B,)]
-    watch.looked()
+    assert [found.attempts for found in look().rooms] == [(B,)]
+    watch.looked(look())
     watch.end(2)
     watch.end(2)
     assert watch.due(20.0) is None
+
+
+def test_watch_looks_seldom_where_plenty_is_free_until_another_output_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    free = {Path("/media"): PLENTY_BYTES, Path("/full"): 1}
+    monkeypatch.setattr("ffrtmp_worker.room.disk_of", lambda folder: Disk(len(str(folder)), free[folder]))
+    watch = RoomWatch()
+
+    def looks_at(now_s: float) -> bool:
+        look = watch.due(now_s)
+        if look is not None:
+            watch.looked(look())
+        return look is not None
+
+    watch.begin(1, A, "/media/a.partial")
+    assert [now_s for now_s in range(12) if looks_at(now_s)] == [0, 5, 10]
+    watch.begin(2, B, "/full/b.partial")
+    assert [now_s for now_s in range(12, 15) if looks_at(now_s)] == [12, 13, 14]
+    watch.end(2)
+    assert [now_s for now_s in range(15, 22) if looks_at(now_s)] == [15, 20]
+
+
+def test_watch_looks_where_an_output_began_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ffrtmp_worker.room.disk_of", lambda _: Disk(1, PLENTY_BYTES))
+    watch = RoomWatch()
+    watch.begin(1, A, "/media/a.partial")
+    look = watch.due(0.0)
+    assert look is not None
+    watch.begin(2, B, "/other/b.partial")
+    watch.looked(look())
+    assert watch.due(1.0) is not None
+
+
+def test_disk_that_cannot_be_asked_is_asked_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ffrtmp_worker.room.disk_of", lambda _: None)
+    watch = RoomWatch()
+    watch.begin(1, A, "/media/a.partial")
+    look = watch.due(0.0)
+    assert look is not None
+    watch.looked(look())
+    assert watch.due(1.0) is not None

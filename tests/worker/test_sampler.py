@@ -209,6 +209,9 @@ def test_it_looks_often_while_jobs_run_and_seldom_otherwise(house: House) -> Non
     assert house.sampler.due_at() == 6
     house.sampler.tick(5.5)
     assert house.sampler.due_at() == 6
+    # Awake for something else, and nearly there.
+    house.sampler.tick(5.75)
+    assert house.sampler.due_at() == 6.75
     house.sampler.end(1, 0, 6)
     assert house.sampler.due_at() == 6 + IDLE_EVERY_S
 
