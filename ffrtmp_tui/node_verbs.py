@@ -1,4 +1,4 @@
-"""What `ffrtmp nodes` does to nodes: drain, undrain and remove one, several, or all that fit a filter."""
+"""What `ffrtmp nodes` does: list and describe; drain, undrain and remove one, several, or all that fit a filter."""
 
 from collections.abc import Callable, Sequence
 
@@ -6,10 +6,11 @@ from ffrtmp_tui import bulk, units
 from ffrtmp_tui.failures import Exit, Failure, usage
 from ffrtmp_tui.filters import node_filter
 from ffrtmp_tui.link import new_id
-from ffrtmp_tui.nodes import NODE_COLUMNS
+from ffrtmp_tui.node_view import NODE_COLUMNS, node_sheet
 from ffrtmp_tui.run import Run
 from ffrtmpd.wire.messages.common import Request
 from ffrtmpd.wire.messages.nodes import (
+    DescribeNode,
     DrainNode,
     ListNodes,
     NodeList,
@@ -19,6 +20,38 @@ from ffrtmpd.wire.messages.nodes import (
     UndrainNode,
 )
 from ffrtmpd.wire.vocabulary import NodeStatus
+
+
+def list_nodes(run: Run) -> int:
+    """Show the nodes that fit."""
+    args = run.args
+    nodes: list[NodeView] = []
+    cursor: str | None = None
+    fields = {**node_filter(args.filter or ()), **(args.sort or {})}
+    while True:
+        limit = None if args.limit is None else args.limit - len(nodes)
+        reply = run.ask(ListNodes(request_id=new_id(), cursor=cursor, limit=limit, **fields), NodeList)
+        nodes += reply.nodes
+        cursor = reply.next
+        if cursor is None or not reply.nodes or (args.limit is not None and len(nodes) >= args.limit):
+            break
+    run.show_list("nodes", nodes, NODE_COLUMNS, name_of=lambda node: node.node_id, extra={"total": reply.total})
+    if cursor is not None and run.form != "json":
+        run.terminal.say(f"{len(nodes)} of {reply.total} nodes")
+    return Exit.OK
+
+
+def describe(run: Run) -> int:
+    """Show everything about one node."""
+    node = run.ask(DescribeNode(request_id=new_id(), node_id=named(run, run.args.node)), NodeReply).node
+    run.show_one(
+        {"node": node},
+        name=node.node_id,
+        people=lambda: node_sheet(node, run.terminal),
+        columns=NODE_COLUMNS,
+        row=node,
+    )
+    return Exit.OK
 
 
 def drain(run: Run) -> int:

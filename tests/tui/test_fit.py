@@ -5,7 +5,7 @@ import pytest
 from ffrtmp_tui.fit import Column, cut, fold, width
 from ffrtmp_tui.job_view import HISTORY, JOB_COLUMNS
 from ffrtmp_tui.keys import KEY_COLUMNS
-from ffrtmp_tui.nodes import NODE_COLUMNS
+from ffrtmp_tui.node_view import NODE_COLUMNS
 from ffrtmp_tui.render import box_table, sheet, table
 from ffrtmpd.wire.messages.jobs import AuditEntry, JobView
 from ffrtmpd.wire.messages.keys import KeyView

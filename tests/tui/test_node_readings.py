@@ -2,7 +2,7 @@
 
 import io
 
-from ffrtmp_tui.nodes import NODE_COLUMNS, node_sheet, temperature
+from ffrtmp_tui.node_view import NODE_COLUMNS, node_sheet, temperature
 from ffrtmp_tui.terminal import Terminal
 from ffrtmpd.wire.messages.nodes import Gpu, GpuLoad, Hardware, Load, NodeView
 from ffrtmpd.wire.vocabulary import NodeStatus

@@ -4,7 +4,7 @@ import io
 from dataclasses import replace
 
 from ffrtmp_tui.job_view import JOB_COLUMNS, fields, status_text
-from ffrtmp_tui.nodes import NODE_COLUMNS
+from ffrtmp_tui.node_view import NODE_COLUMNS
 from ffrtmp_tui.render import boxed, csv_text, json_text, jsonl_text, plain, sheet, table
 from ffrtmp_tui.terminal import Terminal, clean, clean_lines
 from ffrtmpd.wire.messages.jobs import Progress, Status
