@@ -61,6 +61,24 @@ class Noun:
     verbs: tuple[Verb, ...]
 
 
+# A noun's module is imported only when the noun is used; its help stands here, so that `ffrtmp --help` imports none.
+NOUNS: Final[dict[str, tuple[str, str]]] = {
+    "jobs": ("ffrtmp_tui.jobs", "submit, list, watch, cancel, pause, resume and retry jobs; read their logs"),
+    "nodes": ("ffrtmp_tui.nodes", "list, describe, drain and remove the nodes that encode"),
+    "queues": ("ffrtmp_tui.queues", "show how the queues stand"),
+    "events": ("ffrtmp_tui.happenings", "show what happened to jobs, nodes and keys, and go on as it happens"),
+    "keys": ("ffrtmp_tui.keys", "invite machines and people, list and revoke their keys"),
+    "scenarios": ("ffrtmp_tui.scenarios", "list what can be encoded by name, and what a name means"),
+    "context": ("ffrtmp_tui.context", "list the clusters known here, and choose one"),
+    "config": ("ffrtmp_tui.config", "propose settings for this host"),
+    "ping": ("ffrtmp_tui.ping", "ask the master who it is and who you are"),
+    "console": ("ffrtmp_tui.console.command", "watch and steer the cluster on the full screen"),
+    "join": ("ffrtmp_tui.join", "use an invitation: make a key of your own and enrol it"),
+    "backup": ("ffrtmp_tui.backup", "tell how the master's database is copied"),
+    "completion": ("ffrtmp_tui.completion", "print what completes commands in bash, zsh or fish"),
+    "demo": ("ffrtmp_tui.demo", "run a whole cluster on this machine for a few seconds"),
+}
+
 GLOBAL: Final = (
     Argument(
         names=("-o", "--output", "--format"),

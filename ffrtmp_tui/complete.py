@@ -5,8 +5,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Final
 
-from ffrtmp_tui.command import GLOBAL, Argument, Noun, Verb
-from ffrtmp_tui.dispatch import NOUNS
+from ffrtmp_tui.command import GLOBAL, NOUNS, Argument, Noun, Verb
 from ffrtmp_tui.failures import Failure
 from ffrtmpd.wire.vocabulary import ENGINES, JobState, NodeSortKey, NodeStatus, Priority, Queue, SortKey
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Final, TextIO
 
-from ffrtmp_tui.command import CUSTOM, FORMS, GLOBAL, Noun, Verb, did_you_mean, parse
+from ffrtmp_tui.command import CUSTOM, FORMS, GLOBAL, NOUNS, Noun, Verb, did_you_mean, parse
 from ffrtmp_tui.failures import Exit, Failure, usage
 from ffrtmp_tui.run import Run, wanted_form
 from ffrtmp_tui.terminal import Terminal, clean, real_terminal, silence_output
@@ -15,23 +15,6 @@ from ffrtmp_tui.terminal import Terminal, clean, real_terminal, silence_output
 if TYPE_CHECKING:
     from pathlib import Path
 
-# A noun's module is imported only when the noun is used; its help stands here, so that `ffrtmp --help` imports none.
-NOUNS: Final[dict[str, tuple[str, str]]] = {
-    "jobs": ("ffrtmp_tui.jobs", "submit, list, watch, cancel, pause, resume and retry jobs; read their logs"),
-    "nodes": ("ffrtmp_tui.nodes", "list and describe the nodes that encode"),
-    "queues": ("ffrtmp_tui.queues", "show how the queues stand"),
-    "events": ("ffrtmp_tui.happenings", "show what happened to jobs, nodes and keys, and go on as it happens"),
-    "keys": ("ffrtmp_tui.keys", "invite machines and people, list and revoke their keys"),
-    "scenarios": ("ffrtmp_tui.scenarios", "list what can be encoded by name, and what a name means"),
-    "context": ("ffrtmp_tui.context", "list the clusters known here, and choose one"),
-    "config": ("ffrtmp_tui.config", "propose settings for this host"),
-    "ping": ("ffrtmp_tui.ping", "ask the master who it is and who you are"),
-    "console": ("ffrtmp_tui.console.command", "watch and steer the cluster on the full screen"),
-    "join": ("ffrtmp_tui.join", "use an invitation: make a key of your own and enrol it"),
-    "backup": ("ffrtmp_tui.backup", "tell how the master's database is copied"),
-    "completion": ("ffrtmp_tui.completion", "print what completes commands in bash, zsh or fish"),
-    "demo": ("ffrtmp_tui.demo", "run a whole cluster on this machine for a few seconds"),
-}
 # What the shells ask; see `completion`.
 COMPLETE: Final = "__complete"
 _VALUED: Final = frozenset(name for argument in GLOBAL if not argument.flag for name in argument.names)

@@ -76,6 +76,7 @@ def list_jobs(run: Run) -> int:
 def show_status(run: Run) -> int:
     """Show everything about one job, now or when it is done."""
     from ffrtmp_tui import follow
+    from ffrtmp_tui.job_view import show_job
     from ffrtmp_tui.selection import select_one
 
     reply = follow.status(run, select_one(run, run.args.job))
@@ -89,21 +90,6 @@ def show_status(run: Run) -> int:
         reply = follow.status(run, reply.job.job_id, patient=True)
     show_job(run, reply)
     return follow.verdict([reply.job]) if run.args.follow else Exit.OK
-
-
-def show_job(run: Run, reply: Any) -> None:
-    """Write one job in the form asked for."""
-    from ffrtmp_tui.job_view import JOB_COLUMNS, status_text
-    from ffrtmpd.wire.schema import to_full
-
-    payload = {name: value for name, value in to_full(reply).items() if name != "request_id"}
-    run.show_one(
-        payload,
-        name=reply.job.job_id,
-        people=lambda: status_text(reply, run.terminal, wide=run.form == "wide"),
-        columns=JOB_COLUMNS,
-        row=reply.job,
-    )
 
 
 def wait(run: Run) -> int:

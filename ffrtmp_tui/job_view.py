@@ -1,6 +1,6 @@
 """How jobs look: the columns of a list, the sheet of one job, its history."""
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ffrtmp_tui import units
 from ffrtmp_tui.fit import Column
@@ -8,7 +8,11 @@ from ffrtmp_tui.measures_view import measured
 from ffrtmp_tui.render import box_table, sheet, table
 from ffrtmp_tui.terminal import Terminal, clean
 from ffrtmpd.wire.messages.jobs import AuditEntry, JobView, MediaInfo, StatusReply
+from ffrtmpd.wire.schema import to_full
 from ffrtmpd.wire.vocabulary import TERMINAL_STATES, JobState
+
+if TYPE_CHECKING:
+    from ffrtmp_tui.run import Run
 
 _NEEDS_REASON: Final = frozenset({JobState.PENDING, JobState.QUEUED, JobState.PAUSED, JobState.FAILED})
 
@@ -87,6 +91,18 @@ HISTORY: Final = (
     Column(title="Attempt", name="attempt", get=lambda entry: entry.attempt, rank=2),
     Column(title="Why", name="why", get=lambda entry: entry.why, least=24, fold=True, rank=1),
 )
+
+
+def show_job(run: "Run", reply: StatusReply) -> None:
+    """Write one job in the form asked for."""
+    payload = {name: value for name, value in to_full(reply).items() if name != "request_id"}
+    run.show_one(
+        payload,
+        name=reply.job.job_id,
+        people=lambda: status_text(reply, run.terminal, wide=run.form == "wide"),
+        columns=JOB_COLUMNS,
+        row=reply.job,
+    )
 
 
 def status_text(reply: StatusReply, terminal: Terminal, *, wide: bool) -> str:

@@ -4,8 +4,7 @@ from collections.abc import Iterable, Iterator
 from importlib import import_module
 from typing import Final
 
-from ffrtmp_tui.command import GLOBAL, Argument, Noun, Verb
-from ffrtmp_tui.dispatch import NOUNS
+from ffrtmp_tui.command import GLOBAL, NOUNS, Argument, Noun, Verb
 
 EXITS: Final = (
     ("0", "ok"),

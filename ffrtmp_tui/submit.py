@@ -237,8 +237,7 @@ def _show(run: Run, results: Sequence[tuple[Wish, SubmitResult]]) -> None:
 def _wait(run: Run, ids: Sequence[str]) -> Exit:
     from ffrtmp_tui import follow
     from ffrtmp_tui.board import Board
-    from ffrtmp_tui.job_verbs import show_job
-    from ffrtmp_tui.job_view import JOB_COLUMNS
+    from ffrtmp_tui.job_view import JOB_COLUMNS, show_job
 
     jobs = [follow.status(run, job_id, patient=True).job for job_id in ids]
     last = {job.job_id: job for job in jobs}

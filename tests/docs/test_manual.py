@@ -8,7 +8,7 @@ import pytest
 
 from docs import daemon_manual
 from ffrtmp_tui import manual
-from ffrtmp_tui.dispatch import NOUNS
+from ffrtmp_tui.command import NOUNS
 
 MAN = Path(__file__).parents[2] / "docs" / "man"
 

@@ -8,8 +8,7 @@ from importlib import import_module
 
 import pytest
 
-from ffrtmp_tui.command import Noun, parser_for
-from ffrtmp_tui.dispatch import NOUNS
+from ffrtmp_tui.command import NOUNS, Noun, parser_for
 from ffrtmp_tui.terminal import real_terminal
 from ffrtmpd import __version__
 from ffrtmpd.wire.curve import new_key_pair

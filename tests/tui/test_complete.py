@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from ffrtmp_tui.command import NOUNS
 from ffrtmp_tui.complete import FILES, complete
 from ffrtmp_tui.completion import SCRIPTS
-from ffrtmp_tui.dispatch import NOUNS
 from tests.needs import program
 from tests.tui.commands import Shell
 from tests.tui.masters import RealMaster
