@@ -212,7 +212,7 @@ class Broker:
         dispatch.dispatch(cluster)
         jobs.tell_waiters(cluster)
         self.rest()
-        # Once a turn: most of a turn's counters are those of the turn before.
+        # Once a turn, however often it rested: the same few are counted up again and again.
         cluster.store.add_figures(cluster.figures.take())
         overview.tell_watchers(cluster)
         self._in_turn = False

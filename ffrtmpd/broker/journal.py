@@ -46,7 +46,7 @@ class Journal:
     def __init__(self, epoch: int) -> None:
         self._floor = self._revision = epoch << EPOCH_SHIFT
         self._last: OrderedDict[int, int] = OrderedDict()
-        # What changed since it was last asked for, in order: numbered together, which takes a third as long.
+        # What changed since somebody last asked, in order: to number all of it together takes less.
         self._touched: list[int] = []
         self._fresh: set[int] = set()
 
