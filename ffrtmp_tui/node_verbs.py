@@ -1,6 +1,7 @@
 """What `ffrtmp nodes` does: list and describe; drain, undrain and remove one, several, or all that fit a filter."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from ffrtmp_tui import bulk, units
 from ffrtmp_tui.failures import Exit, Failure, usage
@@ -24,33 +25,18 @@ from ffrtmpd.wire.vocabulary import NodeStatus
 
 def list_nodes(run: Run) -> int:
     """Show the nodes that fit."""
-    args = run.args
-    nodes: list[NodeView] = []
-    cursor: str | None = None
-    fields = {**node_filter(args.filter or ()), **(args.sort or {})}
-    while True:
-        limit = None if args.limit is None else args.limit - len(nodes)
-        reply = run.ask(ListNodes(request_id=new_id(), cursor=cursor, limit=limit, **fields), NodeList)
-        nodes += reply.nodes
-        cursor = reply.next
-        if cursor is None or not reply.nodes or (args.limit is not None and len(nodes) >= args.limit):
-            break
-    run.show_list("nodes", nodes, NODE_COLUMNS, name_of=lambda node: node.node_id, extra={"total": reply.total})
-    if cursor is not None and run.form != "json":
-        run.terminal.say(f"{len(nodes)} of {reply.total} nodes")
+    fields = {**node_filter(run.args.filter or ()), **(run.args.sort or {})}
+    nodes, last = _every(run, fields, limit=run.args.limit)
+    run.show_list("nodes", nodes, NODE_COLUMNS, name_of=lambda node: node.node_id, extra={"total": last.total})
+    if last.next is not None and run.form != "json":
+        run.terminal.say(f"{len(nodes)} of {last.total} nodes")
     return Exit.OK
 
 
 def describe(run: Run) -> int:
     """Show everything about one node."""
     node = run.ask(DescribeNode(request_id=new_id(), node_id=named(run, run.args.node)), NodeReply).node
-    run.show_one(
-        {"node": node},
-        name=node.node_id,
-        people=lambda: node_sheet(node, run.terminal),
-        columns=NODE_COLUMNS,
-        row=node,
-    )
+    _show(run, node, lambda: node_sheet(node, run.terminal))
     return Exit.OK
 
 
@@ -122,13 +108,7 @@ def _act(
     names = _chosen(run, statuses, whole=whole)
     if len(names) == 1 and not run.args.filter:
         node = ask(names[0])
-        run.show_one(
-            {"node": node},
-            name=node.node_id,
-            people=lambda: f"{run.terminal.tick} {line(node)}\n",
-            columns=NODE_COLUMNS,
-            row=node,
-        )
+        _show(run, node, lambda: f"{run.terminal.tick} {line(node)}\n")
         return Exit.OK
     if run.args.filter:
         bulk.confirm(run, len(names), "node")
@@ -153,16 +133,27 @@ def _chosen(run: Run, statuses: Sequence[NodeStatus], *, whole: bool) -> list[st
 
 def _matching(run: Run, filters: Sequence[str], statuses: Sequence[NodeStatus]) -> list[str]:
     fields = {"statuses": tuple(statuses), **node_filter(filters)}
-    found: list[str] = []
-    cursor: str | None = None
-    while True:
-        reply = run.ask(ListNodes(request_id=new_id(), cursor=cursor, **fields), NodeList)
-        found += [node.node_id for node in reply.nodes]
-        cursor = reply.next
-        if cursor is None or not reply.nodes:
-            break
+    nodes, _ = _every(run, fields)
+    found = [node.node_id for node in nodes]
     if not found:
         raise Failure(
             Exit.NOT_FOUND, f"no node fits {' '.join(filters)!r}", code="not_found", hint="see `ffrtmp nodes list`"
         )
     return found
+
+
+def _every(run: Run, fields: Mapping[str, Any], *, limit: int | None = None) -> tuple[list[NodeView], NodeList]:
+    """Return the nodes that fit, page after page and ``limit`` at most, and the last page."""
+    nodes: list[NodeView] = []
+    cursor: str | None = None
+    while True:
+        left = None if limit is None else limit - len(nodes)
+        reply = run.ask(ListNodes(request_id=new_id(), cursor=cursor, limit=left, **fields), NodeList)
+        nodes += reply.nodes
+        cursor = reply.next
+        if cursor is None or not reply.nodes or (limit is not None and len(nodes) >= limit):
+            return nodes, reply
+
+
+def _show(run: Run, node: NodeView, people: Callable[[], str]) -> None:
+    run.show_one({"node": node}, name=node.node_id, people=people, columns=NODE_COLUMNS, row=node)
