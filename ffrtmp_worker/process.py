@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from ffrtmp_worker.limits import Limiter
+from ffrtmp_worker.usage import stat_fields
 
 READ_MAX: Final = 65_536
 # Every descendant inherits it, whatever session or group it moves to.
@@ -333,7 +334,7 @@ def _environment(folder: Path) -> bytes:
         environment = (folder / "environ").read_bytes()
         if environment:
             return environment
-        fields = (folder / "stat").read_text().rpartition(")")[2].split()
+        fields = stat_fields(folder)
         memory, start, end = int(fields[20]), int(fields[47]), int(fields[48])
         # A zombie and a thread of the kernel have no memory.
         if memory == 0 or start == end != 0 or time.monotonic() >= deadline:

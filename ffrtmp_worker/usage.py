@@ -26,6 +26,16 @@ def machine_cpu_s(proc: Path = PROC) -> float | None:
         return None
 
 
+def stat_fields(process: Path) -> list[bytes]:
+    """Return what the kernel tells of the process in this folder of /proc, from its state on (proc_pid_stat(5)).
+
+    Raises:
+        OSError: it is gone.
+    """
+    # The name before that may hold anything, blanks and brackets among them.
+    return _read(process / "stat").rpartition(b")")[2].split()
+
+
 @dataclass(slots=True)
 class Tree:
     """A child and its descendants: all processor seconds so far, and every process that was ever seen of it."""
@@ -104,8 +114,7 @@ class Trees:
 
     def _stat(self, pid: int) -> _Stat | None:
         try:
-            # The name may hold anything, blanks and brackets among them.
-            fields = _read(self._proc / str(pid) / "stat").rpartition(b")")[2].split()
+            fields = stat_fields(self._proc / str(pid))
             ticks = sum(int(fields[at]) for at in (11, 12, 13, 14))
             return _Stat(parent=int(fields[1]), session=int(fields[3]), cpu_s=ticks / TICKS_A_SECOND)
         except (OSError, ValueError, IndexError):

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from ffrtmpd import inbox
 from ffrtmpd.base.logs import Logger
 from ffrtmpd.events import MessageCame, Peer, Side
 from ffrtmpd.inbox import FEW, Inbox
@@ -14,7 +13,7 @@ from ffrtmpd.wire.codec import encode
 from ffrtmpd.wire.messages.common import Ping
 from ffrtmpd.wire.messages.jobs import JobSpec, Submission, Submit
 from ffrtmpd.wire.messages.session import Heartbeat
-from tests.master.daemon_kit import new_master
+from tests.master.daemon_kit import new_master, take_from
 
 Waiting = dict[Side, list[Received]]
 
@@ -23,7 +22,7 @@ Waiting = dict[Side, list[Received]]
 def waiting(monkeypatch: pytest.MonkeyPatch) -> Waiting:
     """What waits at each side, to add to."""
     there: Waiting = {Side.WORKERS: [], Side.CLIENTS: []}
-    monkeypatch.setattr(inbox, "receive", lambda _, side: there[side].pop(0) if there[side] else None)
+    take_from(monkeypatch, there)
     return there
 
 
