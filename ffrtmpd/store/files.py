@@ -18,7 +18,7 @@ from ffrtmpd.wire.curve import make_private_folder
 
 # The engine's version.
 SQLITE: Final = sqlite3.sqlite_version
-# The first whose UPDATE takes rows from a list.
+# Debian 11 has a newer one; older ones were never tried.
 SQLITE_LEAST: Final = (3, 33, 0)
 PRAGMAS: Final = {
     # Survives a power cut, not only a crash of the program.

@@ -24,7 +24,7 @@ HEADS: Final = "SELECT rank, seq FROM jobs WHERE requires = ? AND state = 'queue
 GET_FIGURES: Final = "SELECT name, value FROM figures"
 
 
-# Rows a statement: the more, the less of the call is each one's. Few go into one, many into some of these sizes: so
+# New rows a statement: the more, the less of the call is each one's. Few go into one, many into some of these sizes: so
 # there are not too many statements to prepare.
 ROWS_FEW: Final = 16
 ROWS_MANY: Final = (256, 64, ROWS_FEW)
@@ -51,32 +51,20 @@ def add_jobs(places: tuple[int, ...], rows: int) -> str:
 
 
 @cache
-def set_jobs(places: tuple[int, ...], rows: int) -> str:
-    """Return the statement that sets these columns of so many jobs, by their places; moves of a kind set the same ones.
+def set_jobs(places: tuple[int, ...]) -> str:
+    """Return the statement that sets these columns of a job, by their places; moves of a kind set the same ones.
 
     Behind the columns come number, state and attempt, as they were before.
     """
-    names = [JOB_COLUMNS[place] for place in places]
-    if rows == 1:
-        # A turn of its own moves one job, and has no list to go through.
-        changed = ", ".join(f"{name} = ?" for name in names)
-        return f"UPDATE jobs SET {changed} WHERE seq = ? AND state = ? AND attempt = ?"  # noqa: S608
-    given = [f"given.column{number}" for number in range(1, len(names) + 4)]
-    changed = ", ".join(f"{name} = {value}" for name, value in zip(names, given, strict=False))
-    seq, state, attempt = given[-3:]
-    return (
-        f"UPDATE jobs SET {changed} FROM (VALUES {_marks(len(given), rows)}) AS given "  # noqa: S608
-        f"WHERE jobs.seq = {seq} AND jobs.state = {state} AND jobs.attempt = {attempt}"
-    )
+    changed = ", ".join(f"{JOB_COLUMNS[place]} = ?" for place in places)
+    return f"UPDATE jobs SET {changed} WHERE seq = ? AND state = ? AND attempt = ?"  # noqa: S608
 
 
 def _insert(table: str, names: Collection[str], rows: int) -> str:
-    return f"INSERT INTO {table} ({', '.join(names)}) VALUES {_marks(len(names), rows)}"  # noqa: S608
-
-
-def _marks(columns: int, rows: int) -> str:
-    row = f"({', '.join('?' * columns)})"
-    return ", ".join([row] * rows)
+    row = f"({', '.join('?' * len(names))})"
+    # A turn in which a write fails is undone whole. Could one statement be undone alone, SQLite would copy each page to
+    # a file of its own before that statement changes it: more writes than the turn itself has.
+    return f"INSERT OR ROLLBACK INTO {table} ({', '.join(names)}) VALUES {', '.join([row] * rows)}"  # noqa: S608
 
 
 GET_FACT: Final = "SELECT value FROM meta WHERE name = ?"

@@ -178,7 +178,7 @@ class Rows:
         if self._audit:
             audit, self._audit = self._audit, []
             # In order, for their numbers are that of events.
-            self._turn.write_rows(hot.add_audit, audit)
+            self._turn.add_rows(hot.add_audit, audit)
 
     def _write_new(self, rows: Collection[JobRow]) -> None:
         """Add jobs by the columns that they have: a new one has half of them, and to bind a NULL is not free."""
@@ -189,7 +189,7 @@ class Rows:
             alike.setdefault(tuple(map(type, row)), []).append(row)
         for kinds, those in alike.items():
             present = tuple([place for place, kind in enumerate(kinds) if kind is not NoneType])
-            self._turn.write_rows(partial(hot.add_jobs, present), list(map(columns_at(present), those)))
+            self._turn.add_rows(partial(hot.add_jobs, present), list(map(columns_at(present), those)))
 
     def _write_changes(self, before: Mapping[int, JobRow]) -> int:
         """Write the columns that have changed, and return of how many jobs.
@@ -209,7 +209,7 @@ class Rows:
     def _write_alike(self, changed: tuple[int, ...], pairs: Iterable[tuple[JobRow, JobRow]]) -> int:
         after_at, before_at = columns_at((*changed, _SEQ)), columns_at((_STATE, _ATTEMPT))
         rows = [after_at(after) + before_at(row) for row, after in pairs]
-        return self._turn.write_rows(partial(hot.set_jobs, changed), rows)
+        return self._turn.change_rows(hot.set_jobs(changed), rows)
 
     # ── the turn ──────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -126,7 +126,7 @@ class Store(Reader):
 
     def add_figures(self, changes: Mapping[str, float]) -> None:
         """Count counters up; one that is not there begins at 0."""
-        self._turn.write_rows(hot.add_figures, list(changes.items()))
+        self._turn.add_rows(hot.add_figures, list(changes.items()))
 
     # ── jobs ──────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -88,8 +88,8 @@ class Turn:
         self._begin_writing()
         return self._run(self._connection.execute, sql, parameters)
 
-    def write_rows(self, statement: Callable[[int], str], rows: Sequence[Sequence[Any]]) -> int:
-        """Write ``rows`` within the turn by a few statements, and return how many rows they changed.
+    def add_rows(self, statement: Callable[[int], str], rows: Sequence[Sequence[Any]]) -> None:
+        """Add ``rows`` within the turn by a few statements.
 
         Args:
             statement: returns the statement that takes so many rows.
@@ -98,14 +98,21 @@ class Turn:
         Raises:
             StoreReadOnly: the turn is undone and broken.
         """
-        changed = begin = 0
+        begin = 0
         while begin < len(rows):
             left = len(rows) - begin
             size = left if left <= ROWS_FEW else next(size for size in ROWS_MANY if size <= left)
-            values = list(chain.from_iterable(rows[begin : begin + size]))
-            changed += self.write(statement(size), values).rowcount
+            self.write(statement(size), list(chain.from_iterable(rows[begin : begin + size])))
             begin += size
-        return changed
+
+    def change_rows(self, sql: str, rows: Sequence[Sequence[Any]]) -> int:
+        """Run a statement for the values of each row within the turn, and return how many rows were changed.
+
+        Raises:
+            StoreReadOnly: the turn is undone and broken.
+        """
+        self._begin_writing()
+        return self._run(self._connection.executemany, sql, rows).rowcount
 
     def refuse_broken(self) -> None:
         """Refuse to go on with a turn that is broken.

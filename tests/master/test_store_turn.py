@@ -96,6 +96,34 @@ def test_many_writes_of_a_turn_are_one_transaction(store: Store) -> None:
     assert [word for word in statements if word.startswith(("BEGIN", "COMMIT"))] == ["BEGIN IMMEDIATE", "COMMIT"]
 
 
+def test_turn_writes_to_no_file_but_the_database(store: Store, path: Path) -> None:
+    """To undo one statement alone, SQLite would keep a file without a name: more than half of all writes."""
+    store.begin()
+    fill(store)
+    for row in store.jobs(limit=1_000):
+        store.apply(row.seq, JobEvent.HOLD, at=1.0, who="bob")
+    store.flush()
+    targets = {descriptor.readlink() for descriptor in Path("/proc/self/fd").iterdir() if descriptor.is_symlink()}
+    store.commit()
+    assert {target for target in targets if target.name.startswith("etilqs")} == set()
+    assert path.with_name(f"{path.name}-wal") in targets
+
+
+def test_row_that_cannot_be_added_undoes_the_turn(store: Store, path: Path) -> None:
+    added(store)
+    store.begin()
+    store.add(new_job("key-0002"), at=1.0)
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("UPDATE jobs SET seq = 2")
+        other.commit()
+    with pytest.raises(sqlite3.IntegrityError):
+        store.flush()
+    with pytest.raises(StoreReadOnly):
+        store.commit()
+    store.rollback()
+    assert committed_jobs(path) == 1
+
+
 def test_new_jobs_of_one_turn_are_written_each_with_its_own_columns(store: Store, path: Path) -> None:
     with turn(store):
         for number in range(6):
