@@ -18,6 +18,12 @@ class Timers(Generic[K]):
         """Wake at ``when_s`` for ``key``."""
         self._moments.set(key, when_s)
 
+    def hasten(self, key: K, when_s: float) -> None:
+        """Wake at ``when_s`` for ``key``, unless it wakes earlier already."""
+        moment = self._moments.rank(key)
+        if moment is None or when_s < moment:
+            self._moments.set(key, when_s)
+
     def drop(self, key: K) -> None:
         """Forget ``key``; a key that is not there is no error."""
         self._moments.drop(key)

@@ -404,8 +404,8 @@ class Broker:
                     self._job_due(whom)
                 case "silence":
                     sessions.silence(cluster, whom)
-                case "lease":
-                    sessions.lease_over(cluster, *whom)
+                case "leases":
+                    sessions.leases_due(cluster, whom)
                 case "drain":
                     nodes.drain_over(cluster, whom)
                 case "dispatch":

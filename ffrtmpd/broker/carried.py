@@ -100,7 +100,7 @@ def _carry_node(fresh: Cluster, node: Node, seen: Node) -> None:
             held.started, held.frozen = before.started, held.paused and before.frozen
             held.hardware = before.hardware
             held.lease_s, held.lease_until_s = before.lease_s, before.lease_until_s
-            fresh.timers.set(("lease", (node.node_id, seq)), held.lease_until_s)
+            fresh.timers.hasten(("leases", node.node_id), held.lease_until_s)
     if seen.avoided_until_s is not None:
         holding.avoid_encoders(fresh, node, seen.avoided_until_s)
     fresh.roster.changed(node)

@@ -91,7 +91,7 @@ def _put(cluster: Cluster, node: Node, held: Hold) -> None:
         _stops(cluster, before, -1)
     node.holds[held.seq] = held
     cluster.roster.changed(node)
-    cluster.timers.set(("lease", (node.node_id, held.seq)), held.lease_until_s)
+    cluster.timers.hasten(("leases", node.node_id), held.lease_until_s)
 
 
 def _stops(cluster: Cluster, held: Hold, step: int) -> None:
@@ -107,7 +107,6 @@ def release(cluster: Cluster, node: Node, seq: int) -> None:
     held = node.holds.pop(seq, None)
     if held is not None:
         cluster.roster.changed(node)
-        cluster.timers.drop(("lease", (node.node_id, seq)))
         if held.dropped is not None:
             _stops(cluster, held, -1)
 

@@ -394,23 +394,25 @@ def silence(cluster: Cluster, node_id: str) -> None:
         offline(cluster, node, why=f"silent for {cluster.settings.silent_s:g} s")
 
 
-def lease_over(cluster: Cluster, node_id: str, seq: int) -> None:
-    """A lease may have run out: look again, and give the job away if it has."""
+def leases_due(cluster: Cluster, node_id: str) -> None:
+    """Leases of a node may have run out: give away the jobs whose have, and look again when the next may."""
     node = cluster.roster.get(node_id)
-    hold = node.holds.get(seq) if node else None
-    if node is None or hold is None:
+    if node is None:
         return
-    if cluster.now.mono_s < hold.lease_until_s:
-        cluster.timers.set(("lease", (node_id, seq)), hold.lease_until_s)
-        return
-    row = cluster.store.job(seq)
-    owns = row is not None and row.node_id == node_id and row.token == hold.token and hold.dropped is None
+    for hold in [hold for hold in node.holds.values() if hold.lease_until_s <= cluster.now.mono_s]:
+        _lease_over(cluster, node, hold)
+    if node.holds:
+        cluster.timers.set(("leases", node_id), min([hold.lease_until_s for hold in node.holds.values()]))
+
+
+def _lease_over(cluster: Cluster, node: Node, hold: Hold) -> None:
+    row = cluster.store.job(hold.seq)
+    owns = row is not None and row.node_id == node.node_id and row.token == hold.token and hold.dropped is None
     if row is not None and owns and row.phase is Phase.PUBLISHING:
         # It was given leave to publish, and only its node knows whether it has: two may never do.
         hold.lease_until_s = cluster.now.mono_s + hold.lease_s
-        cluster.timers.set(("lease", (node_id, seq)), hold.lease_until_s)
         return
-    holding.release(cluster, node, seq)
+    holding.release(cluster, node, hold.seq)
     if row is not None and owns:
         # A push has been stopped by the worker itself by now; only what is staged can be taken up again.
-        holding.requeue(cluster, row, why=f"{node_id} was lost", loss=Loss.SILENT, adoptable=not hold.fenced)
+        holding.requeue(cluster, row, why=f"{node.node_id} was lost", loss=Loss.SILENT, adoptable=not hold.fenced)

@@ -17,7 +17,7 @@ from ffrtmpd.broker import attempts, broker, dispatch, holding, sessions, submis
 from ffrtmpd.broker.cluster import Cluster
 from ffrtmpd.broker.holding import Loss
 from ffrtmpd.lifecycle import JobEvent
-from ffrtmpd.roster import Node
+from ffrtmpd.roster import Hold, Node
 from ffrtmpd.store import JobRow, NewJob, Store, effects
 from ffrtmpd.store.effects import Columns
 from ffrtmpd.store.records import JOB_COLUMNS
@@ -105,20 +105,17 @@ def _requeue_on_restart() -> list[Patch]:
 
 
 def _published_is_given_away() -> list[Patch]:
-    real = sessions.lease_over
+    real = sessions._lease_over
 
-    def lease_over(cluster: Cluster, node_id: str, seq: int) -> None:
-        node = cluster.roster.get(node_id)
-        held = node.holds.get(seq) if node else None
-        row = cluster.store.job(seq)
-        over = held is not None and cluster.now.mono_s >= held.lease_until_s
-        if node is not None and over and row is not None and row.phase is Phase.PUBLISHING:
-            holding.release(cluster, node, seq)
-            holding.requeue(cluster, row, why=f"{node_id} was lost", loss=Loss.SILENT)
+    def lease_over(cluster: Cluster, node: Node, hold: Hold) -> None:
+        row = cluster.store.job(hold.seq)
+        if row is not None and row.phase is Phase.PUBLISHING:
+            holding.release(cluster, node, hold.seq)
+            holding.requeue(cluster, row, why=f"{node.node_id} was lost", loss=Loss.SILENT)
         else:
-            real(cluster, node_id, seq)
+            real(cluster, node, hold)
 
-    return [(sessions, "lease_over", lease_over)]
+    return [(sessions, "_lease_over", lease_over)]
 
 
 def _stop_is_not_waited_for() -> list[Patch]:
