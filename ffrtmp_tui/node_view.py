@@ -76,6 +76,13 @@ def _reading(title: str, name: str, get: Callable[[NodeView], float | None], sho
     return Column(title=title, name=name, get=get, show=show, wide=True, right=True, sparse=True)
 
 
+def _proved(title: str, name: str) -> Column:
+    """Return the column of what a node has proved, by its name in the node's hardware; None where it has none."""
+    return Column(
+        title=title, name=name, get=lambda node: getattr(node.hardware, name, None) or None, show=_joined, wide=True
+    )
+
+
 NODE_COLUMNS: Final = (
     Column(title="Node ID", name="node_id", get=lambda node: node.node_id),
     Column(title="Address", name="address", get=lambda node: node.address, least=11, rank=6),
@@ -133,13 +140,7 @@ NODE_COLUMNS: Final = (
     _reading("GPU Load", "gpu_percent", _gpu_mean("usage_percent"), _percent),
     _reading("GPU Encoder", "gpu_encoder_percent", _gpu_mean("encoder_percent"), _percent),
     _reading("GPU Decoder", "gpu_decoder_percent", _gpu_mean("decoder_percent"), _percent),
-    Column(
-        title="Encoders",
-        name="encoders",
-        get=lambda node: (node.hardware and node.hardware.encoders) or None,
-        show=_joined,
-        wide=True,
-    ),
+    _proved("Encoders", "encoders"),
     Column(
         title="Encoder Sessions",
         name="encoder_sessions",
@@ -148,20 +149,8 @@ NODE_COLUMNS: Final = (
         right=True,
         sparse=True,
     ),
-    Column(
-        title="Scores",
-        name="scorers",
-        get=lambda node: (node.hardware and node.hardware.scorers) or None,
-        show=_joined,
-        wide=True,
-    ),
-    Column(
-        title="Engines",
-        name="engines",
-        get=lambda node: (node.hardware and node.hardware.engines) or None,
-        show=_joined,
-        wide=True,
-    ),
+    _proved("Scores", "scorers"),
+    _proved("Engines", "engines"),
     Column(title="Last Seen", name="last_seen_at", get=lambda node: node.last_seen_at, show=units.time_text, wide=True),
 )
 
