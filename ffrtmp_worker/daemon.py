@@ -150,10 +150,6 @@ class Daemon:
 
     def _take_up(self, ready: Mapping[Any, int]) -> None:
         """Do what follows from what the poller found."""
-        # Before anything is read: a worker that was stopped for a while must look at its fence first.
-        if self._clock() >= self._wakeup_s:
-            self._events.append(TimeCame())
-            self._drain()
         if self._bell.fileno() in ready:
             self._heed_bell()
         for key in ready:
@@ -163,6 +159,11 @@ class Daemon:
         self._drain()
         self._events.extend(self._uplink.hear(ready))
         self._drain()
+        # After all that has come was read: a worker that was held up must not take its own absence for its master's
+        # silence, or a child's. The fence is no part of it, the agent looks at it with every event.
+        if self._clock() >= self._wakeup_s:
+            self._events.append(TimeCame())
+            self._drain()
         self._uplink.send()
         self._guard.keep(
             {self._children[child].pid: at_s for child, at_s in self._agent.fences().items() if child in self._children}

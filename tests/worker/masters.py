@@ -32,6 +32,7 @@ class ScriptedMaster:
         self._context: zmq.Context[Any] = zmq.Context()
         self._socket: zmq.Socket[bytes] | None = None
         self._route: bytes | None = None
+        self._welcome: Welcome | None = None
 
     @property
     def endpoint(self) -> str:
@@ -82,13 +83,18 @@ class ScriptedMaster:
     def expect(
         self, kind: type[M], such: Callable[[M], object] = lambda _: True, *, patience_s: float = PATIENCE_S
     ) -> M:
-        """Return the next message of a kind; others are kept in ``heard``."""
+        """Return the next message of a kind; others are kept in ``heard``.
+
+        A worker that greets again meanwhile, since one of the two was held up for some beats, is let in again.
+        """
         deadline = time.monotonic() + patience_s
         while True:
             message = self._next(deadline, f"no {kind.__name__}; heard {[heard.TYPE for heard in self.heard]}")
             self.heard.append(message)
             if isinstance(message, kind) and such(message):
                 return message
+            if isinstance(message, Hello) and self._welcome is not None:
+                self.say(self._welcome)
 
     def greet(self, *, heartbeat_s: float = 0.2, fence_s: float = 10.0) -> Ready:
         """Take a worker in."""
@@ -97,17 +103,16 @@ class ScriptedMaster:
 
     def welcome(self, *, heartbeat_s: float = 0.2, fence_s: float = 10.0) -> Ready:
         """Answer a greeting."""
-        self.say(
-            Welcome(
-                version=1,
-                node_id="node-1",
-                epoch=1,
-                nonce=NONCE,
-                heartbeat_s=heartbeat_s,
-                fence_s=fence_s,
-                lost_after_s=60.0,
-            )
+        self._welcome = Welcome(
+            version=1,
+            node_id="node-1",
+            epoch=1,
+            nonce=NONCE,
+            heartbeat_s=heartbeat_s,
+            fence_s=fence_s,
+            lost_after_s=60.0,
         )
+        self.say(self._welcome)
         return self.expect(Ready)
 
     def _next(self, deadline: float, problem: str) -> Message:

@@ -19,9 +19,10 @@ from ffrtmp_worker.agent import Agent
 from ffrtmp_worker.appraisal import SHA256
 from ffrtmp_worker.attempt import Limits
 from ffrtmp_worker.daemon import Daemon
-from ffrtmp_worker.events import Action, Event, Send, TimeCame
+from ffrtmp_worker.events import Action, Event, MessageCame, Send, TimeCame
 from ffrtmp_worker.ffmpeg import environment
 from ffrtmp_worker.forker import SPARES, Forker
+from ffrtmp_worker.guard import clock_s
 from ffrtmp_worker.hardware import LoadMeter
 from ffrtmp_worker.limits import Limiter
 from ffrtmp_worker.logbook import Logbook
@@ -48,6 +49,7 @@ from ffrtmpd.wire.messages.session import (
     Encode,
     FetchLog,
     Heartbeat,
+    HeartbeatAck,
     Hello,
     LogChunk,
     ProgressReport,
@@ -56,7 +58,7 @@ from ffrtmpd.wire.messages.session import (
     Started,
 )
 from ffrtmpd.wire.schema import to_plain
-from ffrtmpd.wire.vocabulary import Codec, Outcome
+from ffrtmpd.wire.vocabulary import SILENT_BEATS, Codec, Outcome
 from tests.worker.bench import ListedRecipe, assign, commit, kill, pause, resume, verdict
 from tests.worker.masters import ScriptedMaster
 from tests.worker.test_process import until
@@ -448,6 +450,39 @@ def test_time_is_told_when_it_is_due_and_not_at_each_wake(
     daemon._turn()
     assert told == [TimeCame()]
     bell.close()
+
+
+def test_worker_that_was_held_up_does_not_take_its_master_for_silent(
+    master: ScriptedMaster, hire: Hire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = hire()
+    link, send = worker.daemon._uplink, worker.daemon._uplink.send
+    agent, handle = worker.daemon._agent, worker.daemon._agent.handle
+    events: list[tuple[Event, list[Action]]] = []
+
+    def noted(event: Event, now_s: float) -> list[Action]:
+        events.append((event, handle(event, now_s)))
+        return events[-1][1]
+
+    def held_up() -> None:
+        beats = any(isinstance(message, Heartbeat) for message in link._unsent)
+        send()
+        if beats:
+            monkeypatch.setattr(link, "send", send)
+            back_s = clock_s() + SILENT_BEATS * 0.2
+            until(lambda: link._socket is not None and link._socket.poll(0) and clock_s() > back_s)
+            monkeypatch.setattr(agent, "handle", noted)
+
+    monkeypatch.setattr(link, "send", held_up)
+    master.greet(heartbeat_s=0.2)
+    # The one that it is held up after, and one that it sends because it is back.
+    for _ in range(2):
+        master.expect(Heartbeat)
+    (first, _), (second, actions) = events[:2]
+    assert isinstance(first, MessageCame)
+    assert isinstance(first.message, HeartbeatAck)
+    assert second == TimeCame()
+    assert [type(action) for action in actions] == [Send]
 
 
 def test_real_encode_goes_through_every_step(master: ScriptedMaster, hire: Hire, tmp_path: Path) -> None:
