@@ -36,6 +36,8 @@ PROC: Final = Path("/proc")
 # in between for some turns of its scheduler.
 EXEC_S: Final = 0.5
 EXEC_LOOK_S: Final = 0.001
+# Becomes the program when it is told so; it costs a millisecond. Whose worker ends before it says so never begins.
+GATE: Final = ("/bin/sh", "-c", 'read -r _ && exec "$@" </dev/null', "sh")
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 
 
@@ -214,11 +216,12 @@ class Child(Running):
         env: its whole environment.
         cwd: its working folder.
         mark: how its mark begins.
-        limiter: puts it under limits, right after its start: setpriv has not yet become the program by then.
-        stdin: a descriptor to be its standard input; without one it has none.
+        limiter: puts it under limits before the program begins; on a loaded machine it would else have begun, and have
+            started others, which no limit would reach.
+        stdin: a descriptor to be its standard input; without one, and with a limiter, it has none.
 
     Raises:
-        OSError: it cannot be started.
+        OSError: it cannot be started; nothing of it is left.
     """
 
     def __init__(
@@ -236,10 +239,11 @@ class Child(Running):
         program = shutil.which(argv[0], path=env.get("PATH", os.defpath))
         if program is None:
             raise FileNotFoundError(2, "no such program", argv[0])
-        with Pipes() as pipes:
+        gate = () if limiter is None else GATE
+        with Pipes() as pipes, _pipe() as (told, tell):
             self._process = subprocess.Popen(
-                [*wrapper, program, *argv[1:]],
-                stdin=stdin,
+                [*wrapper, *gate, program, *argv[1:]],
+                stdin=told if gate else stdin,
                 stdout=pipes.stdout_end,
                 stderr=pipes.stderr_end,
                 env={**env, MARK: own_mark},
@@ -247,7 +251,13 @@ class Child(Running):
                 start_new_session=True,
                 preexec_fn=preexec,  # noqa: PLW1509 - only where there is no setpriv
             )
-            super().__init__(self._process.pid, pipes.stdout, pipes.stderr, mark=own_mark, limiter=limiter)
+            try:
+                super().__init__(self._process.pid, pipes.stdout, pipes.stderr, mark=own_mark, limiter=limiter)
+            except BaseException:
+                self._process.kill()
+                self._process.wait()
+                raise
+            os.write(tell, b"\n")
             pipes.keep()
 
     def reap(self) -> Ended | None:
@@ -283,6 +293,17 @@ class Pipes:
         mine = () if self._kept else (self.stdout, self.stderr)
         for descriptor in (self.stdout_end, self.stderr_end, *mine):
             os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _pipe() -> Iterator[tuple[int, int]]:
+    """Lend the ends of a pipe."""
+    read, write = os.pipe2(os.O_CLOEXEC)
+    try:
+        yield read, write
+    finally:
+        os.close(read)
+        os.close(write)
 
 
 def new_mark(prefix: str) -> str:

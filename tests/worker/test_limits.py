@@ -1,3 +1,4 @@
+import errno
 import os
 import resource
 import sys
@@ -7,11 +8,13 @@ import pytest
 
 from ffrtmp_worker.cgroups import Bounds, Cgroups, Controller, Version
 from ffrtmp_worker.ffmpeg import environment
-from ffrtmp_worker.limits import Limiter, size_text
-from ffrtmp_worker.process import Child
+from ffrtmp_worker.limits import Confined, Limiter, size_text
+from ffrtmp_worker.process import Child, marked
 from ffrtmp_worker.tools import ToolError, find_tools
 from tests.needs import need
-from tests.worker.test_process import ENV, ended, line, python
+from tests.worker.test_process import ENV, MARKED, ended, line, python, until, way
+
+__all__ = ["way"]
 
 MIB = 1 << 20
 
@@ -74,6 +77,43 @@ def test_child_without_a_group_is_nice_and_its_memory_limited() -> None:
         child.close()
     assert (end.exit_code, end.over_limit) == (3, None)
     assert end.limits == "nice=7, memory=200MiB for each process, no limit of tasks: no cgroup is usable here"
+
+
+def name_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/comm").read_text().strip()
+
+
+class Late(Limiter):
+    """Confines a child when it has become what it can become until then."""
+
+    def confine(self, pid: int) -> Confined:
+        until(lambda: name_of(pid) not in (name_of(os.getpid()), "setpriv"))
+        assert name_of(pid) == "sh"
+        return super().confine(pid)
+
+
+class Broken(Limiter):
+    def confine(self, pid: int) -> Confined:
+        raise OSError(errno.EIO, f"no limits today for {pid}")
+
+
+@pytest.mark.usefixtures("way")
+def test_child_begins_under_its_limits_however_late_they_come() -> None:
+    tells = "import resource, sys; print(resource.getrlimit(resource.RLIMIT_DATA)[0], repr(sys.stdin.read()))"
+    child = Child(python(tells), env=ENV, cwd="/", limiter=Late(bounds=Bounds(memory_bytes=200 * MIB)))
+    try:
+        assert line(child) == f"{200 * MIB} ''"
+        assert ended(child).exit_code == 0
+    finally:
+        child.close()
+
+
+@pytest.mark.usefixtures("way")
+def test_child_that_cannot_be_confined_never_begins(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="no limits today"):
+        Child(("touch", "begun"), env=ENV, cwd=str(tmp_path), mark=MARKED, limiter=Broken())
+    assert list(marked(MARKED)) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_child_is_never_made_less_nice() -> None:
