@@ -4,15 +4,13 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from ffrtmp_tui.failures import usage
+from ffrtmp_tui.failures import did_you_mean, usage
+from ffrtmp_tui.forms import CUSTOM, FORMS
 from ffrtmp_tui.terminal import columns
 from ffrtmpd.wire.record import record
 
 if TYPE_CHECKING:
     from ffrtmp_tui.run import Run
-
-FORMS: Final = ("table", "wide", "json", "jsonl", "csv", "name")
-CUSTOM: Final = "custom-columns="
 
 
 @record
@@ -149,14 +147,6 @@ def parse(noun: Noun, verb: Verb, words: Sequence[str]) -> argparse.Namespace:
         )
     found.verb_word = verb.name
     return found
-
-
-def did_you_mean(word: str, known: Sequence[str]) -> str:
-    """Return ``, did you mean …?`` with the nearest of ``known``, or nothing."""
-    import difflib
-
-    near = difflib.get_close_matches(word, known, n=1)
-    return f", did you mean {near[0]!r}?" if near else ""
 
 
 def _epilog(verb: Verb) -> str:

@@ -3,8 +3,8 @@
 from typing import Final
 
 from ffrtmp_tui import contexts
-from ffrtmp_tui.command import Argument, Noun, Verb, did_you_mean
-from ffrtmp_tui.failures import Exit, Failure
+from ffrtmp_tui.command import Argument, Noun, Verb
+from ffrtmp_tui.failures import Exit, Failure, did_you_mean
 from ffrtmp_tui.fit import Column
 from ffrtmp_tui.run import Run
 from ffrtmpd.wire.record import record

@@ -3,8 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ffrtmp_tui.command import did_you_mean
-from ffrtmp_tui.failures import usage
+from ffrtmp_tui.failures import did_you_mean, usage
 from ffrtmp_tui.fit import Column
 from ffrtmp_tui.render import plain
 

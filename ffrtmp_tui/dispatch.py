@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import TYPE_CHECKING, Final, TextIO
 
-from ffrtmp_tui.command import CUSTOM, FORMS, GLOBAL, NOUNS, Noun, Verb, did_you_mean, parse
-from ffrtmp_tui.failures import Exit, Failure, usage
-from ffrtmp_tui.run import Run, wanted_form
+from ffrtmp_tui.command import GLOBAL, NOUNS, Noun, Verb, parse
+from ffrtmp_tui.failures import Exit, Failure, did_you_mean, usage
+from ffrtmp_tui.forms import CUSTOM, FORMS, wanted_form
+from ffrtmp_tui.run import Run
 from ffrtmp_tui.terminal import Terminal, clean, real_terminal, silence_output
 
 if TYPE_CHECKING:

@@ -1,5 +1,6 @@
 """How a command can end: its exit codes, and the one exception that carries them."""
 
+from collections.abc import Sequence
 from enum import IntEnum
 from typing import Any, Final
 
@@ -65,3 +66,11 @@ class Failure(Exception):
 def usage(message: str, hint: str | None = None) -> Failure:
     """Return a failure for a command that was written wrongly."""
     return Failure(Exit.USAGE, message, code="usage", hint=hint)
+
+
+def did_you_mean(word: str, known: Sequence[str]) -> str:
+    """Return ``, did you mean …?`` with the nearest of ``known``, or nothing."""
+    import difflib
+
+    near = difflib.get_close_matches(word, known, n=1)
+    return f", did you mean {near[0]!r}?" if near else ""

@@ -9,8 +9,7 @@ from enum import StrEnum
 from typing import Any, Final, TypeVar
 
 from ffrtmp_tui import units
-from ffrtmp_tui.command import did_you_mean
-from ffrtmp_tui.failures import usage
+from ffrtmp_tui.failures import did_you_mean, usage
 from ffrtmpd.wire.vocabulary import Engine, JobState, NodeSortKey, NodeStatus, Priority, Queue, SortKey
 
 E = TypeVar("E", bound=StrEnum)

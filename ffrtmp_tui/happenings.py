@@ -3,9 +3,10 @@
 from typing import Final
 
 from ffrtmp_tui import units
-from ffrtmp_tui.command import CUSTOM, Argument, Noun, Verb
+from ffrtmp_tui.command import Argument, Noun, Verb
 from ffrtmp_tui.failures import Exit
 from ffrtmp_tui.fit import ABSENT, Column
+from ffrtmp_tui.forms import CUSTOM
 from ffrtmp_tui.link import new_id
 from ffrtmp_tui.render import jsonl_text
 from ffrtmp_tui.run import Run

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from ffrtmp_tui import job_verbs, units
-from ffrtmp_tui.command import Argument, Noun, Verb, did_you_mean
+from ffrtmp_tui.command import Argument, Noun, Verb
+from ffrtmp_tui.failures import did_you_mean
 from ffrtmpd.wire.vocabulary import (
     ENGINES,
     Codec,

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any, Final, TextIO
 
 from ffrtmp_tui import units
-from ffrtmp_tui.command import did_you_mean
-from ffrtmp_tui.failures import usage
+from ffrtmp_tui.failures import did_you_mean, usage
 from ffrtmpd.wire.messages.jobs import JobSpec
 from ffrtmpd.wire.record import record
 from ffrtmpd.wire.schema import SchemaError, fields_of, from_plain

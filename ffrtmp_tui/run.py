@@ -5,8 +5,7 @@ from argparse import Namespace
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
-from ffrtmp_tui.command import CUSTOM, FORMS, did_you_mean
-from ffrtmp_tui.failures import Failure, usage
+from ffrtmp_tui.forms import CUSTOM, wanted_form
 from ffrtmp_tui.terminal import Terminal
 from ffrtmpd.wire.messages.common import Reply, Request
 
@@ -165,36 +164,6 @@ class Run:
             terminal.write(names([name]))
         else:
             terminal.write(people())
-
-
-def wanted_form(args: Namespace, environ: Mapping[str, str], system_file: "Path | None") -> str:
-    """Return the form that ``args`` (form, quiet, context), else the environment, else the context asks for.
-
-    Raises:
-        Failure: environment or context name no form.
-    """
-    if args.form:
-        return str(args.form)
-    if args.quiet:
-        return "name"
-    where, form = "FFRTMP_OUTPUT", environ.get("FFRTMP_OUTPUT")
-    if not form:
-        where, form = _form_of_context(args.context, environ, system_file) or (where, "table")
-    if form not in FORMS and not str(form).startswith(CUSTOM):
-        raise usage(f"{where}: {form!r} is not one of {', '.join(FORMS)}{did_you_mean(str(form), FORMS)}")
-    return str(form)
-
-
-def _form_of_context(
-    name: str | None, environ: Mapping[str, str], system_file: "Path | None"
-) -> "tuple[str, Any] | None":
-    from ffrtmp_tui import contexts
-
-    try:
-        return contexts.output(environ, context=name, system=system_file or contexts.SYSTEM_FILE)
-    except Failure:
-        # Who needs a context says what is wrong with the file.
-        return None
 
 
 def names(words: Iterable[str]) -> str:

@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
-from ffrtmp_tui.command import did_you_mean
 from ffrtmp_tui.console.feed import Feed
 from ffrtmp_tui.console.keymap import Page
 from ffrtmp_tui.console.query import Query, history_fields, job_fields, node_fields
 from ffrtmp_tui.console.state import JOB_PAGES, LIST_PAGES, Ask, Lane, Now, State
 from ffrtmp_tui.console.table import Table
+from ffrtmp_tui.failures import did_you_mean
 from ffrtmpd.wire.messages.common import Reply
 from ffrtmpd.wire.messages.jobs import JobView
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 
-from ffrtmp_tui.command import did_you_mean
 from ffrtmp_tui.console.acts import Acts
 from ffrtmp_tui.console.answers import Answers
 from ffrtmp_tui.console.feed import REST_S
@@ -12,7 +11,7 @@ from ffrtmp_tui.console.looks import Looks
 from ffrtmp_tui.console.prompts import Asks, Prompt, complete, complete_filter
 from ffrtmp_tui.console.query import JOB_FIELDS, NODE_FIELDS, job_values, node_values
 from ffrtmp_tui.console.state import Ask, Now, State
-from ffrtmp_tui.failures import Failure
+from ffrtmp_tui.failures import Failure, did_you_mean
 from ffrtmpd.wire.messages.common import Reply
 from ffrtmpd.wire.messages.jobs import Status, StatusReply
 

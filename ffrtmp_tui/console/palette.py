@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from ffrtmp_tui.command import did_you_mean
-from ffrtmp_tui.failures import Failure, usage
+from ffrtmp_tui.failures import Failure, did_you_mean, usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

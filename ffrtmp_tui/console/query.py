@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ffrtmp_tui import units
-from ffrtmp_tui.command import did_you_mean
+from ffrtmp_tui.failures import did_you_mean
 from ffrtmpd.wire.messages.jobs import JobView, ListJobs
 from ffrtmpd.wire.messages.nodes import ListNodes, NodeView
 from ffrtmpd.wire.vocabulary import (
