@@ -155,15 +155,22 @@ def fold(text: str, room: int) -> str:
 
 
 def width(text: str) -> int:
-    """Return the cells that ``text`` takes on a terminal."""
-    if text.isascii():
-        return len(text)
+    """Return the cells that ``text`` takes on most terminals: as the C library's ``wcwidth`` counts them."""
+    return len(text) if text.isascii() else sum(map(_cells, text))
+
+
+def _cells(letter: str) -> int:
     import unicodedata
 
-    return sum(
-        0 if unicodedata.combining(letter) else 2 if unicodedata.east_asian_width(letter) in "WF" else 1
-        for letter in text
-    )
+    # The middle and the end of a Korean syllable are drawn into the cells of its beginning.
+    if (
+        unicodedata.category(letter) in ("Mn", "Me", "Cf")
+        or "\u1160" <= letter <= "\u11ff"
+        or "\ud7b0" <= letter <= "\ud7fb"
+    ):
+        return 0
+    # Unicode calls the hexagrams wide from its version 16 on; terminals have drawn them so for longer.
+    return 2 if unicodedata.east_asian_width(letter) in "WF" or "\u4dc0" <= letter <= "\u4dff" else 1
 
 
 def _room(shown: Shown) -> int:

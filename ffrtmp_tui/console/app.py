@@ -3,8 +3,8 @@
 import base64
 import signal
 import time
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterable
+from typing import Any, Final, TypeVar
 
 import urwid
 
@@ -16,6 +16,9 @@ from ffrtmp_tui.console.screens import Screen, screen
 from ffrtmp_tui.console.state import Now
 from ffrtmp_tui.console.text import Line
 from ffrtmp_tui.failures import Failure
+from ffrtmp_tui.terminal import clean
+
+T = TypeVar("T")
 
 # A filter that rests and a selection that rests are asked about a moment later.
 SOON_S: Final = 0.1
@@ -49,7 +52,7 @@ class View(urwid.Widget):
         self.drawn = screen(self._console.state, size, self._now())
         text, attr, charsets = [], [], []
         for line in self.drawn.lines:
-            raw, runs, charset = _encoded(line)
+            raw, runs, charset = encoded(line, size[0])
             text.append(raw)
             attr.append(runs)
             charsets.append(charset)
@@ -186,14 +189,34 @@ def entries(styles: Iterable[Style]) -> list[tuple[str, str, str, str, str | Non
     return [(style.name, style.fg, style.bg, style.mono, style.fg_high, style.bg_high) for style in styles]
 
 
-def _encoded(line: Line) -> tuple[bytes, list[tuple[str | None, int]], Sequence[Any]]:
+def encoded(line: Line, room: int) -> tuple[bytes, list[tuple[str | None, int]], list[tuple[Any, int]]]:
+    """Return a row as urwid takes it: bytes, and runs of styles and of character sets over them.
+
+    urwid counts cells by tables of its own, and what the terminal's encoding lacks becomes other characters: by its
+    count the row gets exactly ``room`` cells here, for it refuses to draw what it takes for wider.
+    """
     raw = b""
     runs: list[tuple[str | None, int]] = []
-    charsets: list[Any] = []
+    charsets: list[tuple[Any, int]] = []
     for style, text in line:
-        part, charset = urwid.util.apply_target_encoding(text)
+        part, charset = urwid.util.apply_target_encoding(str(clean(text)))
         raw += part
         charsets += charset
         if part:
             runs.append((style or None, len(part)))
-    return raw, runs, charsets
+    end, wanted = len(raw), room
+    # Its measure and its cut differ where letters join, by a cell or two.
+    while (cells := urwid.calc_width(raw, 0, end)) > room:
+        end, _ = urwid.calc_text_pos(raw, 0, end, wanted)
+        wanted -= 1
+    return raw[:end] + b" " * (room - cells), _until(runs, end), _until(charsets, end)
+
+
+def _until(runs: Iterable[tuple[T, int]], end: int) -> list[tuple[T, int]]:
+    """Return runs over the first ``end`` bytes only."""
+    kept = []
+    for what, length in runs:
+        if end > 0:
+            kept.append((what, min(length, end)))
+        end -= length
+    return kept

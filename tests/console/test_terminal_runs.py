@@ -21,6 +21,7 @@ from ffrtmpd.wire.messages.common import Ping, Pong
 from ffrtmpd.wire.messages.jobs import JobSpec, Submission, Submit, Submitted
 from ffrtmpd.wire.vocabulary import Role
 from tests.console.pty import Terminal
+from tests.console.test_widths import PATHS
 from tests.tui.commands import Shell
 from tests.tui.masters import RealMaster, ScriptedMaster
 
@@ -65,6 +66,22 @@ def test_plain_ffrtmp_shows_the_jobs_and_q_gives_the_terminal_back(environ: dict
         terminal.type("q")
         assert terminal.ends() == 0
         assert unsaid(terminal) == []
+
+
+@pytest.mark.parametrize("locale", [{}, {"LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}])
+def test_any_letters_in_a_path_are_drawn(master: RealMaster, environ: dict[str, str], locale: dict[str, str]) -> None:
+    with Link(master.endpoint, master.key.public, master.pairs["root"]) as link:
+        for number, path in enumerate(PATHS.values()):
+            job = Submission(key=f"path-{number:08d}", spec=JobSpec(scenario="720p30-h264", input=path))
+            link.ask(Submit(request_id=new_id(), jobs=(job,)), Submitted)
+    with Terminal("console", environ={**environ, **locale}, size=(160, 45)) as terminal:
+        for number in (43, 42, 41):
+            terminal.shows(f">job-{number:06d}")
+            terminal.shows(f"JOB job-{number:06d}")
+            terminal.shows("input   /srv/")
+            terminal.type("j")
+        terminal.type("q")
+        assert terminal.ends() == 0
 
 
 def test_a_job_is_canceled_by_keys(environ: dict[str, str]) -> None:
