@@ -20,12 +20,18 @@ from ffrtmp_tui.terminal import clean
 
 T = TypeVar("T")
 
+# It moved in urwid 2.4.
+_raw: Any = urwid.display.raw if hasattr(urwid, "display") else urwid.raw_display
+
 # A filter that rests and a selection that rests are asked about a moment later.
 SOON_S: Final = 0.1
 # After Esc so long is waited for the rest of another key, such as an arrow's: it comes in one piece with its Esc.
 ESC_S: Final = 0.01
 # A terminal whose window is closed, or that is told to stop, must not be left in the console's modes.
 _ENDS: Final = (signal.SIGTERM, signal.SIGHUP)
+# Bracketed paste.
+_PASTE_ON: Final = "\x1b[?2004h"
+_PASTE_OFF: Final = "\x1b[?2004l"
 _WHEEL: Final = {4: -3, 5: 3}
 
 
@@ -91,6 +97,18 @@ class View(urwid.Widget):
         self._after()
 
 
+class _Screen(_raw.Screen):
+    """The terminal, asked to tell what is pasted from what is typed: not every urwid does so."""
+
+    def _start(self, *args: Any, **kwargs: Any) -> None:
+        super()._start(*args, **kwargs)
+        self.write(_PASTE_ON)
+
+    def _stop(self) -> None:
+        self.write(_PASTE_OFF)
+        super()._stop()
+
+
 class App:
     """The console on a terminal."""
 
@@ -108,7 +126,7 @@ class App:
         self._themes = themes
         self._theme = ""
         self._now = now
-        self._screen = urwid.raw_display.Screen()
+        self._screen = _Screen()
         self._screen.set_terminal_properties(colors=depth)
         self._screen.set_input_timeouts(complete_wait=ESC_S)
         self.view = View(console, now, self._stir)

@@ -70,11 +70,17 @@ class Form:
         elif name == "ctrl u":
             self.values[entry.name] = ""
         elif len(name) == 1 and name.isprintable():
-            self.values[entry.name] = text + name
+            self.insert(name)
         else:
             return False
         self.problem = ""
         return True
+
+    def insert(self, text: str) -> None:
+        """Put text at the end of a field in which text is typed."""
+        if not self.current.choices:
+            self.values[self.current.name] += text
+            self.problem = ""
 
     def spec(self, now_s: float) -> JobSpec:
         """Return the job that it describes.

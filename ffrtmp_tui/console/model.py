@@ -8,6 +8,7 @@ from ffrtmp_tui.console.feed import REST_S
 from ffrtmp_tui.console.form import Form
 from ffrtmp_tui.console.keymap import MOVES, WORDS, Page, bindings, pages_of
 from ffrtmp_tui.console.looks import Looks
+from ffrtmp_tui.console.paste import Paste
 from ffrtmp_tui.console.prompts import Asks, Prompt, complete, complete_filter
 from ffrtmp_tui.console.query import JOB_FIELDS, NODE_FIELDS, job_values, node_values
 from ffrtmp_tui.console.state import Ask, Now, State
@@ -22,6 +23,7 @@ class Console(Looks, Acts):
     def __init__(self, state: State, new_id: Callable[[], str]) -> None:
         super().__init__(state, new_id)
         self._answers = Answers(self.feed)
+        self._paste = Paste()
 
     # ── events ────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -41,6 +43,11 @@ class Console(Looks, Acts):
         """Take a key, named as urwid names it."""
         self.now = now
         state = self.state
+        pasted = self._paste.take(name)
+        if pasted is not None:
+            if pasted:
+                self._pasted(pasted)
+            return
         if name.startswith("meta ") and name != "meta esc":
             # Esc and a key after it, closer together than a terminal tells them apart.
             self.key("esc", now)
@@ -86,22 +93,39 @@ class Console(Looks, Acts):
                 self.filter(prompt.before)
             elif prompt.asks is Asks.SEARCH:
                 state.search = prompt.before
-        elif name == "enter" or (prompt.asks is Asks.YES and name in ("y", "Y")):
+        elif prompt.asks is Asks.YES and name not in ("y", "Y") and (name != "enter" or prompt.problem):
+            # Enter behind a key that means nothing here ends a word that was typed or pasted, and confirms nothing.
+            prompt.problem = "y or Esc"
+        elif name == "enter" or prompt.asks is Asks.YES:
             state.prompt = None
             self._entered(prompt)
-        elif prompt.asks is Asks.YES:
-            prompt.problem = "y or Esc"
         elif name == "tab" and prompt.asks in (Asks.COMMAND, Asks.FILTER):
             self._complete(prompt)
         elif prompt.key(name):
-            if prompt.asks is Asks.FILTER:
-                try:
-                    self.filter(prompt.text, rest_s=REST_S)
-                except ValueError as error:
-                    # Half a word is no mistake yet; the list stays until the filter is one.
-                    prompt.problem = str(error)
-            elif prompt.asks is Asks.SEARCH:
-                state.search = prompt.text
+            self._edited(prompt)
+
+    def _edited(self, prompt: Prompt) -> None:
+        if prompt.asks is Asks.FILTER:
+            try:
+                self.filter(prompt.text, rest_s=REST_S)
+            except ValueError as error:
+                # Half a word is no mistake yet; the list stays until the filter is one.
+                prompt.problem = str(error)
+        elif prompt.asks is Asks.SEARCH:
+            self.state.search = prompt.text
+
+    def _pasted(self, text: str) -> None:
+        """Put pasted text where text is typed; nowhere else does it mean anything."""
+        prompt, form = self.state.prompt, self.state.form
+        if prompt is not None and prompt.asks in (Asks.YES, Asks.COUNT):
+            prompt.problem = "what is pasted confirms nothing"
+        elif prompt is not None:
+            prompt.insert(text)
+            self._edited(prompt)
+        elif form is not None:
+            form.insert(text)
+        else:
+            self.state.say("what is pasted is taken only where text is typed")
 
     def _entered(self, prompt: Prompt) -> None:
         state = self.state

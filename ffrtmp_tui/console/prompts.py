@@ -40,7 +40,7 @@ class Prompt:
     def key(self, name: str) -> bool:
         """Take a key that edits; tell whether it was one."""
         if len(name) == 1 and name.isprintable():
-            self.text += name
+            self.insert(name)
         elif name == "backspace":
             self.text = self.text[:-1]
         elif name == "ctrl u":
@@ -51,6 +51,11 @@ class Prompt:
             return False
         self.problem = ""
         return True
+
+    def insert(self, text: str) -> None:
+        """Put text at the end."""
+        self.text += text
+        self.problem = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

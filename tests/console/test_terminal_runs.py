@@ -53,9 +53,10 @@ def environ(master: RealMaster, tmp_path: Path) -> dict[str, str]:
 
 
 def unsaid(terminal: Terminal) -> list[str]:
-    """Return what the terminal was left in: other modes, the other screen, no cursor, a mouse that reports."""
+    """Return what the terminal was left in: other modes, the other screen, no cursor, a mouse or a paste reported."""
     left = [] if termios.tcgetattr(terminal.slave) == terminal.before else ["modes"]
     pairs = {"screen": (b"?1049l", b"?1049h"), "cursor": (b"?25h", b"?25l"), "mouse": (b"?1000l", b"?1000h")}
+    pairs["paste"] = (b"?2004l", b"?2004h")
     return left + [name for name, (off, on) in pairs.items() if terminal.raw.rfind(off) < terminal.raw.rfind(on)]
 
 
@@ -97,6 +98,22 @@ def test_a_job_is_canceled_by_keys(environ: dict[str, str]) -> None:
         terminal.until(lambda: "job-000038" not in terminal.text())
         terminal.type("q")
         assert terminal.ends() == 0
+
+
+def test_what_is_pasted_is_text(environ: dict[str, str]) -> None:
+    with Terminal("console", environ=environ) as terminal:
+        terminal.shows(">job-000040")
+        assert b"\x1b[?2004h" in terminal.raw
+        terminal.type("\x1b[200~clip.mov\r\x1b[201~")
+        terminal.shows("only where text is typed")
+        assert ">job-000040" in terminal.text()
+        terminal.type("n\x1b[B\x1b[200~/srv/in/clip.mov\r\x1b[201~")
+        terminal.shows("--input /srv/in/clip.mov")
+        terminal.type("\x1b")
+        terminal.until(lambda: "submit a job" not in terminal.text())
+        terminal.type("q")
+        assert terminal.ends() == 0
+        assert unsaid(terminal) == []
 
 
 def test_id_is_put_on_the_terminal_s_clipboard(environ: dict[str, str]) -> None:
