@@ -96,6 +96,8 @@ class Acts(Core):
         plan = self.state.plan
         if plan is None:
             return
+        if not plan.fits(*self.state.size):
+            raise ValueError("needs 80x24")
         if len(plan.targets) > 1 and typed.strip() != plan.count:
             raise ValueError(f"type {plan.count}, or Esc")
         self.state.plan = None

@@ -1,14 +1,16 @@
 """What stands above and below every page: the cluster at a glance, the names of the pages, prompts and keys. Pure."""
 
-from typing import Final
+from typing import Any, Final
 
 from ffrtmp_tui import units
 from ffrtmp_tui.console import panes
 from ffrtmp_tui.console.keymap import WORDS, Page, footer, shown_key
-from ffrtmp_tui.console.prompts import MARKS, Asks
+from ffrtmp_tui.console.prompts import MARKS, Asks, Prompt
 from ffrtmp_tui.console.query import JOB_FIELDS, NODE_FIELDS
-from ffrtmp_tui.console.state import JOB_PAGES, LIST_PAGES, Now, State
-from ffrtmp_tui.console.text import Line, age, bar, fit_line, pad
+from ffrtmp_tui.console.state import LIST_PAGES, Now, State
+from ffrtmp_tui.console.table import Table
+from ffrtmp_tui.console.text import Line, age, bar, ending, fit_line, pad, plain
+from ffrtmp_tui.fit import fold, width
 from ffrtmp_tui.terminal import clean
 from ffrtmpd.wire.messages.overview import NodesTogether
 from ffrtmpd.wire.vocabulary import NodeStatus, Role
@@ -99,42 +101,60 @@ def tab_line(state: State, columns: int) -> tuple[Line, list[Tab]]:
         line += [("tab" if current else "", text), ("", " ")]
         at += len(text) + 1
     if state.page in LIST_PAGES:
-        table, query = state.table(state.page), state.query(state.page)
-        right = f"{table.place + 1 if len(table) else 0}/{table.total}{'+' if table.partial else ''}"
-        turn = " turned" if query.turned else ""
+        table = state.table(state.page)
+        right = place(table)
         marked = f" {len(table.marks)} marked" if table.marks else ""
-        part = " from a job on" if table.begins_inside else ""
-        text = f"{' /' + query.text if query.text else ''} sort {query.sort}{turn}{part}{marked}"
-        line = fit_line([*line, ("", text)], columns - len(right) - 1)
+        line = fit_line([*line, ("", f" {order(state)}{marked}")], columns - len(right) - 1)
         line.append(("", f" {right}"))
     return line, tabs
 
 
-def bottom_lines(state: State, columns: int) -> list[Line]:
-    """Return what is typed or told, and the keys."""
-    prompt, message = state.prompt, state.message
-    first: Line = []
-    extra: list[Line] = []
-    if prompt is not None:
-        first = [("key", MARKS[prompt.asks]), ("", prompt.text + " " if prompt.asks is not Asks.YES else "")]
-        if prompt.asks in (Asks.YES, Asks.COUNT) and state.plan is not None:
-            first.append(("alert", f" {state.plan.question} "))
-            extra = [[("dim", f"= {state.plan.command}")]]
-        if prompt.problem:
-            first.append(("bad", f" {prompt.problem}"))
-    elif state.bulk is not None:
+def place(table: Table[Any]) -> str:
+    """Return which row of how many is selected."""
+    return f"{table.place + 1 if len(table) else 0}/{table.total}{'+' if table.partial else ''}"
+
+
+def order(state: State) -> str:
+    """Return filter and order of a page that lists something."""
+    query = state.query(state.page)
+    part = " from a job on" if state.table(state.page).begins_inside else ""
+    return f"{f'/{query.text} ' if query.text else ''}sort {query.sort}{' turned' if query.turned else ''}{part}"
+
+
+def typed(prompt: Prompt, room: int) -> str:
+    """Return what is typed, of a long text its end, with a cell left for the cursor."""
+    return ending(prompt.text, max(2, room - width(MARKS[prompt.asks]) - 1))
+
+
+def told(state: State) -> Line:
+    """Return what is under way or was said, nothing where that is nothing."""
+    if state.bulk is not None:
         bulk = state.bulk
         refused = f", {bulk.refused} refused" if bulk.refused else ""
         stop = "stopping" if bulk.stopped else "Esc stops"
         total = len(bulk.plan.targets)
         how = f": {bulk.over} of {total}{refused}   {stop}" if total > 1 else " ..."
-        first = [("busy", f"{bulk.plan.what}{how}")]
-    elif state.marking is not None:
+        return [("busy", f"{bulk.plan.what}{how}")]
+    if state.marking is not None:
         table = state.table(state.marking.page)
-        first = [("busy", f"marking: {len(table.marks)} of {state.marking.total or table.total}   Esc stops")]
-    elif message is not None:
-        first = [(message.style, message.text)]
-    elif not state.connection.online and state.connection.problem:
+        return [("busy", f"marking: {len(table.marks)} of {state.marking.total or table.total}   Esc stops")]
+    return [] if state.message is None else [(state.message.style, state.message.text)]
+
+
+def bottom_lines(state: State, columns: int) -> list[Line]:
+    """Return what is typed or told, and the keys."""
+    prompt, first = state.prompt, told(state)
+    extra: list[Line] = []
+    if prompt is not None:
+        first = [("key", MARKS[prompt.asks]), ("", f"{typed(prompt, columns)} " if prompt.asks is not Asks.YES else "")]
+        if state.plan is not None:
+            first.append(("alert", f" {state.plan.question} "))
+            extra = [[("dim", f"= {state.plan.command}")]]
+        if prompt.problem and width(plain(first)) + width(prompt.problem) < columns:
+            first.append(("bad", f" {prompt.problem}"))
+        elif prompt.problem:
+            extra += [[("bad", line)] for line in fold(prompt.problem, columns).split("\n")]
+    elif not first and not state.connection.online and state.connection.problem:
         first = [("bad", clean(state.connection.problem))]
     return [*extra, first, _foot(state, columns)]
 
@@ -173,30 +193,3 @@ def _typed(state: State) -> list[tuple[str, str]]:
             return [("enter", "confirm"), ("esc", "abort")]
         case _:
             return [("enter", "go"), ("esc", "as before")]
-
-
-def small(state: State, columns: int, rows: int, now: Now) -> tuple[list[Line], dict[int, str]]:
-    """Return one line that says what matters and below it as many jobs as there is room for, and their rows."""
-    queues = state.queues.queues if state.queues else ()
-    waits, runs = sum(map(panes.waiting, queues)), sum(map(panes.running, queues))
-    old = state.connection.age_s(now.mono_s)
-    known = "" if old is None or state.connection.online else f" {age(old)}"
-    first = f"{clean(state.cluster)} {state.connection.presence}{known} {waits}q {runs}r"
-    table = state.history if state.page is Page.HISTORY else state.jobs
-    if state.prompt is not None:
-        first = MARKS[state.prompt.asks] + state.prompt.text
-        if state.prompt.asks in (Asks.YES, Asks.COUNT) and state.plan is not None:
-            first += f" {state.plan.question}"
-    elif state.message is not None:
-        first = state.message.text
-    elif rows == 1 and (job := table.current) is not None:
-        first += f" >{job.job_id} {job.state}"
-    lines: list[Line] = [[("header", pad(first, columns))]]
-    places: dict[int, str] = {}
-    for job in table.window(rows - 1) if rows > 1 else []:
-        percent = job.progress.percent if job.progress else None
-        done = "" if percent is None else f" {percent:.0f}%"
-        style = "selected" if job.job_id == table.selected and state.page in JOB_PAGES else ""
-        places[len(lines)] = job.job_id
-        lines.append([(style, pad(f"{job.job_id} {job.state}{done} {clean(job.scenario)}", columns))])
-    return lines + [[] for _ in range(rows - len(lines))], places

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from ffrtmp_tui.console.keymap import WORDS
+from ffrtmp_tui.fit import fold
 
 
 class Asks(StrEnum):
@@ -95,6 +96,10 @@ class Plan:
         """What stands beside the prompt."""
         how = "y confirms" if self.asks is Asks.YES else f"type {self.count} to confirm"
         return f"! {self.what} on {self.cluster}; {how}, Esc aborts"
+
+    def fits(self, columns: int, rows: int) -> bool:
+        """Tell whether all of the question can be read on a screen."""
+        return len(fold(self.question, columns).split("\n")) <= rows
 
 
 def numbers(ids: Sequence[str]) -> str:

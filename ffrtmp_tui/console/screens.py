@@ -5,10 +5,11 @@ from typing import Final
 
 from ffrtmp_tui.console import head, node_rows, panes
 from ffrtmp_tui.console.columns import title_line
-from ffrtmp_tui.console.form import FIELDS, Form
 from ffrtmp_tui.console.job_rows import HISTORY_NARROW, HISTORY_WIDE, NARROW, WIDE, JobColumn, job_line
 from ffrtmp_tui.console.keymap import Page
+from ffrtmp_tui.console.over import form_lines, overlay_lines
 from ffrtmp_tui.console.prompts import MARKS, Asks
+from ffrtmp_tui.console.small import small
 from ffrtmp_tui.console.state import Now, State
 from ffrtmp_tui.console.text import Line, fit_line, plain, rule
 from ffrtmp_tui.fit import width as cells_of
@@ -42,8 +43,10 @@ def screen(state: State, size: tuple[int, int], now: Now) -> Screen:
     columns, rows = size
     drawn = Screen(list_width=columns)
     told = _told(state, now)
-    if columns < LEAST[0] or rows < LEAST[1]:
-        drawn.lines, drawn.rows = head.small(state, columns, rows, now)
+    cramped = columns < LEAST[0] or rows < LEAST[1]
+    state.size = size
+    if cramped:
+        drawn.lines, drawn.rows = small(state, columns, rows, told)
     else:
         wide = columns >= WIDE_FROM[0] and rows >= WIDE_FROM[1]
         drawn.lines = [head.header_line(state, columns, now, wide=wide), *head.strip(state, wide=wide)]
@@ -53,10 +56,9 @@ def screen(state: State, size: tuple[int, int], now: Now) -> Screen:
         bottom = head.bottom_lines(state, columns)
         _page(drawn, state, columns, rows - len(drawn.lines) - len(bottom), told, wide=wide)
         drawn.lines += bottom
-        prompt = state.prompt
-        if prompt is not None and prompt.asks is not Asks.YES:
-            at = cells_of(MARKS[prompt.asks]) + cells_of(prompt.text)
-            drawn.cursor = (min(columns - 1, at), rows - 2)
+    if state.prompt is not None and state.prompt.asks is not Asks.YES:
+        at = cells_of(MARKS[state.prompt.asks]) + cells_of(head.typed(state.prompt, columns))
+        drawn.cursor = (min(columns - 1, at), 0 if cramped else rows - 2)
     drawn.lines = [fit_line(line, columns) for line in drawn.lines[:rows]]
     return drawn
 
@@ -71,11 +73,11 @@ def _told(state: State, now: Now) -> Now:
 
 def _page(drawn: Screen, state: State, columns: int, room: int, now: Now, *, wide: bool) -> None:
     if state.form is not None:
-        _body(drawn, _form_lines(state.form, columns), room)
+        title = rule(columns, "submit a job", "Enter submits, Esc leaves")
+        _body(drawn, [[("rule", title)], [], *form_lines(state.form, columns)], room)
     elif state.overlay is not None:
         title = rule(columns, state.overlay.title, "Esc closes")
-        shown = state.overlay.lines[state.overlay.top :]
-        _body(drawn, [[("rule", title)], *([("", line)] for line in shown)], room)
+        _body(drawn, [[("rule", title)], *overlay_lines(state.overlay, columns, room - 1)], room)
     elif state.log_full:
         state.log_room = room - 1
         # The rows come first: to show what was found, they may move.
@@ -117,7 +119,7 @@ def _job_list(drawn: Screen, state: State, shown: tuple[JobColumn, ...], size: t
     table = state.history if state.page is Page.HISTORY else state.jobs
     drawn.lines.append(title_line(shown, columns))
     window = table.window(room)
-    span = set(table.between(state.range_from, table.selected)) if state.range_from and table.selected else set()
+    span = set(state.span(table))
     for job in window:
         drawn.rows[len(drawn.lines)] = job.job_id
         marked = job.job_id in table.marks or job.job_id in span
@@ -213,7 +215,7 @@ def log_rule(state: State, columns: int, *, full: bool = False) -> Line:
     return [("rule", rule(columns, f"log {detail.job_id} ({how})", keys))]
 
 
-# ── nodes and the form ────────────────────────────────────────────────────────────────────────────────────────────
+# ── nodes ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _nodes(drawn: Screen, state: State, columns: int, room: int, now: Now, *, wide: bool) -> None:
@@ -232,27 +234,6 @@ def _nodes(drawn: Screen, state: State, columns: int, room: int, now: Now, *, wi
     _body(drawn, lines, list_room)
     drawn.lines.append([("rule", rule(columns, state.nodes.selected or ""))])
     _body(drawn, node_rows.detail_lines(state.nodes.current), below - 1)
-
-
-def _form_lines(form: Form, columns: int) -> list[Line]:
-    lines: list[Line] = [[("rule", rule(columns, "submit a job", "Enter submits, Esc leaves"))], []]
-    for at, entry in enumerate(FIELDS):
-        here = at == form.at
-        value = form.values[entry.name]
-        shown = f"< {value} >" if entry.choices else value + ("_" if here else "")
-        lines.append(
-            [
-                ("selected" if here else "", f"{'>' if here else ' '}{entry.name:<10}"),
-                ("", f" {shown}"),
-                ("dim", f"   {entry.help}" if here and entry.help else ""),
-            ]
-        )
-    lines += [[], [("dim", f"= {form.command()}")]]
-    if form.sent:
-        lines.append([("busy", "sent ...")])
-    if form.problem:
-        lines.append([("bad", form.problem)])
-    return lines
 
 
 def text_of(drawn: Screen) -> list[str]:

@@ -170,6 +170,8 @@ class State:
     log_full: bool = False
     log_wrap: bool = False
     log_times: bool = False
+    # Columns and rows of the last screen.
+    size: tuple[int, int] = (80, 24)
     # Rows of the log that the last screen had room for: what a page is, and where the end begins.
     log_room: int = 10
     frozen: bool = False
@@ -192,6 +194,12 @@ class State:
         if page is Page.NODES:
             return self.node_query
         return self.history_query if page is Page.HISTORY else self.job_query
+
+    def span(self, table: Table[Any]) -> list[str]:
+        """Return the ids of the range that is being marked: they are shown as marked before it is ended."""
+        if self.range_from is None or table.selected is None:
+            return []
+        return table.between(self.range_from, table.selected)
 
     @property
     def job(self) -> JobView | None:

@@ -75,6 +75,9 @@ SIZES: Final = ((80, 24), (160, 45))
 SMALL: Final = {
     "small-60x5": ((60, 5), Scene()),
     "small-confirm-60x5": ((60, 5), Scene(("c",))),
+    "small-form-60x5": ((60, 5), Scene(("n", *"1080p30", "down", "enter"))),
+    "small-nodes-60x5": ((60, 5), Scene(("2",))),
+    "small-wrong-60x5": ((60, 5), Scene((":", *"bogus", "enter"))),
     "line-60x1": ((60, 1), Scene(("down",))),
 }
 SCREENS: Final[dict[str, tuple[tuple[int, int], Scene]]] = {

@@ -3,8 +3,12 @@
 import pytest
 
 from ffrtmp_tui.console.app import View
+from ffrtmp_tui.console.screens import text_of
+from ffrtmpd.wire.messages.jobs import JobSpec
+from ffrtmpd.wire.vocabulary import FailureClass
 from tests.console import golden
 from tests.console.desk import Desk
+from tests.master.house import House
 
 
 @pytest.mark.parametrize("name", golden.SCREENS)
@@ -53,3 +57,26 @@ def test_what_a_node_or_a_job_calls_itself_cannot_move_the_cursor(desk: Desk) ->
     desk.away = True
     desk.state.connection.missed("bad \x1b[2Jthing", desk.now.mono_s)
     assert "\x1b" not in desk.text()
+
+
+def test_texts_are_folded_to_the_screen(house: House) -> None:
+    house.worker("w-07")
+    house.submit(JobSpec(scenario="720p30-h264"))
+    house.workers[0].hear()
+    house.workers[0].fail("job-000001", FailureClass.PERMANENT, f"input: {'/srv/deep' * 20}: no such file or folder")
+    desk = Desk(house)
+    desk.wait(1.0)
+    desk.press("e")
+    for size in ((80, 24), (160, 45), (40, 12)):
+        assert "no such file or folder" in " ".join(desk.text(*size).split())
+
+
+def test_of_what_is_longer_than_its_line_the_end_is_seen(desk: Desk) -> None:
+    desk.press("/", *"label:x=", *"a" * 100, *"end")
+    drawn = desk.draw()
+    assert text_of(drawn)[22].rstrip().endswith("aaend")
+    assert drawn.cursor == (79, 22)
+    desk.press("esc", "n", "down", *"/srv/", *"b" * 100, *"end.mov")
+    assert "bbend.mov_" in desk.text()
+    assert "--input" in desk.text()
+    assert "bbend.mov\n" in desk.text().replace(" ", "")
