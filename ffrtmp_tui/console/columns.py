@@ -1,7 +1,7 @@
 """What columns of any table on a screen share: how wide each is, and the line of their titles. Pure."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from ffrtmp_tui.console.text import Line, pad
 
@@ -20,6 +20,22 @@ class Column(Protocol):
     @property
     def grows(self) -> int:
         """Its share; 0: it stays as it is."""
+
+    @property
+    def rank(self) -> int:
+        """Which is left out first where there is no room for all: the highest; 0: never."""
+
+
+C = TypeVar("C", bound=Column)
+
+
+def fitting(columns: Sequence[C], width: int) -> tuple[C, ...]:
+    """Return the columns that a line of ``width`` has room for."""
+    kept = list(columns)
+    leaving = sorted((column for column in columns if column.rank), key=lambda column: -column.rank)
+    while leaving and 1 + sum(column.room for column in kept) > width:
+        kept.remove(leaving.pop(0))
+    return tuple(kept)
 
 
 def rooms(columns: Sequence[Column], width: int) -> list[int]:

@@ -26,6 +26,7 @@ class JobColumn:
     get: Callable[[JobView, float], str]
     grows: int = 0
     right: bool = False
+    rank: int = 0
 
 
 def joules(value: float) -> str:
@@ -125,10 +126,10 @@ WIDE: Final = (
     _PRI,
     _STATE,
     _PROGRESS,
-    JobColumn(title="FPS", room=5, get=_fps),
+    JobColumn(title="FPS", room=5, get=_fps, rank=1),
     _ETA,
     _NODE,
-    _ENERGY,
+    replace(_ENERGY, rank=2),
     _VMAF,
     JobColumn(title="AGE", room=4, get=lambda job, now_s: age(now_s - job.created_at)),
 )

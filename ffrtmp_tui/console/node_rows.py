@@ -1,7 +1,7 @@
 """A node as one line, and in full: the columns as a table, for narrow and for wide screens. Pure."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from ffrtmp_tui import units
@@ -58,6 +58,7 @@ class NodeColumn:
     room: int
     get: Callable[[NodeView], str]
     grows: int = 0
+    rank: int = 0
 
 
 _ID: Final = NodeColumn(title="ID", room=8, get=lambda node: clean(node.node_id), grows=1)
@@ -80,7 +81,7 @@ _CELSIUS: Final = NodeColumn(title="C", room=4, get=lambda node: _whole(hottest(
 _SLOTS: Final = NodeColumn(title="SLOTS", room=6, get=lambda node: f"{node.slots - node.free_slots}/{node.slots}")
 
 # Beside the jobs, on a page of 80 columns, and on a wide one.
-PANE: Final = (_ID, _STATE, _CPU, _GPU, _ENC, _RAM, _WATTS, _CELSIUS)
+PANE: Final = (_ID, _STATE, _CPU, _GPU, _ENC, replace(_RAM, rank=1), _WATTS, _CELSIUS)
 NARROW: Final = (_ID, _STATE, _CPU, _GPU, _ENC, _DEC, _RAM, _WATTS, _CELSIUS, _SLOTS)
 WIDE: Final = (
     NodeColumn(title="ID", room=14, get=lambda node: clean(node.node_id), grows=1),

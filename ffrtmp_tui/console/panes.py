@@ -214,16 +214,17 @@ def queue_lines(state: State, width: int) -> list[Line]:
         return [[("dim", "not known yet")]]
     deepest = max((waiting(view) for view in queues.queues), default=0)
     span = over(queues)
-    drawn = width >= 72
-    head = f" {'QUEUE':<9}{'DEPTH        ' if drawn else ''}"
-    title = f"{head}{'WAIT':>6} {'RUN':>4} {'HELD':>4} {'OLDEST':>6} {'P95':>5} {f'DONE/{span}':>8} {f'FAIL/{span}':>8}"
-    lines: list[Line] = [[("title", title)]]
+    # What a narrow pane has no room for: the drawing, then the jobs that are held.
+    drawn, held = width >= 72, width >= 57
+    head = f" {'QUEUE':<9}{'DEPTH        ' if drawn else ''}{'WAIT':>6} {'RUN':>4}{' HELD' if held else ''}"
+    lines: list[Line] = [[("title", f"{head} {'OLDEST':>6} {'P95':>5} {f'DONE/{span}':>8} {f'FAIL/{span}':>8}")]]
     for view in queues.queues:
         since = view.waiting_since
         oldest = "-" if since is None else age(queues.now - since)
         p95 = "-" if view.wait_p95_s is None else age(view.wait_p95_s)
         depth = f"{bar(100 * waiting(view) / deepest if deepest else 0, 12)} " if drawn else ""
-        cells = f" {view.queue!s:<9}{depth}{waiting(view):>6} {running(view):>4} {counts(view).get('paused', 0):>4}"
+        paused = f" {counts(view).get('paused', 0):>4}" if held else ""
+        cells = f" {view.queue!s:<9}{depth}{waiting(view):>6} {running(view):>4}{paused}"
         lines.append([("", f"{cells} {oldest:>6} {p95:>5} {view.completed:>8} {view.failed:>8}")])
     return [[(style, pad(text, width)) for style, text in line] for line in lines]
 

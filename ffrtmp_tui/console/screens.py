@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ffrtmp_tui.console import head, node_rows, panes
-from ffrtmp_tui.console.columns import title_line
+from ffrtmp_tui.console.columns import fitting, title_line
 from ffrtmp_tui.console.job_rows import HISTORY_NARROW, HISTORY_WIDE, NARROW, WIDE, JobColumn, job_line
 from ffrtmp_tui.console.keymap import Page
 from ffrtmp_tui.console.over import form_lines, overlay_lines
@@ -153,7 +153,7 @@ def _jobs_wide(drawn: Screen, state: State, columns: int, room: int, now: Now) -
     first = len(drawn.lines)
     log_room = max(4, room // 4)
     events_room = max(3, room // 8)
-    _job_list(drawn, state, WIDE, (width, room - 1 - (log_room + 1) - (events_room + 1)), now)
+    _job_list(drawn, state, fitting(WIDE, width), (width, room - 1 - (log_room + 1) - (events_room + 1)), now)
     drawn.lines.append(log_rule(state, width))
     _body(drawn, panes.log_lines(state, log_room, width, full=False), log_room)
     drawn.lines.append([("rule", rule(width, "events"))])
@@ -162,15 +162,16 @@ def _jobs_wide(drawn: Screen, state: State, columns: int, room: int, now: Now) -
     title = f"JOB {job.job_id}  {job.queue}/{job.priority}  attempt {job.attempt}/{job.max_attempts}" if job else "JOB"
     right: list[Line] = [[("title", title)]]
     right += panes.detail_lines(state, right_width, now, full=True)
+    pane = fitting(node_rows.PANE, right_width)
     listed = [
-        node_rows.node_line(node, node_rows.PANE, right_width, now, selected=False)
+        node_rows.node_line(node, pane, right_width, now, selected=False)
         for node in state.nodes.rows[: max(3, room // 4)]
     ]
     together = state.queues.nodes if state.queues else None
     number = sum(one.nodes for one in together.statuses) if together else state.nodes.total
     tail: list[Line] = [
         [("rule", rule(right_width, f"nodes {number}", f"sort {state.node_query.sort}"))],
-        title_line(node_rows.PANE, right_width),
+        title_line(pane, right_width),
         *listed,
         [("rule", rule(right_width, "queues"))],
         *panes.queue_lines(state, right_width),

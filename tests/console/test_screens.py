@@ -80,3 +80,19 @@ def test_of_what_is_longer_than_its_line_the_end_is_seen(desk: Desk) -> None:
     assert "bbend.mov_" in desk.text()
     assert "--input" in desk.text()
     assert "bbend.mov\n" in desk.text().replace(" ", "")
+
+
+@pytest.mark.parametrize("rows", [24, 45])
+@pytest.mark.parametrize("key", ["1", "2", "3", "5"])
+def test_no_title_of_a_column_is_cut_at_any_width(desk: Desk, key: str, rows: int) -> None:
+    desk.press(key)
+    desk.wait(1.0)
+    for columns in range(80, 221):
+        drawn = desk.draw(columns, rows)
+        titles = [text for line in drawn.lines for style, text in line if style == "title"]
+        assert titles
+        assert not any("~" in text for text in titles), columns
+        if key == "1":
+            assert {"VMAF", "STATE", "NODE"} <= set(titles[0].split())
+            assert ("AGE" in titles[0]) == (columns >= 140 and rows >= 35)
+            assert ("ENERGY" in titles[0]) == (columns >= 159 and rows >= 35)
