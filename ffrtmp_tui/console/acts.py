@@ -48,6 +48,7 @@ class Acts(Core):
             self.state.form = Form(key=self.new_id())
 
     def _job_action(self, act: JobAct) -> None:
+        self.end_range()
         targets = self.job_table.targets()
         if not targets or not self.is_allowed():
             return

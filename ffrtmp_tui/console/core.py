@@ -76,6 +76,11 @@ class Core:
         """Read this page anew because its order is another one."""
         self.feed.refilter(self.state.page if self.state.page in LIST_PAGES else Page.JOBS, self.now.mono_s)
 
+    def end_range(self) -> None:
+        """Mark what is shown as marked: whoever acts in the midst of a range acts on that."""
+        self.job_table.mark(self.state.span(self.job_table))
+        self.state.range_from = None
+
     def use_theme(self, name: str) -> None:
         """Change the colours."""
         self.state.theme = name

@@ -104,8 +104,7 @@ class Looks(Core):
             state.range_from = table.selected
             state.say("range: move, then V again; Esc leaves it")
             return
-        table.mark(table.between(state.range_from, table.selected))
-        state.range_from = None
+        self.end_range()
 
     def _do_mark_all(self) -> None:
         if self.is_online() and self.state.marking is None:
@@ -113,9 +112,11 @@ class Looks(Core):
 
     def _do_yank(self) -> None:
         state = self.state
-        ids = [] if state.log_full else self.table.targets()
-        if state.log_full and state.job is not None:
-            ids = [state.job.job_id]
+        if state.log_full:
+            ids = [] if state.job is None else [state.job.job_id]
+        else:
+            self.end_range()
+            ids = self.table.targets()
         if not ids:
             state.say("nothing is selected")
             return

@@ -152,3 +152,16 @@ def test_history_acts_on_its_own_marks(crowd: Desk) -> None:
     crowd.type("1000")
     crowd.press("enter")
     assert canceled(crowd) == 0
+
+
+def test_action_in_the_midst_of_a_range_is_about_what_is_shown_as_marked(crowd: Desk) -> None:
+    crowd.press("g", "V", "j", "j")
+    assert crowd.text().count("\n*job-") == 2
+    crowd.press("c")
+    assert "cancel 3 jobs on prod; type 3 to confirm" in crowd.text()
+    assert crowd.state.range_from is None
+    crowd.type("3")
+    crowd.press("enter")
+    assert canceled(crowd) == 3
+    crowd.press("g", "V", "j", "y")
+    assert crowd.state.yanked == "job-000999 job-001000"
