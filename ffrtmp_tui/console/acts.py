@@ -107,8 +107,6 @@ class Acts(Core):
 
     def send_form(self, form: Form) -> None:
         """Submit what the form describes, unless something is wrong with it."""
-        if form.sent:
-            return
         if reason := self.state.may_act:
             form.problem = reason
             return
@@ -119,4 +117,4 @@ class Acts(Core):
             return
         form.problem, form.sent = "", True
         request = Submit(request_id=self.new_id(), jobs=(Submission(key=form.key, spec=spec),))
-        self.ask("submit", request, Submitted, "", lane=Lane.ACT)
+        self.ask("submit", request, Submitted, form.command(), lane=Lane.ACT)

@@ -3,6 +3,7 @@
 from typing import Final
 
 from ffrtmp_tui.console.feed import LIST_EVERY_S, LOG_AGAIN_S, LOG_EVERY_S, MORE, NEAR, Feed
+from ffrtmp_tui.console.form import Form
 from ffrtmp_tui.console.keymap import Page
 from ffrtmp_tui.console.query import ended, fits
 from ffrtmp_tui.console.state import Ask, Now, Overlay
@@ -12,7 +13,7 @@ from ffrtmp_tui.terminal import clean
 from ffrtmpd.wire.messages.acts import Acted, ActedOnJobs
 from ffrtmpd.wire.messages.common import Pong, Reply
 from ffrtmpd.wire.messages.inquiries import Explanation, LogsReply, ScenarioList
-from ffrtmpd.wire.messages.jobs import ChangesReply, JobList, JobView, StatusReply, Submitted
+from ffrtmpd.wire.messages.jobs import ChangesReply, JobList, JobView, StatusReply, Submit, Submitted
 from ffrtmpd.wire.messages.nodes import NodeList, NodeReply
 from ffrtmpd.wire.messages.overview import EventList, QueueList
 from ffrtmpd.wire.vocabulary import TERMINAL_STATES, JobState
@@ -68,7 +69,7 @@ class Answers:
                 self._state.nodes.update(reply.node)
                 self._acted([(reply.node.node_id, None)])
             case Submitted():
-                self._submitted(reply)
+                self._submitted(ask, reply)
 
     def missed(self, ask: Ask, failure: Failure, now: Now) -> None:
         """Take in that a question was refused, or not answered."""
@@ -84,11 +85,8 @@ class Answers:
             self._back()
         if ask.tag == "act":
             self._acted_not(ask, failure, gone=gone)
-        elif ask.tag == "submit" and state.form is not None:
-            state.form.sent = False
-            state.form.problem = (
-                f"{failure.message}; Enter tries again, and makes it once only" if gone else (failure.message)
-            )
+        elif ask.tag == "submit":
+            self._submitted_not(ask, clean(failure.message), gone=gone)
         elif ask.tag == "mark_all":
             state.marking = None
             state.say(f"{len(self._state.table(state.page).marks)} marked; then: {clean(failure.message)}", "bad")
@@ -288,16 +286,29 @@ class Answers:
         bulk.refused += sent - 1
         self._acted([(ask.about, failure.message)])
 
-    def _submitted(self, reply: Submitted) -> None:
+    def _submitted(self, ask: Ask, reply: Submitted) -> None:
         state, result = self._state, reply.results[0]
-        if state.form is None:
-            return
-        state.form.sent = False
         if result.problem is not None:
-            state.form.problem = clean(result.problem.message)
+            self._submitted_not(ask, clean(result.problem.message), gone=False)
             return
         waits = f"; waits: {clean(result.reason)}" if result.reason else ""
-        state.say(f"submitted {result.job_id}{waits}   = {state.form.command()}", "good")
-        state.form = None
+        state.say(f"submitted {result.job_id}{waits}   = {ask.about}", "good")
+        if self._form_of(ask) is not None:
+            state.form = None
         state.jobs.age()
         self._feed.readings[Page.JOBS].asked_s = None
+
+    def _submitted_not(self, ask: Ask, problem: str, *, gone: bool) -> None:
+        form = self._form_of(ask)
+        if form is None:
+            said = f"whether a job was made is not known: {problem}" if gone else f"not submitted: {problem}"
+            self._state.say(f"{said}   = {ask.about}", "bad")
+            return
+        form.sent = False
+        form.problem = f"{problem}; Enter tries again, and makes it once only" if gone else problem
+
+    def _form_of(self, ask: Ask) -> Form | None:
+        """Return the form that a submission came from, None where it was left since."""
+        form = self._state.form
+        sent = isinstance(ask.request, Submit) and form is not None and ask.request.jobs[0].key == form.key
+        return form if sent else None

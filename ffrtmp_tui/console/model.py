@@ -71,17 +71,25 @@ class Console(Looks, Acts):
     def click(self, key: str, now: Now) -> None:
         """Select the row of that id, as a mouse does."""
         self.now = now
-        self.table.select(key)
+        if not self._is_typing:
+            self.table.select(key)
 
     def open_page(self, page: Page, now: Now) -> None:
         """Show another page, as a click on its name does."""
         self.now = now
-        self.open(page)
+        if not self._is_typing:
+            self.open(page)
 
     def scroll(self, steps: int, now: Now) -> None:
         """Move as a mouse's wheel does."""
         self.now = now
-        self.move(steps)
+        if not self._is_typing:
+            self.move(steps)
+
+    @property
+    def _is_typing(self) -> bool:
+        """Whether something is typed or asked: it is about this page and this row, and no click changes them."""
+        return self.state.prompt is not None or self.state.form is not None
 
     # ── what is typed ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -123,7 +131,8 @@ class Console(Looks, Acts):
             prompt.insert(text)
             self._edited(prompt)
         elif form is not None:
-            form.insert(text)
+            if not form.sent:
+                form.insert(text)
         else:
             self.state.say("what is pasted is taken only where text is typed")
 
@@ -191,6 +200,9 @@ class Console(Looks, Acts):
     def _form_key(self, form: Form, name: str) -> None:
         if name in ("esc", "ctrl c"):
             self.state.form = None
+        elif form.sent:
+            # What is on its way is what the form shows; nothing changes it any more.
+            return
         elif name == "enter":
             self.send_form(form)
         else:

@@ -1,5 +1,6 @@
 """The one widget, as urwid sees it: with the oldest urwid that is supported and with the newest."""
 
+import pytest
 import urwid
 
 from ffrtmp_tui.console.app import View, entries
@@ -37,6 +38,22 @@ def test_mouse_selects_rows_opens_pages_and_scrolls(desk: Desk) -> None:
     at, first, _, _ = view.drawn.tabs[1]
     view.mouse_event(size, "mouse press", 1, first, at, True)
     assert desk.state.page == "nodes"
+
+
+@pytest.mark.parametrize("keys", [("c",), ("/", "4"), (":",), ("n", "x"), ("l", "/")])
+def test_mouse_changes_nothing_under_what_is_typed_or_asked(desk: Desk, keys: tuple[str, ...]) -> None:
+    view = View(desk.console, lambda: desk.now)
+    size = (80, 24)
+    desk.press(*keys)
+    view.render(size, True)
+    before = desk.text()
+    at, first, _, _ = view.drawn.tabs[1]
+    view.mouse_event(size, "mouse press", 1, first, at, True)
+    for row in range(size[1]):
+        view.mouse_event(size, "mouse press", 1, 5, row, True)
+        view.mouse_event(size, "mouse press", 5, 5, row, True)
+    assert desk.text() == before
+    assert desk.state.jobs.selected == "job-000006"
 
 
 def test_every_style_is_one_that_urwid_takes_at_every_depth() -> None:
