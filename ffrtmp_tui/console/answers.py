@@ -129,6 +129,7 @@ class Answers:
         reading.walks += 1
         whole = reply.next is None or len(reading.rows) >= reading.least or reading.walks >= _WALKS_SHOWN
         if whole or not len(table):
+            table.about = ask.about
             table.show(reading.rows, total=reply.total, next_cursor=reply.next, cursor=reading.cursor, partial=partial)
         reading.rest_s = LIST_EVERY_S * reading.walks
         if not whole and reply.next is not None:
@@ -208,6 +209,7 @@ class Answers:
         if not state.jobs.select(job.job_id):
             query = state.job_query
             query.text, query.fields, query.sort, query.turned = "", {}, query.sorts[0], False
+            state.jobs.about = query.name
             # The cursor of a list in the order of submit is the number before which it goes on.
             state.jobs.begin(str(int(job.job_id.rpartition("-")[2]) + 1), [job])
             self._feed.readings[Page.JOBS].asked_s = None

@@ -59,7 +59,7 @@ class Core:
         else:
             fields = (history_fields if page is Page.HISTORY else job_fields)(text, self.now.wall_s)
         query.text, query.fields = text, fields
-        self.feed.refilter(page, self.now.mono_s + rest_s)
+        self._reread(page, rest_s)
 
     def sort(self, name: str) -> None:
         """Sort this page by another column, its best rows first.
@@ -68,13 +68,20 @@ class Core:
             ValueError: it cannot be sorted so.
         """
         if name not in self.query.sorts:
-            raise ValueError(f"cannot sort by {name!r}{did_you_mean(name, self.query.sorts)}")
+            known = ", ".join(self.query.sorts)
+            raise ValueError(f"cannot sort by {name!r}{did_you_mean(name, self.query.sorts)}; there are {known}")
         self.query.sort, self.query.turned = name, False
         self.reorder()
 
     def reorder(self) -> None:
         """Read this page anew because its order is another one."""
-        self.feed.refilter(self.state.page if self.state.page in LIST_PAGES else Page.JOBS, self.now.mono_s)
+        self._reread(self.state.page if self.state.page in LIST_PAGES else Page.JOBS)
+
+    def _reread(self, page: Page, rest_s: float = 0.0) -> None:
+        self.feed.refilter(page, self.now.mono_s + rest_s)
+        if self.state.waits_for:
+            how = "when z lets the screen go on" if self.state.waits_for == "z" else "when the master answers"
+            self.state.say(f"the rows are those from before; they change {how}")
 
     def end_range(self) -> None:
         """Mark what is shown as marked: whoever acts in the midst of a range acts on that."""

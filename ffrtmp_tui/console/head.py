@@ -22,6 +22,8 @@ _FORM_KEYS: Final = (
     ("enter", "submit"),
     ("esc", "leave"),
 )
+# Beside a filter or an order that the rows do not have yet.
+NOT_YET: Final = " not yet: "
 # Where in a line the name of a page stands, and of which.
 Tab = tuple[int, int, Page]
 
@@ -104,6 +106,8 @@ def tab_line(state: State, columns: int) -> tuple[Line, list[Tab]]:
         table = state.table(state.page)
         right = place(table)
         marked = f" {len(table.marks)} marked" if table.marks else ""
+        if state.waits_for:
+            line.append(("alert", NOT_YET))
         line = fit_line([*line, ("", f" {order(state)}{marked}")], columns - len(right) - 1)
         line.append(("", f" {right}"))
     return line, tabs

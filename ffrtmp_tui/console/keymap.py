@@ -134,6 +134,8 @@ KEYS: Final = (
 )
 
 
+# What is about rows of the page that is shown, and never about those of another.
+ON_ROWS: Final = frozenset({"cancel", "pause", "resume", "retry", "drain", "undrain"})
 MOVES: Final = frozenset({"down", "up", "page_down", "page_up", "first", "last"})
 
 

@@ -6,7 +6,7 @@ from ffrtmp_tui.console.acts import Acts
 from ffrtmp_tui.console.answers import Answers
 from ffrtmp_tui.console.feed import REST_S
 from ffrtmp_tui.console.form import Form
-from ffrtmp_tui.console.keymap import MOVES, WORDS, Page, bindings, pages_of
+from ffrtmp_tui.console.keymap import MOVES, ON_ROWS, WORDS, Page, bindings, pages_of
 from ffrtmp_tui.console.looks import Looks
 from ffrtmp_tui.console.paste import Paste
 from ffrtmp_tui.console.prompts import Asks, Prompt, complete, complete_filter
@@ -166,6 +166,8 @@ class Console(Looks, Acts):
                 raise ValueError(f"{name} takes nothing")
             pages = pages_of(word.action)
             if self.state.page not in pages:
+                if word.action in ON_ROWS:
+                    raise ValueError(f"{name} is about what is selected on {' or '.join(pages)}: show that first")
                 self.open(pages[0])
             self.do(word.action)
         elif name == "filter":

@@ -202,6 +202,14 @@ class State:
         return table.between(self.range_from, table.selected)
 
     @property
+    def waits_for(self) -> str:
+        """What filter and order of this page wait for, nothing if they do not: until then the rows have others."""
+        table, query = self.table(self.page), self.query(self.page)
+        if self.page not in LIST_PAGES or not table.answered or table.about == query.name:
+            return ""
+        return "the master" if not self.connection.online else "z" if self.frozen else ""
+
+    @property
     def job(self) -> JobView | None:
         """The selected job, on a page of jobs."""
         return self.table(self.page).current if self.page in JOB_PAGES else None

@@ -28,7 +28,7 @@ class Table(Generic[T]):
     more than what is looked at, however far down that is. ``answered``: the master has told what there is.
 
     ``total`` is how many there are at the master, at least as many if ``partial``; ``next_cursor`` is the way to those
-    behind the last row here.
+    behind the last row here. ``about`` names filter and order of what is here.
     """
 
     def __init__(self, key: Callable[[T], str]) -> None:
@@ -39,6 +39,7 @@ class Table(Generic[T]):
         self.answered = False
         self.next_cursor: str | None = None
         self.marks: set[str] = set()
+        self.about = ""
         self.selected: str | None = None
         self.top = 0
         self._place = 0

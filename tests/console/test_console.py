@@ -1,5 +1,7 @@
 """What keys do, in front of the real broker: marks, confirmations, filters, absence of the master."""
 
+import pytest
+
 from ffrtmp_tui.console.state import State
 from ffrtmpd.wire.messages.acts import Cancel
 from ffrtmpd.wire.messages.inquiries import Logs
@@ -309,3 +311,41 @@ def test_time_stands_still_in_rows_that_are_old(desk: Desk) -> None:
     before = desk.text().split("\n")[5:16]
     desk.wait(30.0)
     assert desk.text().split("\n")[5:16] == before
+
+
+def test_filter_and_order_that_cannot_be_asked_for_are_said_to_wait(desk: Desk) -> None:
+    desk.press("z", "/")
+    desk.type("state:failed")
+    desk.press("enter")
+    desk.wait(2.0)
+    assert len(desk.state.jobs) == 6
+    assert "not yet:  /state:failed" in desk.text(120, 24)
+    assert "they change when z lets the screen go on" in desk.text()
+    desk.press("z")
+    desk.wait(1.0)
+    assert ids(desk.state) == ["job-000002"]
+    assert "not yet" not in desk.text(120, 24)
+    desk.away = True
+    desk.wait(3.0)
+    desk.press("s")
+    assert "not yet:" in desk.text()
+    assert "they change when the master answers" in desk.text()
+    assert "not yet:" in desk.text(70, 10).replace("\n", " ") or "those from before" in desk.text(70, 10)
+    desk.away = False
+    desk.wait(6.0)
+    assert "not yet" not in desk.text()
+
+
+@pytest.mark.parametrize(("page", "command"), [("5", "cancel"), ("2", "retry"), ("1", "drain"), ("4", "pause")])
+def test_command_is_never_about_rows_of_another_page(desk: Desk, page: str, command: str) -> None:
+    desk.press(page)
+    desk.wait(1.0)
+    shown = desk.state.page
+    desk.press(":", *command, "enter")
+    assert f"{command} is about what is selected on" in desk.text()
+    assert (desk.state.page, desk.state.plan) == (shown, None)
+
+
+def test_orders_that_there_are_are_told(desk: Desk) -> None:
+    desk.press("2", ":", *"sort foo", "enter")
+    assert "there are node, " in " ".join(desk.text().split())
