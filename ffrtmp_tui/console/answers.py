@@ -5,6 +5,7 @@ from typing import Final
 from ffrtmp_tui.console.feed import LIST_EVERY_S, LOG_AGAIN_S, LOG_EVERY_S, MORE, NEAR, Feed
 from ffrtmp_tui.console.form import Form
 from ffrtmp_tui.console.keymap import Page
+from ffrtmp_tui.console.prompts import number_of
 from ffrtmp_tui.console.query import ended, fits
 from ffrtmp_tui.console.state import Ask, Now, Overlay
 from ffrtmp_tui.explain import MEANINGS
@@ -42,6 +43,8 @@ class Answers:
                 state.cluster, state.principal, state.role = reply.cluster, reply.principal, reply.role
             case JobList() if ask.tag == "mark_all":
                 self._mark(ask, reply)
+            case JobList() if ask.tag == "before":
+                self._before(ask, reply)
             case JobList() | NodeList():
                 self._listed(ask, reply)
             case ChangesReply():
@@ -135,6 +138,16 @@ class Answers:
         if not whole and reply.next is not None:
             feed.read_on(page, reply.next)
 
+    def _before(self, ask: Ask, reply: JobList) -> None:
+        state, table = self._state, self._state.jobs
+        asked = getattr(ask.request, "cursor", None)
+        if ask.about != state.job_query.name or not (table.begins_inside and len(table)):
+            return
+        if asked == str(number_of(table.rows[0].job_id)):
+            rows = reply.jobs[::-1]
+            more = bool(rows) and reply.next is not None
+            table.put_before(rows, cursor=str(number_of(rows[0].job_id) + 1) if more else None)
+
     def _mark(self, ask: Ask, reply: JobList) -> None:
         state, marking = self._state, self._state.marking
         if marking is None or ask.about != marking.about or marking.about != state.query(marking.page).text:
@@ -203,16 +216,17 @@ class Answers:
             state.detail.status = reply
 
     def _goto(self, job: JobView) -> None:
-        """Select a job: where it stands if it is here, else let the list begin with it."""
+        """Select a job: where it stands if it is here, else let the list begin with it, or some jobs before it."""
         state = self._state
-        state.page, state.overlay, state.log_full = Page.JOBS, None, False
+        state.page, state.overlay, state.log_full, state.range_from = Page.JOBS, None, False, None
         if not state.jobs.select(job.job_id):
             query = state.job_query
             query.text, query.fields, query.sort, query.turned = "", {}, query.sorts[0], False
             state.jobs.about = query.name
             # The cursor of a list in the order of submit is the number before which it goes on.
-            state.jobs.begin(str(int(job.job_id.rpartition("-")[2]) + 1), [job])
+            state.jobs.begin(str(number_of(job.job_id) + 1), [job])
             self._feed.readings[Page.JOBS].asked_s = None
+            self._feed.want_before()
 
     def _node(self, ask: Ask, reply: NodeReply) -> None:
         detail = self._state.detail

@@ -1,11 +1,11 @@
 """What is asked of the master and when. Pure: questions out; `answers` takes in what comes back."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from ffrtmp_tui.console.keymap import Page
-from ffrtmp_tui.console.prompts import Plan
+from ffrtmp_tui.console.prompts import Plan, number_of
 from ffrtmp_tui.console.query import PAGE_ROWS, ended, list_history, list_ids, list_jobs, list_nodes
 from ffrtmp_tui.console.state import Ask, Bulk, Detail, Lane, Marking, Now, State
 from ffrtmpd.wire.messages.acts import ACT_MAX, Acted, ActedOnJobs
@@ -84,6 +84,15 @@ class Feed:
         table, tag = self.state.table(page), f"{MORE}{page}"
         if table.next_cursor is not None and tag not in self.busy and self.state.connection.online:
             self._list(page, tag, table.next_cursor, PAGE_ROWS)
+
+    def want_before(self) -> None:
+        """Fetch the jobs before the first one, where their list begins inside: it is unfiltered and newest first."""
+        table = self.state.jobs
+        if table.begins_inside and len(table) and "before" not in self.busy and self.state.connection.online:
+            query = self.state.job_query
+            cursor = str(number_of(table.rows[0].job_id))
+            request = list_jobs(replace(query, turned=True), self.new_id(), cursor=cursor)
+            self.ask(Ask(tag="before", lane=Lane.READ, request=request, expected=JobList, about=query.name))
 
     def read_on(self, page: Page, cursor: str) -> None:
         """Go on with a walk whose answer held too little: few jobs fit, and the master looks at so many a time."""

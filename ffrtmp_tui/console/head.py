@@ -114,8 +114,9 @@ def tab_line(state: State, columns: int) -> tuple[Line, list[Tab]]:
 
 
 def place(table: Table[Any]) -> str:
-    """Return which row of how many is selected."""
-    return f"{table.place + 1 if len(table) else 0}/{table.total}{'+' if table.partial else ''}"
+    """Return which row of how many is selected, ``-`` where it is not known how many are before it."""
+    at = "-" if table.begins_inside else table.place + 1 if len(table) else 0
+    return f"{at}/{table.total}{'+' if table.partial else ''}"
 
 
 def order(state: State) -> str:

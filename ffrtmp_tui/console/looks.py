@@ -3,6 +3,7 @@
 from typing import Final
 
 from ffrtmp_tui.console.core import Core
+from ffrtmp_tui.console.feed import NEAR
 from ffrtmp_tui.console.keymap import Page, help_lines
 from ffrtmp_tui.console.prompts import Asks, Prompt
 from ffrtmp_tui.console.state import LIST_PAGES, Overlay
@@ -63,12 +64,14 @@ class Looks(Core):
         elif state.page is Page.EVENTS:
             state.top_event = max(0, min(state.top_event + steps, len(state.events) - 1))
         elif state.page in LIST_PAGES:
-            if steps < 0 and self.table.begins_inside and self.table.place == 0:
-                # From a job that was gone to, up is to where the list truly begins.
+            if steps <= -_FAR and self.table.begins_inside:
+                # To where the list truly begins.
                 self.feed.refilter(state.page, self.now.mono_s)
             self.table.move(steps)
-            if self.table.place >= len(self.table) - 50:
+            if self.table.place >= len(self.table) - NEAR:
                 self.feed.want_more(state.page)
+            if self.table.begins_inside and self.table.place < NEAR:
+                self.feed.want_before()
 
     def _do_back(self) -> None:
         state = self.state

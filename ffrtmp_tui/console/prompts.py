@@ -102,11 +102,16 @@ class Plan:
         return len(fold(self.question, columns).split("\n")) <= rows
 
 
+def number_of(job_id: str) -> int:
+    """Return the number in a job id: the later a job was submitted, the greater it is."""
+    return int(job_id.rpartition("-")[2])
+
+
 def numbers(ids: Sequence[str]) -> str:
     """Return job ids as the commands take them, short: ``123,125-131``; one id stays as it is."""
     if len(ids) == 1:
         return ids[0]
-    found = sorted(int(job_id.rpartition("-")[2]) for job_id in ids)
+    found = sorted(map(number_of, ids))
     parts: list[str] = []
     first = last = found[0]
     for number in [*found[1:], -1]:

@@ -124,6 +124,19 @@ class Table(Generic[T]):
         if self.selected is None and self.rows:
             self.selected = self._key(self.rows[0])
 
+    def put_before(self, rows: Sequence[T], *, cursor: str | None) -> None:
+        """Put rows before the first one; ``cursor`` leads to them, None where nothing else is before them."""
+        if rows:
+            self.rows[:0] = rows
+            self._index = {self._key(row): at for at, row in enumerate(self.rows)}
+            for part in self._parts:
+                part.at += len(rows)
+            self._parts.insert(0, _Part(0, cursor))
+            # What is looked at stays where it is.
+            self.top += len(rows)
+        else:
+            self._parts[0].cursor = cursor
+
     def begin(self, cursor: str | None, rows: Sequence[T] | None = None) -> None:
         """Let the list begin behind ``cursor``, None for its true beginning; until it is read, ``rows`` are all of it.
 

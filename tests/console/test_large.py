@@ -30,7 +30,7 @@ def test_selection_far_down_stays_while_jobs_come_in(house: House) -> None:
     assert desk.state.jobs.selected == "job-004030"
 
 
-def test_job_that_is_gone_to_stays_selected_and_up_leads_to_all(house: House) -> None:
+def test_job_that_is_gone_to_stays_selected_and_up_leads_to_the_one_before(house: House) -> None:
     for _ in range(3):
         house.submit(*[JobSpec(scenario="720p30-h264")] * 1_000)
     desk = Desk(house)
@@ -40,11 +40,38 @@ def test_job_that_is_gone_to_stays_selected_and_up_leads_to_all(house: House) ->
     desk.press("enter")
     desk.wait(5.0)
     assert desk.state.jobs.selected == "job-001234"
-    assert [job.job_id for job in desk.state.jobs.rows[:2]] == ["job-001234", "job-001233"]
     assert "from a job on" in desk.text(160, 45)
+    assert " -/3000" in desk.text()
     desk.press("up")
+    assert desk.state.jobs.selected == "job-001235"
+    assert "\n>job-001235" in desk.text()
+    assert "\n job-001234" in desk.text()
+    desk.press("down", "down")
+    assert desk.state.jobs.selected == "job-001233"
+    for number in range(1234, 3001):
+        desk.press("up")
+        if number % 100 == 0:
+            desk.text()
+            desk.wait(1.0)
+        assert desk.state.jobs.selected == f"job-{number:06d}"
+    desk.wait(3.0)
+    assert " 1/3000" in desk.text()
+    assert "from a job on" not in desk.text(160, 45)
+
+
+def test_first_line_is_that_of_the_whole_list_also_from_a_job_that_was_gone_to(house: House) -> None:
+    for _ in range(3):
+        house.submit(*[JobSpec(scenario="720p30-h264")] * 1_000)
+    desk = Desk(house)
     desk.wait(1.0)
+    desk.press(":", *"job 1234", "enter")
+    desk.wait(3.0)
+    desk.press("g")
+    desk.wait(3.0)
     assert desk.state.jobs.rows[0].job_id == "job-003000"
+    desk.press(":", *"job 3000", "enter", "up")
+    assert desk.state.jobs.selected == "job-003000"
+    assert " 1/3000" in desk.text()
 
 
 @pytest.fixture(scope="module")
