@@ -180,7 +180,7 @@ def test_a_hundred_thousand_jobs_are_walked_filtered_and_steered(lone: Cluster) 
         terminal.shows(">job-098001")
         terminal.type("c")
         terminal.shows("cancel job-098001 on")
-        terminal.type("1\r")
+        terminal.type("y")
         terminal.until(lambda: "canceled" in row_of(terminal, "job-098001"))
         leave(terminal)
     assert lone.job("job-098001")["state"] == "canceled"
@@ -278,7 +278,7 @@ def test_a_job_is_paused_and_resumed_by_keys(house: Cluster) -> None:
         for key, state in (("p", "paused"), ("r", "processing")):
             terminal.type(key)
             terminal.shows(f"{job} on")
-            terminal.type("1\r")
+            terminal.type("y")
             terminal.until(lambda state=state: state in row_of(terminal, job))  # type: ignore[misc]
         leave(terminal)
     assert house.job(job)["state"] == "processing"

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 import urwid
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ffrtmp_tui.console.app import View, encoded
@@ -42,6 +42,7 @@ def encoding(name: str) -> Iterator[None]:
 
 @pytest.mark.parametrize("name", ENCODINGS)
 def test_any_line_becomes_a_row_of_exactly_the_width_of_the_screen(name: str) -> None:
+    @settings(max_examples=300, deadline=None, derandomize=True, database=None)
     @given(LINES, st.integers(1, 100))
     @example([("", HEXAGRAMS * 4)], 80)
     @example([("", "\u6f22" * 41)], 81)
