@@ -1,6 +1,6 @@
 """What stands above and below every page: the cluster at a glance, the names of the pages, prompts and keys. Pure."""
 
-from typing import Any, Final
+from typing import Final
 
 from ffrtmp_tui import units
 from ffrtmp_tui.console import panes
@@ -8,7 +8,6 @@ from ffrtmp_tui.console.keymap import WORDS, Page, footer, shown_key
 from ffrtmp_tui.console.prompts import MARKS, Asks, Prompt
 from ffrtmp_tui.console.query import JOB_FIELDS, NODE_FIELDS
 from ffrtmp_tui.console.state import LIST_PAGES, Now, State
-from ffrtmp_tui.console.table import Table
 from ffrtmp_tui.console.text import Line, age, bar, ending, fit_line, pad, plain
 from ffrtmp_tui.fit import fold, width
 from ffrtmp_tui.terminal import clean
@@ -104,7 +103,7 @@ def tab_line(state: State, columns: int) -> tuple[Line, list[Tab]]:
         at += len(text) + 1
     if state.page in LIST_PAGES:
         table = state.table(state.page)
-        right = place(table)
+        right = place(state)
         marked = f" {len(table.marks)} marked" if table.marks else ""
         if state.waits_for:
             line.append(("alert", NOT_YET))
@@ -113,9 +112,10 @@ def tab_line(state: State, columns: int) -> tuple[Line, list[Tab]]:
     return line, tabs
 
 
-def place(table: Table[Any]) -> str:
+def place(state: State) -> str:
     """Return which row of how many is selected, ``-`` where it is not known how many are before it."""
-    at = "-" if table.begins_inside else table.place + 1 if len(table) else 0
+    table = state.table(state.page)
+    at = "-" if table.begins_inside or state.waits_for else table.place + 1 if len(table) else 0
     return f"{at}/{table.total}{'+' if table.partial else ''}"
 
 

@@ -1,6 +1,7 @@
 """The console: keys and clicks in, a changed state and questions to the master out. Pure."""
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from ffrtmp_tui.console.acts import Acts
 from ffrtmp_tui.console.answers import Answers
@@ -11,10 +12,13 @@ from ffrtmp_tui.console.looks import Looks
 from ffrtmp_tui.console.paste import Paste
 from ffrtmp_tui.console.prompts import Asks, Prompt, complete, complete_filter
 from ffrtmp_tui.console.query import JOB_FIELDS, NODE_FIELDS, job_values, node_values
-from ffrtmp_tui.console.state import Ask, Now, State
+from ffrtmp_tui.console.state import Ask, Message, Now, State
 from ffrtmp_tui.failures import Failure, did_you_mean
 from ffrtmpd.wire.messages.common import Reply
 from ffrtmpd.wire.messages.jobs import Status, StatusReply
+
+# A key that was on its way already when an answer came does not take what it told.
+READ_S: Final = 1.0
 
 
 class Console(Looks, Acts):
@@ -33,11 +37,20 @@ class Console(Looks, Acts):
 
     def heard(self, ask: Ask, reply: Reply, now: Now) -> None:
         """Take an answer in."""
+        before = self.state.message
         self._answers.heard(ask, reply, now)
+        self._keep(before, now)
 
     def missed(self, ask: Ask, failure: Failure, now: Now) -> None:
         """Take in that a question was not answered, or refused."""
+        before = self.state.message
         self._answers.missed(ask, failure, now)
+        self._keep(before, now)
+
+    def _keep(self, before: Message | None, now: Now) -> None:
+        message = self.state.message
+        if message is not None and message is not before:
+            message.kept_s = now.mono_s + READ_S
 
     def key(self, name: str, now: Now) -> None:
         """Take a key, named as urwid names it."""
@@ -57,7 +70,8 @@ class Console(Looks, Acts):
         elif state.form is not None:
             self._form_key(state.form, name)
         else:
-            state.message = None
+            if state.message is not None and now.mono_s >= state.message.kept_s:
+                state.message = None
             action = bindings(state.place).get(name)
             if action is None:
                 return

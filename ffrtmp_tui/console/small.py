@@ -73,7 +73,7 @@ def _status(state: State, now: Now, *, one: bool) -> str:
         words += [f"{len(marked)} marked"] if marked else []
         if one and table.current is not None:
             words.append(_row(state, table.current))
-        words += [head.place(table), *([head.NOT_YET.strip()] if state.waits_for else []), head.order(state)]
+        words += [head.place(state), *([head.NOT_YET.strip()] if state.waits_for else []), head.order(state)]
     return " ".join(words)
 
 

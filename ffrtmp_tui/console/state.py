@@ -98,10 +98,11 @@ class Overlay:
 
 @dataclass(slots=True)
 class Message:
-    """A line at the bottom until the next key."""
+    """A line at the bottom until the next key; one that an answer brought stays at least until ``kept_s``."""
 
     text: str
     style: str = ""
+    kept_s: float = 0.0
 
 
 @dataclass(slots=True)

@@ -320,6 +320,7 @@ def test_filter_and_order_that_cannot_be_asked_for_are_said_to_wait(desk: Desk) 
     desk.wait(2.0)
     assert len(desk.state.jobs) == 6
     assert "not yet:  /state:failed" in desk.text(120, 24)
+    assert " -/6" in desk.text()
     assert "they change when z lets the screen go on" in desk.text()
     desk.press("z")
     desk.wait(1.0)

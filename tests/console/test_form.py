@@ -60,3 +60,12 @@ def test_refusal_is_told_in_the_form_or_without_it(sent: Desk) -> None:
     keys(sent, "esc")
     sent.console.missed(ask, refused, sent.now)
     assert "not submitted: the queue is full" in sent.text(160, 45)
+
+
+def test_esc_right_behind_enter_does_not_take_what_the_answer_told(sent: Desk) -> None:
+    sent.pump()
+    keys(sent, "esc")
+    assert "submitted job-000007" in sent.text()
+    sent.wait(2.0)
+    keys(sent, "esc")
+    assert "submitted job-000007" not in sent.text()
