@@ -69,10 +69,11 @@ def _status(state: State, now: Now, *, one: bool) -> str:
         words.append(state.page)
     if state.page in LIST_PAGES:
         table = state.table(state.page)
-        marked = table.marks.union(state.span(table))
-        words += [f"{len(marked)} marked"] if marked else []
+        span = set(state.span(table))
+        marked = len(table.marks) + len(span - table.marks)
+        words += [f"{marked} marked"] if marked else []
         if one and table.current is not None:
-            words.append(_row(state, table.current))
+            words.append(_row(state, table.current, span))
         words += [head.place(state), *([head.NOT_YET.strip()] if state.waits_for else []), head.order(state)]
     return " ".join(words)
 
@@ -97,23 +98,23 @@ def _body(state: State, columns: int, room: int) -> tuple[list[Line], dict[int, 
 
 def _rows(state: State, room: int) -> tuple[list[Line], dict[int, str]]:
     table = state.table(state.page)
-    places, lines = {}, []
+    places, lines, span = {}, [], set(state.span(table))
     for at, row in enumerate(table.window(room)):
         places[at] = row.job_id if state.page in JOB_PAGES else row.node_id
-        lines.append([("selected" if places[at] == table.selected else "", _row(state, row))])
+        lines.append([("selected" if places[at] == table.selected else "", _row(state, row, span))])
     if not lines:
         lines = [[("dim", "nothing here" if table.answered else "asking the master ...")]]
     return lines + [[] for _ in range(room - len(lines))], places
 
 
-def _row(state: State, row: JobView | NodeView) -> str:
-    """Return a row: ``>`` selected, ``*`` marked, ``+`` both."""
+def _row(state: State, row: JobView | NodeView, span: set[str]) -> str:
+    """Return a row: ``>`` selected, ``*`` marked or in the span of a range, ``+`` both."""
     table = state.table(state.page)
     if isinstance(row, NodeView):
         sign = ">" if row.node_id == table.selected else " "
         used = "" if row.status is NodeStatus.OFFLINE else f" {row.slots - row.free_slots}/{row.slots} slots"
         return f"{sign}{clean(row.node_id)} {row.status}{used}"
-    selected, marked = row.job_id == table.selected, row.job_id in table.marks or row.job_id in state.span(table)
+    selected, marked = row.job_id == table.selected, row.job_id in table.marks or row.job_id in span
     sign = "+" if selected and marked else ">" if selected else "*" if marked else " "
     percent = row.progress.percent if row.progress else None
     done = "" if percent is None else f" {percent:.0f}%"
