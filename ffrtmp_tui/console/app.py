@@ -222,6 +222,8 @@ def encoded(line: Line, room: int) -> tuple[bytes, list[tuple[str | None, int]],
         charsets += charset
         if part:
             runs.append((style or None, len(part)))
+    if len(raw) == room and raw.isascii():
+        return raw, runs, charsets
     end, wanted = len(raw), room
     # Its measure and its cut differ where letters join, by a cell or two.
     while (cells := urwid.calc_width(raw, 0, end)) > room:
