@@ -156,6 +156,7 @@ class Appraisal:
             encoded=True,
             loop=task.loop,
             limit_s=task.limit_s,
+            sound=task.audio is not None,
             vmaf="vmaf" in wanted,
             psnr="psnr" in wanted,
             ssim="ssim" in wanted,

@@ -113,6 +113,7 @@ def encode_command(tools: Tools, task: Task) -> tuple[str, ...]:
         *_video(task),
         *_audio(task),
         *(() if task.limit_s is None else ("-t", f"{task.limit_s:.6f}")),
+        *_sync(task),
         *_output(task),
     )
 
@@ -247,6 +248,12 @@ def _audio(task: Task) -> tuple[str, ...]:
         return ()
     # Gaps become silence, so that picture and sound stay together.
     return ("-c:a", task.audio, "-b:a", AUDIO_BITRATE, "-ar", AUDIO_RATE, "-ac", "2", "-af", "aresample=async=1")
+
+
+def _sync(task: Task) -> tuple[str, ...]:
+    # The filter fps has made the rate constant. ffmpeg would do so once more, and fill the time before a picture that
+    # begins later than the sound with copies of its first frame.
+    return () if task.rate is None else ("-fps_mode", "passthrough")
 
 
 def _output(task: Task) -> tuple[str, ...]:

@@ -56,6 +56,7 @@ class Comparison:
     Both files are ``file:`` and a path. ``rate`` is that of both, in frames per second. ``encoded``: the distorted
     file was made from the reference by an encode of ours, which played it ``loop``-ed or not, took frames at ``rate``,
     cut it at ``limit_s`` seconds and put bars around a picture of another shape; the reference gets the same.
+    ``sound``: it took the sound too.
     ``subsample``: VMAF of every n-th frame. ``model`` None: chosen by the reference's size.
     """
 
@@ -65,6 +66,7 @@ class Comparison:
     encoded: bool = False
     loop: bool = False
     limit_s: float | None = None
+    sound: bool = False
     vmaf: bool = True
     psnr: bool = False
     ssim: bool = False
@@ -148,7 +150,20 @@ def score_command(ffmpeg: str, wanted: Comparison, reference: Picture, distorted
         *("-filter_complex", graph),
         *(word for output in outputs for word in ("-map", output)),
         *("-fps_mode", "passthrough", "-f", "null", "-"),
+        *_clock(wanted),
     )
+
+
+def _clock(wanted: Comparison) -> tuple[str, ...]:
+    """Return what makes the reference's time begin where it began for the encode.
+
+    In MPEG-TS it begins with the first of the streams that are used: sound that was encoded has to be used here too.
+    A source that is played again and again is Matroska of our own.
+    """
+    if not wanted.sound or wanted.loop:
+        return ()
+    cut = () if wanted.limit_s is None else ("-t", f"{wanted.limit_s:.6f}")
+    return ("-map", "0:a:0", "-c:a", "copy", *cut, "-f", "null", "-")
 
 
 def _opened(source: str) -> tuple[str, ...]:
@@ -178,8 +193,14 @@ def _reference(wanted: Comparison, reference: Picture, distorted: Picture) -> st
     steps = [] if wanted.encoded else ["setpts=PTS-STARTPTS"]
     steps.append(f"fps={_text(wanted.rate)}")
     if wanted.limit_s is not None:
-        steps.append(f"trim=duration={wanted.limit_s:.6f}")
+        steps += _cut(wanted.limit_s, wanted.rate)
     return ",".join([*steps, *_alike(wanted, reference, distorted)])
+
+
+def _cut(limit_s: float, rate: Fraction) -> list[str]:
+    """Return what ``-t`` does to an output: it cuts by length, and by time, which counts from where the file begins."""
+    limit = f"{limit_s:.6f}"
+    return [f"trim=duration={limit}", f"trim=end_pts={math.ceil(Fraction(limit) * rate)}"]
 
 
 def _distorted(wanted: Comparison, reference: Picture, distorted: Picture) -> str:

@@ -13,10 +13,12 @@ from ffrtmp_worker.places import Places
 from ffrtmp_worker.process import run_tool
 from ffrtmp_worker.reach import Hosts
 from ffrtmp_worker.recipe import AttemptFailed, StepEnd
+from ffrtmp_worker.scorer import Scorer
 from ffrtmp_worker.sources import SourceCache
 from ffrtmp_worker.steps import Workshop
 from ffrtmp_worker.tools import ToolError, Tools, find_tools
 from ffrtmpd.wire.messages.jobs import MediaInfo
+from ffrtmpd.wire.messages.measures import Quality
 from ffrtmpd.wire.messages.session import Assign, Encode
 from ffrtmpd.wire.vocabulary import Codec
 from tests.needs import module, need, program
@@ -52,6 +54,7 @@ class Ran:
     output: Path | None
     failure: AttemptFailed | None
     said: str
+    quality: Quality | None = None
 
     @property
     def told(self) -> tuple[str, str]:
@@ -79,11 +82,13 @@ class Node:
                 log = ran.stderr.decode("utf-8", "replace")
                 end = StepEnd(exit_code=ran.exit_code, stdout=ran.stdout, log_tail=log)
         except AttemptFailed as failure:
-            return Ran(media=None, output=None, failure=failure, said="\n".join(said))
+            return Ran(media=None, output=None, failure=failure, said="\n".join(said), quality=recipe.quality)
         finally:
             recipe.close()
         assert recipe.partial is not None
-        return Ran(media=recipe.media, output=Path(recipe.partial), failure=None, said="\n".join(said))
+        return Ran(
+            media=recipe.media, output=Path(recipe.partial), failure=None, said="\n".join(said), quality=recipe.quality
+        )
 
     def _limit(self) -> tuple[str, ...]:
         """Return what holds a step to the memory, as the worker does without control groups."""
@@ -101,7 +106,12 @@ def assignment(**order: object) -> Assign:
 
 @contextmanager
 def node(
-    folder: Path, tools: Tools, *, hosts: tuple[str, ...] = ("*",), outer: Mapping[str, str] = os.environ
+    folder: Path,
+    tools: Tools,
+    *,
+    hosts: tuple[str, ...] = ("*",),
+    outer: Mapping[str, str] = os.environ,
+    scorer: Scorer | None = None,
 ) -> Iterator[Node]:
     """Give a node whose programs are confined as the worker's own main program confines them."""
     for name in ("in", "out"):
@@ -115,6 +125,7 @@ def node(
             sources=SourceCache(folder / "sources", 1 << 30),
             render_node=None,
             environment={**environment(outer), **egress.environment},
+            scorer=scorer,
         )
         yield Node(shop, folder)
     finally:

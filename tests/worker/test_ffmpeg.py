@@ -150,6 +150,12 @@ def test_command_never_reads_the_terminal_and_reports_progress() -> None:
     assert _after(command, "-f") == "mp4"
 
 
+def test_rate_is_made_constant_once() -> None:
+    assert _after(encode_command(TOOLS, task(assign())), "-fps_mode") == "passthrough"
+    unknown = task(assign(fps=None), media=found(fps=None))
+    assert "-fps_mode" not in encode_command(TOOLS, unknown)
+
+
 def test_large_output_is_not_rewritten_to_move_its_index() -> None:
     assert "+faststart" in encode_command(TOOLS, task(assign()))
     long = found(seconds=40_000.0, frames=1_200_000)
