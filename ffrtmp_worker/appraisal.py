@@ -19,7 +19,7 @@ from ffrtmp_worker.task import Task
 from ffrtmpd.wire.messages.jobs import MediaInfo
 from ffrtmpd.wire.messages.measures import NOTE_MAX, Provenance, Quality
 from ffrtmpd.wire.messages.session import Assign
-from ffrtmpd.wire.vocabulary import FailureClass, VmafMode
+from ffrtmpd.wire.vocabulary import Engine, FailureClass, VmafMode
 
 # 4K on one slow processor scores about two frames a second. Only against a comparison that hangs.
 SCORE_LEAST_S: Final = 600.0
@@ -145,6 +145,11 @@ class Appraisal:
         if not same_rate(rate, float(task.rate)):
             told = f"the source has {rate:.3f} frames per second and the output {float(task.rate):.3f}"
             return f"{told}: they have no frames in common to compare", FailureClass.PERMANENT
+        if task.encoder.engine is not Engine.FFMPEG and task.limit_s is not None and _begins_late(source, task.rate):
+            return (
+                "the picture begins later than the sound, and GStreamer does not tell what it cut",
+                FailureClass.PERMANENT,
+            )
         return None
 
     def _job(self, task: Task) -> Comparison:
@@ -156,6 +161,7 @@ class Appraisal:
             encoded=True,
             loop=task.loop,
             limit_s=task.limit_s,
+            timed=task.encoder.engine is Engine.FFMPEG,
             sound=task.audio is not None,
             vmaf="vmaf" in wanted,
             psnr="psnr" in wanted,
@@ -187,6 +193,11 @@ class Appraisal:
         if self._task is None:
             raise RuntimeError("the encode was not planned yet")
         return self._task
+
+
+def _begins_late(source: MediaInfo | None, rate: Fraction) -> bool:
+    start_s = source.video.start_s if source is not None and source.video is not None else None
+    return start_s is not None and round(start_s * rate) > 0
 
 
 def parse_quality(stdout: bytes) -> Quality | None:

@@ -3,7 +3,7 @@
 import json
 import math
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from ffrtmp_worker.gate import gate
 from ffrtmp_worker.places import FILE_PREFIX, formats_for, protocols_for
@@ -16,6 +16,24 @@ INDEXED: Final = frozenset({".mp4", ".mov", ".m4v", ".m4a", ".3gp", ".3g2"})
 # Counting reads the whole file: some 10 s from a fast disk.
 COUNT_MAX_BYTES: Final = 8 << 30
 TEXT_MAX: Final = 64
+# Matroska counts in milliseconds.
+ROUNDED_S: Final = 0.002
+
+
+class Span(NamedTuple):
+    """When a stream begins and ends, in seconds; None if it does not say."""
+
+    start_s: float | None
+    end_s: float | None
+
+    @property
+    def length_s(self) -> float | None:
+        """How long it is."""
+        return None if self.start_s is None or self.end_s is None else self.end_s - self.start_s
+
+    def after(self, zero_s: float) -> float | None:
+        """Return how long after a time it begins."""
+        return None if self.start_s is None else self.start_s - zero_s
 
 
 class ProbeError(Exception):
@@ -72,34 +90,38 @@ def parse_probe(stdout: bytes, tools: Tools) -> MediaInfo:
         raise ProbeError("the probe found no media")
     listed = document.get("streams")
     streams = [stream for stream in listed if isinstance(stream, dict)] if isinstance(listed, list) else []
+    spans = _spans(form, streams)
     return MediaInfo(
         container=form["format_name"][:TEXT_MAX],
         size_bytes=_whole(form.get("size")),
-        duration_s=_duration_s(form, streams),
-        video=_first_video(streams),
-        audio=_first_audio(streams),
+        duration_s=_duration_s(form, spans),
+        video=_first_video(streams, spans),
+        audio=_first_audio(streams, spans),
         probe="pyav" if tools.ffprobe is None else "ffprobe",
     )
 
 
-def _duration_s(form: dict[str, Any], streams: list[dict[str, Any]]) -> float | None:
-    """Return the length of the longer of picture and sound; the container's where a stream does not tell its own.
-
-    Subtitles and data, which are never kept, may make a container longer than both.
-    """
-    lengths = [_stream_s(stream) for kind in ("video", "audio") for stream in _of_kind(streams, kind)[:1]]
-    known = [length for length in lengths if length is not None]
-    if known and len(known) == len(lengths):
-        return max(known)
-    return _number(form.get("duration"))
+def _spans(form: dict[str, Any], streams: list[dict[str, Any]]) -> dict[str, Span]:
+    """Return when picture and sound begin and end, both as the file counts its time."""
+    begin_s, length_s = _number(form.get("start_time")) or 0.0, _number(form.get("duration"))
+    whole_s = None if length_s is None else begin_s + length_s
+    return {kind: _span(first, whole_s) for kind in ("video", "audio") for first in _of_kind(streams, kind)[:1]}
 
 
-def _stream_s(stream: dict[str, Any]) -> float | None:
-    told = _number(stream.get("duration"))
-    if told is not None:
-        return told
-    tags = stream.get("tags")
-    # Matroska has it here alone, as 00:00:01.021000000.
+def _span(stream: dict[str, Any], whole_s: float | None) -> Span:
+    start_s, length_s = _number(stream.get("start_time")), _number(stream.get("duration"))
+    if length_s is not None:
+        return Span(start_s, (start_s or 0.0) + length_s)
+    clock_s = _clock_s(stream.get("tags"))
+    if clock_s is None or not start_s:
+        return Span(start_s, clock_s)
+    # mkvmerge writes a length, and ffmpeg the time of the end: it is a length if that still fits into the file.
+    is_length = whole_s is not None and start_s + clock_s <= whole_s + ROUNDED_S
+    return Span(start_s, start_s + clock_s if is_length else clock_s)
+
+
+def _clock_s(tags: Any) -> float | None:
+    """Return what Matroska says of a stream's length in a tag alone, as 00:00:01.021000000."""
     clock = tags.get("DURATION") if isinstance(tags, dict) else None
     parts = [_number(part) for part in clock.split(":")] if isinstance(clock, str) else []
     if len(parts) != 3:
@@ -110,11 +132,27 @@ def _stream_s(stream: dict[str, Any]) -> float | None:
     return hours * 3_600 + minutes * 60 + seconds
 
 
+def _zero_s(spans: dict[str, Span]) -> float:
+    return min((span.start_s for span in spans.values() if span.start_s is not None), default=0.0)
+
+
+def _duration_s(form: dict[str, Any], spans: dict[str, Span]) -> float | None:
+    """Return the time from the first of picture and sound to the end of the last; the container's if one tells none.
+
+    Subtitles and data, which are never kept, may make a container longer than both.
+    """
+    ends = [span.end_s for span in spans.values()]
+    known = [end for end in ends if end is not None]
+    if known and len(known) == len(ends):
+        return max(known) - _zero_s(spans)
+    return _number(form.get("duration"))
+
+
 def _of_kind(streams: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
     return [stream for stream in streams if stream.get("codec_type") == kind and not _is_picture(stream)]
 
 
-def _first_video(streams: list[dict[str, Any]]) -> VideoStream | None:
+def _first_video(streams: list[dict[str, Any]], spans: dict[str, Span]) -> VideoStream | None:
     for stream in _of_kind(streams, "video"):
         counted = _whole(stream.get("nb_read_packets"))
         return VideoStream(
@@ -125,6 +163,8 @@ def _first_video(streams: list[dict[str, Any]]) -> VideoStream | None:
             frames=_whole(stream.get("nb_frames")) if counted is None else counted,
             pixel_format=_text(stream.get("pix_fmt")),
             bitrate_bps=_number(stream.get("bit_rate")),
+            start_s=spans["video"].after(_zero_s(spans)),
+            duration_s=spans["video"].length_s,
         )
     return None
 
@@ -134,12 +174,13 @@ def _is_picture(stream: dict[str, Any]) -> bool:
     return isinstance(disposition, dict) and disposition.get("attached_pic") == 1
 
 
-def _first_audio(streams: list[dict[str, Any]]) -> AudioStream | None:
+def _first_audio(streams: list[dict[str, Any]], spans: dict[str, Span]) -> AudioStream | None:
     for stream in _of_kind(streams, "audio"):
         return AudioStream(
             codec=_text(stream.get("codec_name")) or "unknown",
             sample_rate=_whole(stream.get("sample_rate")),
             channels=_whole(stream.get("channels")),
+            start_s=spans["audio"].after(_zero_s(spans)),
         )
     return None
 

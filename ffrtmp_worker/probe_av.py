@@ -35,6 +35,7 @@ def describe(source: str, protocols: str, formats: str, *, count: bool) -> dict[
             "streams": streams,
             "format": {
                 "format_name": container.format.name,
+                "start_time": None if container.start_time is None else container.start_time / MICROSECONDS,
                 "duration": None if container.duration is None else container.duration / MICROSECONDS,
                 "size": container.size if container.size and container.size > 0 else None,
             },
@@ -61,10 +62,8 @@ def _codec(stream: Any) -> str:
     return str(getattr(codec, "canonical_name", codec.name))
 
 
-def _duration_s(stream: Any) -> float | None:
-    if stream.duration is None or stream.time_base is None:
-        return None
-    return float(stream.duration * stream.time_base)
+def _seconds(stream: Any, ticks: int | None) -> float | None:
+    return None if ticks is None or stream.time_base is None else float(ticks * stream.time_base)
 
 
 def _video(stream: Any, packets: int | None) -> dict[str, Any]:
@@ -76,7 +75,8 @@ def _video(stream: Any, packets: int | None) -> dict[str, Any]:
         "height": stream.codec_context.height,
         "pix_fmt": stream.codec_context.pix_fmt,
         "avg_frame_rate": None if not rate else f"{rate.numerator}/{rate.denominator}",
-        "duration": _duration_s(stream),
+        "start_time": _seconds(stream, stream.start_time),
+        "duration": _seconds(stream, stream.duration),
         "tags": dict(stream.metadata),
         "nb_frames": stream.frames or None,
         "nb_read_packets": packets,
@@ -88,7 +88,8 @@ def _audio(stream: Any) -> dict[str, Any]:
     return {
         "codec_type": "audio",
         "codec_name": _codec(stream),
-        "duration": _duration_s(stream),
+        "start_time": _seconds(stream, stream.start_time),
+        "duration": _seconds(stream, stream.duration),
         "tags": dict(stream.metadata),
         "sample_rate": stream.codec_context.sample_rate or None,
         "channels": stream.codec_context.layout.nb_channels,

@@ -56,7 +56,7 @@ class Comparison:
     Both files are ``file:`` and a path. ``rate`` is that of both, in frames per second. ``encoded``: the distorted
     file was made from the reference by an encode of ours, which played it ``loop``-ed or not, took frames at ``rate``,
     cut it at ``limit_s`` seconds and put bars around a picture of another shape; the reference gets the same.
-    ``sound``: it took the sound too.
+    ``timed``: it counted time from where the file begins, not from the first picture; ``sound``: it took the sound too.
     ``subsample``: VMAF of every n-th frame. ``model`` None: chosen by the reference's size.
     """
 
@@ -66,6 +66,7 @@ class Comparison:
     encoded: bool = False
     loop: bool = False
     limit_s: float | None = None
+    timed: bool = False
     sound: bool = False
     vmaf: bool = True
     psnr: bool = False
@@ -160,7 +161,7 @@ def _clock(wanted: Comparison) -> tuple[str, ...]:
     In MPEG-TS it begins with the first of the streams that are used: sound that was encoded has to be used here too.
     A source that is played again and again is Matroska of our own.
     """
-    if not wanted.sound or wanted.loop:
+    if not wanted.timed or not wanted.sound or wanted.loop:
         return ()
     cut = () if wanted.limit_s is None else ("-t", f"{wanted.limit_s:.6f}")
     return ("-map", "0:a:0", "-c:a", "copy", *cut, "-f", "null", "-")
@@ -193,7 +194,7 @@ def _reference(wanted: Comparison, reference: Picture, distorted: Picture) -> st
     steps = [] if wanted.encoded else ["setpts=PTS-STARTPTS"]
     steps.append(f"fps={_text(wanted.rate)}")
     if wanted.limit_s is not None:
-        steps += _cut(wanted.limit_s, wanted.rate)
+        steps += _cut(wanted.limit_s, wanted.rate) if wanted.timed else [f"trim=duration={wanted.limit_s:.6f}"]
     return ",".join([*steps, *_alike(wanted, reference, distorted)])
 
 

@@ -49,8 +49,16 @@ class Generated:
         """What a probe of the file would tell: it was made here, so nobody needs to look."""
         # As many as begin before its end, with the end as the command that makes it says it.
         frames = math.ceil(Fraction(f"{self.duration_s:.6f}") * self.rate)
-        video = VideoStream(codec="unknown", width=self.width, height=self.height, fps=float(self.rate), frames=frames)
-        sound = AudioStream(codec="pcm_s16le", sample_rate=48_000, channels=2)
+        video = VideoStream(
+            codec="unknown",
+            width=self.width,
+            height=self.height,
+            fps=float(self.rate),
+            frames=frames,
+            start_s=0.0,
+            duration_s=float(frames / self.rate),
+        )
+        sound = AudioStream(codec="pcm_s16le", sample_rate=48_000, channels=2, start_s=0.0)
         return MediaInfo(container="matroska", duration_s=self.duration_s, video=video, audio=sound)
 
 

@@ -1,5 +1,6 @@
 """From an assignment to what this node will do: encoder, rate, length, container, names. Pure."""
 
+import math
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -9,9 +10,9 @@ from typing import Final
 from ffrtmp_worker.places import FILE_PREFIX, scheme_of
 from ffrtmp_worker.staging import partial_path
 from ffrtmpd.wire.media import ENCODERS, Encoder, encoders_for
-from ffrtmpd.wire.messages.jobs import MediaInfo
+from ffrtmpd.wire.messages.jobs import MediaInfo, VideoStream
 from ffrtmpd.wire.messages.session import Assign
-from ffrtmpd.wire.vocabulary import Codec, FailureClass, OutputMode
+from ffrtmpd.wire.vocabulary import Codec, Engine, FailureClass, OutputMode
 
 # The length of a generated source when the job names none.
 GENERATED_S: Final = 10.0
@@ -20,6 +21,8 @@ DEFAULT_SUFFIX: Final = ".mp4"
 # Larger pictures are refused: one frame of 16384x8192 takes 200 MB, a decoder holds dozens, and a file of some hundred
 # bytes can claim any size.
 INPUT_PIXELS_MAX: Final = 1 << 27
+# Picture and sound that begin further apart, in seconds, do not begin together.
+APART_S: Final = 0.04
 # Two readings of an input's length that differ by more leave the number of frames unknown.
 AGREE: Final = 0.02
 
@@ -34,6 +37,7 @@ class Container:
 
 
 _ALL: Final = frozenset(Codec)
+_BROADCASTS: Final = frozenset({"mpegts", "mpeg"})
 _BROADCAST: Final = frozenset({Codec.H264, Codec.H265})
 CONTAINERS: Final[dict[str, Container]] = {
     ".mp4": Container("mp4", _ALL),
@@ -91,8 +95,11 @@ class Task:
     ``source`` is what ffmpeg opens: ``file:`` and a path, a URL, or with ``lavfi`` a filter graph. ``target`` is what
     it writes; for a file that is ``partial``, published as ``final`` when all is well. ``rate`` is None when the
     source's rate is unknown and kept. ``limit_s`` cuts the output. What is expected is None when nothing certain is
-    known: ``expected_frames`` of video, ``expected_duration_s`` of the whole. ``live_source``: the source sets its own
-    pace. ``length_s`` is how long a file is, None if unknown, and ``skip_s`` how much of it is left out.
+    known: ``expected_frames`` of video, ``expected_duration_s`` from the first of picture and sound to the end of the
+    last. ``picture_s`` is how much later than the sound the picture begins; ``joined``: it may begin later still, since
+    a broadcast is joined in its midst and nothing before its first key frame can be decoded. ``live_source``: the
+    source sets its own pace. ``length_s`` is how long a file is, None if unknown, and ``skip_s`` how much of it is left
+    out.
     """
 
     job_id: str
@@ -116,6 +123,8 @@ class Task:
     partial: Path | None
     expected_frames: int | None
     expected_duration_s: float | None
+    picture_s: float = 0.0
+    joined: bool = False
     live_source: bool = False
     length_s: float | None = None
     skip_s: float = 0.0
@@ -219,14 +228,18 @@ def plan(
     container = container_for(destination, wanted.codec)
     if wanted.width % 2 or wanted.height % 2:
         raise ImpossibleTask(f"{wanted.width}x{wanted.height}: width and height must be even")
+    live = assign.output_mode is not OutputMode.FILE
+    certain = True
     if media is not None:
         _refuse_picture(media)
-    live = assign.output_mode is not OutputMode.FILE
+        certain = live or encoder.engine is Engine.FFMPEG or _together(media)
+        media = media if encoder.engine is Engine.FFMPEG else _from_zero(media)
     live_source = not lavfi and _is_live(source, media)
     if live_source and media is not None:
-        # What it says of its length is what was buffered.
-        media = replace(media, duration_s=None)
+        # What it says of its length is what was buffered, and the next who listens hears another beginning.
+        media = replace(_from_zero(media), duration_s=None)
     limit_s = assign.duration_s
+    _refuse_cut(media, limit_s)
     if lavfi or (loop and limit_s is None):
         limit_s = GENERATED_S if limit_s is None else limit_s
     if live and _shorter(media, limit_s) and source.startswith(FILE_PREFIX):
@@ -236,7 +249,7 @@ def plan(
     partial = None if final is None else partial_path(final, assign.job_id, assign.attempt, assign.token)
     if final is not None and source == FILE_PREFIX + str(final):
         raise ImpossibleTask("the output would replace the input")
-    has_audio = lavfi or (media is not None and media.audio is not None)
+    has_audio = lavfi or _sounds(media, limit_s)
     endless = lavfi or loop
     return Task(
         job_id=assign.job_id,
@@ -258,8 +271,10 @@ def plan(
         target=destination if isinstance(destination, str) else FILE_PREFIX + str(partial),
         final=final,
         partial=partial,
-        expected_frames=_frames(rate, limit_s, None if endless else media, endless=endless),
-        expected_duration_s=limit_s if endless else _least(limit_s, None if media is None else media.duration_s),
+        expected_frames=_frames(rate, limit_s, None if endless else media, endless=endless) if certain else None,
+        expected_duration_s=_length_s(limit_s, None if endless else media) if certain else None,
+        picture_s=_picture_s(media),
+        joined=media is not None and media.container in _BROADCASTS,
         live_source=live_source,
         length_s=None if media is None else media.duration_s,
     )
@@ -276,6 +291,34 @@ def _refuse_picture(media: MediaInfo) -> None:
             f"the input says that its picture is {video.width}x{video.height}, more than the {INPUT_PIXELS_MAX} pixels "
             "that are decoded here: is it damaged?"
         )
+
+
+def _together(media: MediaInfo) -> bool:
+    """Tell whether picture and sound begin so close together that every engine makes the same of it.
+
+    ffmpeg keeps the time between. GStreamer fills it or leaves it out, as each of its demuxers tells it.
+    """
+    return all((stream.start_s or 0.0) < APART_S for stream in (media.video, media.audio) if stream is not None)
+
+
+def _from_zero(media: MediaInfo) -> MediaInfo:
+    video, audio = media.video, media.audio
+    return replace(
+        media,
+        video=None if video is None else replace(video, start_s=None),
+        audio=None if audio is None else replace(audio, start_s=None),
+    )
+
+
+def _picture_s(media: MediaInfo | None) -> float:
+    video = None if media is None else media.video
+    return (None if video is None else video.start_s) or 0.0
+
+
+def _refuse_cut(media: MediaInfo | None, limit_s: float | None) -> None:
+    start_s = _picture_s(media)
+    if limit_s is not None and limit_s <= start_s:
+        raise ImpossibleTask(f"the input's picture begins after {start_s:.3f} s, and {limit_s:g} s of it are asked for")
 
 
 def _is_live(source: str, media: MediaInfo | None) -> bool:
@@ -299,24 +342,52 @@ def _rate(fps: float | None, media: MediaInfo | None) -> Fraction | None:
     return nearest_rate(probed) if probed is not None and 1 <= probed <= 480 else None
 
 
+def _sounds(media: MediaInfo | None, limit_s: float | None) -> bool:
+    """Tell whether there is sound, and it begins before the cut."""
+    if media is None or media.audio is None:
+        return False
+    return limit_s is None or (media.audio.start_s or 0.0) < limit_s
+
+
 def _frames(rate: Fraction | None, limit_s: float | None, media: MediaInfo | None, *, endless: bool) -> int | None:
-    """Return the frames that the output must have, None unless two readings of the input's length agree."""
+    """Return the frames that the output must have, None unless two readings of the picture's length agree."""
     if rate is None:
         return None
     if endless:
         return None if limit_s is None else round(limit_s * rate)
-    if media is None or media.video is None or media.duration_s is None:
+    readings = _readings_s(media)
+    if media is None or media.video is None or readings is None:
         return None
-    if not media.video.frames or not media.video.fps:
-        return None
-    counted_s = media.video.frames / media.video.fps
-    if limit_s is not None and limit_s <= min(counted_s, media.duration_s):
-        return round(limit_s * rate)
-    if abs(counted_s - media.duration_s) > max(AGREE * media.duration_s, 2 / media.video.fps):
-        return None
-    return round(counted_s * rate)
+    start_s, shortest_s = _picture_s(media), min(readings)
+    # The cut counts from the first of picture and sound.
+    if limit_s is not None and limit_s <= start_s + shortest_s:
+        return min(round(limit_s * rate), math.ceil(limit_s * rate) - round(start_s * rate))
+    return round(readings[0] * rate) if _agree(readings, media.video) else None
 
 
-def _least(one: float | None, other: float | None) -> float | None:
-    known = [value for value in (one, other) if value is not None]
-    return min(known) if known else None
+def _readings_s(media: MediaInfo | None) -> tuple[float, float] | None:
+    """Return how long the picture is, in seconds: as its frames are counted, and as the file says."""
+    video = None if media is None else media.video
+    if media is None or video is None or not video.frames or not video.fps:
+        return None
+    told_s = video.duration_s
+    if told_s is None and media.duration_s is not None:
+        told_s = media.duration_s - _picture_s(media)
+    return None if told_s is None else (video.frames / video.fps, told_s)
+
+
+def _agree(readings: tuple[float, float], video: VideoStream) -> bool:
+    counted_s, told_s = readings
+    return abs(counted_s - told_s) <= max(AGREE * told_s, 2 / (video.fps or 1.0))
+
+
+def _length_s(limit_s: float | None, media: MediaInfo | None) -> float | None:
+    """Return how long the output must be from its first picture or sound to its last, None if that is not certain."""
+    told_s = None if media is None else media.duration_s
+    if told_s is None or (limit_s is not None and limit_s <= told_s):
+        return limit_s
+    readings = _readings_s(media)
+    if readings is None or media is None or media.video is None:
+        return told_s
+    # Where timestamps begin anew, the file says how long one part is, and has the frames of all.
+    return told_s if _agree(readings, media.video) or readings[0] < readings[1] else None

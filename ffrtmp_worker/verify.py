@@ -12,6 +12,8 @@ FRAMES_SLACK: Final = 2
 DURATION_TOLERANCE: Final = 0.01
 # An audio frame and a video frame too many at either end.
 DURATION_SLACK_S: Final = 0.25
+# A broadcast has a key frame at least as often.
+LATE_MAX_S: Final = 10.0
 
 
 def verify(task: Task, media: MediaInfo) -> list[str]:
@@ -47,24 +49,39 @@ def _picture(task: Task, video: VideoStream) -> list[str]:
 def _length(task: Task, media: MediaInfo) -> list[str]:
     problems = []
     frames = media.video.frames if media.video is not None else None
+    late_s = _late_s(task, media)
     if frames == 0:
         problems.append("the output has no frames")
     elif task.expected_frames is not None and frames is not None:
-        slack = max(FRAMES_SLACK, task.expected_frames * FRAMES_TOLERANCE)
-        if abs(frames - task.expected_frames) > slack:
-            problems.append(
-                f"the output has {frames} frames, expected {task.expected_frames}" + _cut(frames, task.expected_frames)
-            )
+        expected = task.expected_frames - round(late_s * (task.rate or 0))
+        slack = max(FRAMES_SLACK, expected * FRAMES_TOLERANCE)
+        if abs(frames - expected) > slack:
+            problems.append(f"the output has {frames} frames, expected {expected}" + _cut(frames, expected))
     if task.expected_duration_s is not None and media.duration_s is None:
         problems.append("the output tells no duration")
     elif task.expected_duration_s is not None and media.duration_s is not None:
-        slack = max(DURATION_SLACK_S, task.expected_duration_s * DURATION_TOLERANCE)
-        if abs(media.duration_s - task.expected_duration_s) > slack:
+        expected_s = task.expected_duration_s - (0.0 if media.audio is not None else late_s)
+        slack = max(DURATION_SLACK_S, expected_s * DURATION_TOLERANCE)
+        if abs(media.duration_s - expected_s) > slack:
             problems.append(
-                f"the output lasts {media.duration_s:.3f} s, expected {task.expected_duration_s:.3f} s"
-                + ("" if problems else _cut(media.duration_s, task.expected_duration_s))
+                f"the output lasts {media.duration_s:.3f} s, expected {expected_s:.3f} s"
+                + ("" if problems else _cut(media.duration_s, expected_s))
             )
     return problems
+
+
+def _late_s(task: Task, media: MediaInfo) -> float:
+    """Return how much later than its source's the picture may begin, in seconds.
+
+    Beside sound the output tells it; without, nothing does but its length.
+    """
+    if not task.joined or media.video is None:
+        return 0.0
+    if media.audio is not None:
+        late_s = (media.video.start_s or 0.0) - task.picture_s
+    else:
+        late_s = (task.expected_duration_s or 0.0) - (media.duration_s or 0.0)
+    return min(max(0.0, late_s), LATE_MAX_S)
 
 
 def _cut(got: float, expected: float) -> str:

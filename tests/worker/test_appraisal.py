@@ -14,6 +14,7 @@ from ffrtmp_worker.known import Sums
 from ffrtmp_worker.process import ToolRun, run_tool
 from ffrtmp_worker.recipe import AttemptFailed, Step, StepEnd, StepName
 from ffrtmp_worker.scorer import Scorer, parse_job
+from ffrtmpd.wire.messages.jobs import MediaInfo
 from ffrtmpd.wire.messages.measures import Quality
 from ffrtmpd.wire.messages.session import Assign
 from ffrtmpd.wire.vocabulary import FailureClass, OutputMode, VmafMode
@@ -57,6 +58,7 @@ def test_output_is_scored_as_the_job_was_encoded_and_then_hashed() -> None:
         Fraction(30),
         True,
     )
+    assert (wanted.timed, wanted.sound) == (True, True)
     assert (wanted.vmaf, wanted.psnr, wanted.ssim, wanted.subsample, wanted.threads) == (True, True, False, 1, 2)
     step = going(made.after(StepName.SCORE, ended(Quality(vmaf=90.0, frames=15))))
     assert made.quality == Quality(vmaf=90.0, frames=15, seconds=3.0, cpu_s=5.0)
@@ -180,6 +182,25 @@ def test_source_without_a_rate_is_not_scored() -> None:
     made.expect(media.task(ASKED, media=blind), blind)
     assert made.quality is not None
     assert "does not tell its frame rate" in (made.quality.note or "")
+
+
+def test_cut_of_gstreamers_is_not_scored_where_the_picture_begins_late() -> None:
+    order = replace(ASKED, encoder="x264enc")
+    assert SOURCE.video is not None
+    late = replace(SOURCE, video=replace(SOURCE.video, start_s=0.023))
+
+    def note(order: Assign, source: MediaInfo, encoder: str) -> str | None:
+        made = Appraisal(order, MEANS)
+        made.expect(media.task(order, media=source, encoders=(encoder,)), source)
+        return None if made.quality is None else made.quality.note
+
+    cut = replace(order, duration_s=0.5)
+    assert (
+        note(cut, late, "x264enc") == "the picture begins later than the sound, and GStreamer does not tell what it cut"
+    )
+    assert note(order, late, "x264enc") is None
+    assert note(cut, SOURCE, "x264enc") is None
+    assert note(replace(cut, encoder="libx264"), late, "libx264") is None
 
 
 def test_push_is_neither_scored_nor_hashed() -> None:

@@ -1,6 +1,7 @@
 """Sources whose picture and sound do not begin together: what is encoded of them, checked and scored."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -55,3 +56,73 @@ def test_picture_after_the_sound_is_scored_against_itself(
     # A pair that is one frame off scores far below.
     assert ran.quality.vmaf_min is not None
     assert ran.quality.vmaf_min > 90
+
+
+@pytest.mark.parametrize("later", ["picture_s", "sound_s"])
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
+@pytest.mark.parametrize("output", ["o.mp4", "o.mkv", "o.ts"])
+def test_a_second_between_picture_and_sound_is_no_damage(
+    house: Node, clip: Clip, later: str, suffix: str, output: str
+) -> None:
+    ran = house.attempt(input=clip(suffix, **{later: 1.0}), output=output)
+    assert ran.failure is None, ran.told
+    assert ran.media is not None
+    assert ran.media.video is not None
+    assert ran.media.audio is not None
+    assert ran.media.video.frames == 100
+    assert ran.media.duration_s == pytest.approx(5.0, abs=0.15)
+    # What AAC begins with adds up where containers have no word for it.
+    assert ran.media.video.start_s == pytest.approx(1.0 if later == "picture_s" else 0.0, abs=0.1)
+    assert ran.media.audio.start_s == pytest.approx(1.0 if later == "sound_s" else 0.0, abs=0.1)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".ts"])
+@pytest.mark.parametrize("times", [(0.3, 3.0, 67), (2.0, 4.0, 50), (1.0, 60.0, 100)])
+def test_cut_counts_from_the_first_of_picture_and_sound(
+    house: Node, clip: Clip, suffix: str, times: tuple[float, float, int]
+) -> None:
+    picture_s, cut_s, frames = times
+    ran = house.attempt(input=clip(suffix, picture_s=picture_s), duration_s=cut_s, vmaf_floor=90.0, **SCORED)
+    assert ran.failure is None, ran.told
+    assert ran.quality is not None
+    # What AAC begins with is in some containers the beginning of the file.
+    assert ran.quality.frames in (frames, frames - 1)
+
+
+def test_cut_before_the_picture_begins_says_so(house: Node, clip: Clip) -> None:
+    ran = house.attempt(input=clip(".mp4", picture_s=2.0), duration_s=1.5)
+    assert ran.told == ("permanent", "the input's picture begins after 2.000 s, and 1.5 s of it are asked for")
+
+
+def test_sound_that_begins_after_the_cut_is_not_missed(house: Node, clip: Clip) -> None:
+    ran = house.attempt(input=clip(".mkv", sound_s=1.0), duration_s=0.8)
+    assert ran.failure is None, ran.told
+    assert ran.media is not None
+    assert ran.media.audio is None
+
+
+@pytest.mark.parametrize("sound", [True, False])
+@pytest.mark.parametrize("cut_s", [None, 2.0])
+def test_broadcast_joined_before_a_key_frame_begins_with_that(house: Node, *, sound: bool, cut_s: float | None) -> None:
+    folder = house.folder / "in"
+    whole, joined = folder / "broadcast.ts", folder / f"joined{sound}.ts"
+    streams = (*PICTURE, *(SOUND if sound else ()), *CODECS, "-g", "25", "-bf", "0", "-muxdelay", "0")
+    succeed((house.shop.tools.ffmpeg, "-v", "error", "-y", *streams, str(whole)))
+    packets = [whole.read_bytes()[at : at + 188] for at in range(0, whole.stat().st_size, 188)]
+    # The tables, and what follows a first eighth of the media.
+    joined.write_bytes(b"".join(packets[:3] + packets[len(packets) // 8 :]))
+    ran = house.attempt(input=str(joined), duration_s=cut_s, vmaf_floor=90.0, **SCORED)
+    assert ran.failure is None, ran.told
+    assert ran.quality is not None
+    assert ran.quality.frames == pytest.approx(75 if cut_s is None else 37, abs=6)
+
+
+def test_timestamps_that_begin_anew_are_no_damage(house: Node, clip: Clip) -> None:
+    once = house.folder / "in" / "once.ts"
+    once.write_bytes(Path(clip(".ts")).read_bytes() * 2)
+    ran = house.attempt(input=str(once), vmaf_floor=90.0, **SCORED)
+    assert ran.failure is None, ran.told
+    assert ran.media is not None
+    assert ran.media.duration_s == pytest.approx(8.05, abs=0.1)
+    cut = house.attempt(input=str(once), duration_s=3.0)
+    assert cut.failure is None, cut.told

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -101,6 +102,28 @@ def test_duration_is_the_containers_when_a_stream_tells_none() -> None:
     )
     tagged = [{"codec_type": "video", "tags": {"DURATION": "01:00:02.500000000"}}]
     assert parse_probe(_printed(streams=tagged, format={"format_name": "x"}), FFPROBE).duration_s == 3_602.5
+
+
+def _timed(video: Mapping[str, object], audio: Mapping[str, object], **form: str) -> tuple[object, ...]:
+    streams = [{"codec_type": "video", **video}, {"codec_type": "audio", **audio}]
+    media = parse_probe(_printed(streams=streams, format={"format_name": "x", **form}), FFPROBE)
+    assert media.video is not None
+    assert media.audio is not None
+    return media.duration_s, media.video.start_s, media.video.duration_s, media.audio.start_s
+
+
+def test_length_is_from_the_first_beginning_to_the_last_end() -> None:
+    video, audio = {"start_time": "11.0", "duration": "4.0"}, {"start_time": "10.0", "duration": "4.0"}
+    assert _timed(video, audio) == (5.0, 1.0, 4.0, 0.0)
+    # The container's, where a stream tells none.
+    assert _timed(video, {"start_time": "10.0"}, duration="6.0") == (6.0, 1.0, 4.0, 0.0)
+
+
+@pytest.mark.parametrize("clock", ["00:00:05.000000000", "00:00:04.000000000"])
+def test_matroska_of_ffmpeg_tells_an_end_and_that_of_mkvmerge_a_length(clock: str) -> None:
+    video = {"start_time": "1.000000", "tags": {"DURATION": clock}}
+    audio = {"start_time": "0.000000", "tags": {"DURATION": "00:00:04.000000000"}}
+    assert _timed(video, audio, start_time="0.0", duration="5.0") == (5.0, 1.0, 4.0, 0.0)
 
 
 def test_unknown_figures_are_none() -> None:

@@ -140,7 +140,7 @@ def test_the_deeper_of_two_decides_the_depth_of_both() -> None:
 
 
 def test_source_gets_the_cut_of_the_job_and_the_output_does_not() -> None:
-    made = replace(WANTED, encoded=True, loop=True, limit_s=1.5)
+    made = replace(WANTED, encoded=True, timed=True, loop=True, limit_s=1.5)
     source, output = graph(made).split(";")[:2]
     assert source.startswith("[0:V:0]fps=30/1,trim=duration=1.500000,trim=end_pts=45,")
     assert "trim" not in output
@@ -150,11 +150,11 @@ def test_source_gets_the_cut_of_the_job_and_the_output_does_not() -> None:
 
 
 def test_sound_that_was_encoded_is_opened_for_its_time_and_not_decoded() -> None:
-    made = replace(WANTED, encoded=True, sound=True, limit_s=1.5)
+    made = replace(WANTED, encoded=True, timed=True, sound=True, limit_s=1.5)
     command = score_command("ffmpeg", made, HD, HD)
     assert command[-9:] == ("-map", "0:a:0", "-c:a", "copy", "-t", "1.500000", "-f", "null", "-")
     # One that is played again is Matroska of our own, and its sound has no end.
-    for other in (replace(made, sound=False), replace(made, loop=True)):
+    for other in (replace(made, sound=False), replace(made, loop=True), replace(made, timed=False)):
         assert "0:a:0" not in score_command("ffmpeg", other, HD, HD)
 
 

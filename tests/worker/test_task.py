@@ -103,6 +103,39 @@ def test_readings_of_the_input_that_disagree_leave_frames_unknown_and_the_durati
     assert task(assign(), media=found(frames=None)).expected_frames is None
 
 
+@pytest.mark.parametrize(
+    ("start_s", "limit_s", "frames"),
+    [(1.0, None, 100), (1.0, 3.0, 50), (0.023, 3.0, 74), (0.0, 3.0, 75), (0.3, 1.019, 18), (1.0, 9.0, 100)],
+)
+def test_cut_leaves_the_frames_between_the_first_picture_and_its_time(
+    start_s: float, limit_s: float | None, frames: int
+) -> None:
+    media = found(seconds=4.0 + start_s, fps=25.0, frames=100)
+    assert media.video is not None
+    late = replace(media, video=replace(media.video, start_s=start_s, duration_s=4.0))
+    made = task(assign(duration_s=limit_s), media=late)
+    assert made.expected_frames == frames
+    assert made.expected_duration_s == min(limit_s or 9.0, 4.0 + start_s)
+    assert made.picture_s == start_s
+
+
+def test_frames_of_more_time_than_the_file_tells_leave_its_length_unknown() -> None:
+    twice = found(seconds=4.0, fps=25.0, frames=200)
+    made = task(assign(), media=twice)
+    assert (made.expected_frames, made.expected_duration_s) == (None, None)
+    cut = task(assign(duration_s=3.0), media=twice)
+    assert (cut.expected_frames, cut.expected_duration_s) == (75, 3.0)
+
+
+def test_gstreamer_is_not_held_to_a_time_between_picture_and_sound() -> None:
+    media = found(seconds=5.0, fps=25.0, frames=100)
+    assert media.video is not None
+    for start_s, frames, seconds in ((0.02, 100, 5.0), (1.0, None, None)):
+        late = replace(media, duration_s=5.0, video=replace(media.video, start_s=start_s, duration_s=4.0))
+        made = task(assign(encoder="x264enc"), media=late, encoders=("x264enc",))
+        assert (made.expected_frames, made.expected_duration_s, made.picture_s) == (frames, seconds, 0.0)
+
+
 def test_source_without_a_rate_keeps_its_own() -> None:
     made = task(assign(fps=None), media=found(fps=None))
     assert (made.rate, made.expected_frames) == (None, None)

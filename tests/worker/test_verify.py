@@ -51,6 +51,17 @@ def test_missing_parts_are_problems() -> None:
     assert verify(silent, MediaInfo(container="mp4", duration_s=1.0, video=GOOD)) == []
 
 
+def test_only_a_broadcast_may_begin_later_and_by_no_more_than_a_group_of_pictures() -> None:
+    video = dataclasses.replace(GOOD, frames=13, start_s=0.48)
+    late = MediaInfo(container="mp4", duration_s=1.0, video=video, audio=SOUND)
+    made = task(assign())
+    assert verify(dataclasses.replace(made, joined=True), late) == []
+    assert verify(made, late) == ["the output has 13 frames, expected 25 (is the input cut short or damaged?)"]
+    long = dataclasses.replace(made, joined=True, expected_frames=500, expected_duration_s=20.0)
+    lost = dataclasses.replace(late, duration_s=20.0, video=dataclasses.replace(video, frames=200, start_s=12.0))
+    assert verify(long, lost) == ["the output has 200 frames, expected 250 (is the input cut short or damaged?)"]
+
+
 def test_codec_is_compared_by_the_name_a_probe_gives() -> None:
     made = task(assign(codec=Codec.H265))
     video = dataclasses.replace(GOOD, codec="hevc")

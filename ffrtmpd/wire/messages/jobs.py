@@ -127,6 +127,8 @@ class VideoStream:
     frames: Annotated[int | None, "frames counted"] = None
     pixel_format: Annotated[str | None, "such as yuv420p"] = None
     bitrate_bps: Annotated[float | None, "bits per second"] = None
+    start_s: Annotated[float | None, "seconds from the first sound or picture to this one"] = None
+    duration_s: Annotated[float | None, "seconds from its first picture to the end of its last"] = None
 
 
 @record
@@ -136,6 +138,7 @@ class AudioStream:
     codec: Annotated[str, "such as aac"]
     sample_rate: Annotated[int | None, "samples per second"] = None
     channels: Annotated[int | None, "channels"] = None
+    start_s: Annotated[float | None, "seconds from the first picture or sound to this one"] = None
 
 
 @record
@@ -144,7 +147,7 @@ class MediaInfo:
 
     container: Annotated[str, "format name"]
     size_bytes: Annotated[int | None, "bytes on disk"] = None
-    duration_s: Annotated[float | None, "seconds"] = None
+    duration_s: Annotated[float | None, "seconds from the first picture or sound to the end of the last"] = None
     video: Annotated[VideoStream | None, "first video stream"] = None
     audio: Annotated[AudioStream | None, "first audio stream"] = None
     probe: Annotated[str | None, "which program looked: ffprobe or pyav"] = None
