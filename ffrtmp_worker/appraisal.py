@@ -12,6 +12,7 @@ from typing import Any, Final
 from ffrtmp_worker.known import Sighting, Sums
 from ffrtmp_worker.places import FILE_PREFIX
 from ffrtmp_worker.quality import SAMPLE_EVERY, Comparison, same_rate
+from ffrtmp_worker.rates import rate_of
 from ffrtmp_worker.recipe import AttemptFailed, Step, StepEnd, StepName
 from ffrtmp_worker.scorer import Scorer, job_text
 from ffrtmp_worker.scorers import VMAF
@@ -139,7 +140,7 @@ class Appraisal:
             return f"this node does not measure {', '.join(lacking)}{hint}", FailureClass.TRANSIENT
         if not task.source.startswith(FILE_PREFIX):
             return "the source is a URL, and what it gives a second time may be another", FailureClass.PERMANENT
-        rate = source.video.fps if source is not None and source.video is not None else None
+        rate = rate_of(source.video) if source is not None and source.video is not None else None
         if task.rate is None or rate is None:
             return "the source does not tell its frame rate", FailureClass.PERMANENT
         if not same_rate(rate, float(task.rate)):

@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from ffrtmp_worker.gate import gate
 from ffrtmp_worker.places import FILE_PREFIX, formats_for, protocols_for
+from ffrtmp_worker.rates import moving_rate
 from ffrtmp_worker.tools import Tools
 from ffrtmpd.wire.messages.jobs import AudioStream, MediaInfo, VideoStream
 
@@ -155,16 +156,18 @@ def _of_kind(streams: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
 def _first_video(streams: list[dict[str, Any]], spans: dict[str, Span]) -> VideoStream | None:
     for stream in _of_kind(streams, "video"):
         counted = _whole(stream.get("nb_read_packets"))
+        average, base = _rate(stream.get("avg_frame_rate")), _rate(stream.get("r_frame_rate"))
         return VideoStream(
             codec=_text(stream.get("codec_name")) or "unknown",
             width=_whole(stream.get("width")) or 0,
             height=_whole(stream.get("height")) or 0,
-            fps=_rate(stream.get("avg_frame_rate")) or _rate(stream.get("r_frame_rate")),
+            fps=average or base,
             frames=_whole(stream.get("nb_frames")) if counted is None else counted,
             pixel_format=_text(stream.get("pix_fmt")),
             bitrate_bps=_number(stream.get("bit_rate")),
             start_s=spans["video"].after(_zero_s(spans)),
             duration_s=spans["video"].length_s,
+            moving_fps=moving_rate(average, base),
         )
     return None
 

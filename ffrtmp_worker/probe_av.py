@@ -66,15 +66,19 @@ def _seconds(stream: Any, ticks: int | None) -> float | None:
     return None if ticks is None or stream.time_base is None else float(ticks * stream.time_base)
 
 
+def _rate(rate: Fraction | None) -> str | None:
+    return f"{rate.numerator}/{rate.denominator}" if rate else None
+
+
 def _video(stream: Any, packets: int | None) -> dict[str, Any]:
-    rate: Fraction | None = stream.average_rate or stream.base_rate
     return {
         "codec_type": "video",
         "codec_name": _codec(stream),
         "width": stream.codec_context.width,
         "height": stream.codec_context.height,
         "pix_fmt": stream.codec_context.pix_fmt,
-        "avg_frame_rate": None if not rate else f"{rate.numerator}/{rate.denominator}",
+        "avg_frame_rate": _rate(stream.average_rate),
+        "r_frame_rate": _rate(stream.base_rate),
         "start_time": _seconds(stream, stream.start_time),
         "duration": _seconds(stream, stream.duration),
         "tags": dict(stream.metadata),

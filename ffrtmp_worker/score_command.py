@@ -14,9 +14,9 @@ from ffrtmp_worker.places import FILE_PREFIX
 from ffrtmp_worker.probe import ProbeError, parse_probe, probe_command
 from ffrtmp_worker.process import run_tool
 from ffrtmp_worker.quality import MODELS, Comparison, NotComparable, same_rate
+from ffrtmp_worker.rates import nearest_rate, rate_of
 from ffrtmp_worker.scorer import score
 from ffrtmp_worker.scorers import find_scorer
-from ffrtmp_worker.task import nearest_rate
 from ffrtmp_worker.tools import ToolError, Tools
 from ffrtmpd.wire.messages.measures import Quality
 from ffrtmpd.wire.schema import to_full
@@ -94,9 +94,10 @@ def _rate(tools: Tools, source: str) -> float:
     name = source.removeprefix(FILE_PREFIX)
     if video is None:
         raise ProbeError(f"{name} has no video")
-    if not video.fps:
+    rate = rate_of(video)
+    if not rate:
         raise ProbeError(f"{name} does not tell its frame rate")
-    return video.fps
+    return rate
 
 
 def _children_s() -> float:

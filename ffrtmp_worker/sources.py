@@ -13,7 +13,8 @@ from typing import Final
 
 from ffrtmp_worker.ffmpeg import STATS_PERIOD_S
 from ffrtmp_worker.places import FILE_PREFIX
-from ffrtmp_worker.task import DEFAULT_FPS, GENERATED_S, nearest_rate
+from ffrtmp_worker.rates import nearest_rate
+from ffrtmp_worker.task import DEFAULT_FPS, GENERATED_S
 from ffrtmp_worker.tools import Tools
 from ffrtmpd.wire.messages.jobs import AudioStream, MediaInfo, VideoStream
 from ffrtmpd.wire.messages.session import Encode
@@ -57,6 +58,7 @@ class Generated:
             frames=frames,
             start_s=0.0,
             duration_s=float(frames / self.rate),
+            moving_fps=float(self.rate),
         )
         sound = AudioStream(codec="pcm_s16le", sample_rate=48_000, channels=2, start_s=0.0)
         return MediaInfo(container="matroska", duration_s=self.duration_s, video=video, audio=sound)

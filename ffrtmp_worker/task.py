@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from ffrtmp_worker.places import FILE_PREFIX, scheme_of
+from ffrtmp_worker.rates import nearest_rate, rate_of
 from ffrtmp_worker.staging import partial_path
 from ffrtmpd.wire.media import ENCODERS, Encoder, encoders_for
 from ffrtmpd.wire.messages.jobs import MediaInfo, VideoStream
@@ -53,23 +54,6 @@ _PUSH: Final = {"rtmp": CONTAINERS[".flv"], "rtmps": CONTAINERS[".flv"]}
 
 # What a probe calls each codec.
 PROBED_CODEC: Final = {Codec.H264: "h264", Codec.H265: "hevc", Codec.AV1: "av1", Codec.VP9: "vp9"}
-
-_RATES: Final = tuple(
-    Fraction(*pair)
-    for pair in (
-        (24_000, 1_001),
-        (24, 1),
-        (25, 1),
-        (30_000, 1_001),
-        (30, 1),
-        (48, 1),
-        (50, 1),
-        (60_000, 1_001),
-        (60, 1),
-        (120_000, 1_001),
-        (120, 1),
-    )
-)
 
 
 class TaskError(Exception):
@@ -187,14 +171,6 @@ def container_for(destination: Path | str, codec: Codec) -> Container:
     if codec not in container.codecs:
         raise ImpossibleTask(f"{where} does not carry {codec}; it takes {', '.join(sorted(container.codecs))}")
     return container
-
-
-def nearest_rate(fps: float) -> Fraction:
-    """Return frames per second as a fraction: 29.97 is 30000/1001."""
-    for rate in _RATES:
-        if abs(fps / float(rate) - 1) < 0.0002:
-            return rate
-    return Fraction(fps).limit_denominator(1_001)
 
 
 def plan(
@@ -337,7 +313,7 @@ def _rate(fps: float | None, media: MediaInfo | None) -> Fraction | None:
         return nearest_rate(fps)
     if media is None:
         return DEFAULT_FPS
-    probed = media.video.fps if media.video is not None else None
+    probed = rate_of(media.video) if media.video is not None else None
     # Beyond 480 it is a time base that a muxer gave for want of a rate.
     return nearest_rate(probed) if probed is not None and 1 <= probed <= 480 else None
 

@@ -135,6 +135,7 @@ def test_unknown_figures_are_none() -> None:
         FFPROBE,
     )
     assert media.video is not None
+    assert media.video.moving_fps is None
     assert (media.video.fps, media.video.frames, media.video.codec) == (None, None, "unknown")
     assert (media.duration_s, media.size_bytes, media.audio) == (None, None, None)
 

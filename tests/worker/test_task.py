@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ffrtmp_worker.task import ImpossibleTask, NotHere, choose_encoder, container_for, nearest_rate, plan
+from ffrtmp_worker.task import ImpossibleTask, NotHere, choose_encoder, container_for, plan
 from ffrtmpd.wire.messages.jobs import MediaInfo
 from ffrtmpd.wire.vocabulary import Codec, FailureClass, OutputMode
 from tests.worker.media import ALL, SOFTWARE, assign, found, task
@@ -142,6 +142,14 @@ def test_source_without_a_rate_keeps_its_own() -> None:
     assert task(assign(fps=None), media=found(fps=90_000.0)).rate is None
 
 
+def test_rate_that_is_kept_is_that_of_the_moving_picture() -> None:
+    media = found(seconds=26.0, fps=59 / 26, frames=59)
+    assert media.video is not None
+    still = replace(media, video=replace(media.video, duration_s=26.0, moving_fps=30.0))
+    made = task(assign(fps=None), media=still)
+    assert (made.rate, made.expected_frames, made.expected_duration_s) == (Fraction(30), 780, 26.0)
+
+
 def test_input_without_video_is_refused_and_without_sound_gives_none() -> None:
     with pytest.raises(ImpossibleTask, match="no video"):
         task(assign(), media=MediaInfo(container="wav", duration_s=1.0))
@@ -177,21 +185,6 @@ def test_generated_live_source_lasts_ten_seconds_unless_asked() -> None:
 
     assert live(None) == (10.0, 300, "aac")
     assert live(2.0) == (2.0, 60, "aac")
-
-
-@pytest.mark.parametrize(
-    ("fps", "rate"),
-    [
-        (29.97, Fraction(30_000, 1_001)),
-        (29.97003, Fraction(30_000, 1_001)),
-        (23.976, Fraction(24_000, 1_001)),
-        (30.0, Fraction(30)),
-        (12.5, Fraction(25, 2)),
-        (15.0, Fraction(15)),
-    ],
-)
-def test_rate_is_the_nearest_of_the_trade(fps: float, rate: Fraction) -> None:
-    assert nearest_rate(fps) == rate
 
 
 @pytest.mark.parametrize(

@@ -129,6 +129,7 @@ class VideoStream:
     bitrate_bps: Annotated[float | None, "bits per second"] = None
     start_s: Annotated[float | None, "seconds from the first sound or picture to this one"] = None
     duration_s: Annotated[float | None, "seconds from its first picture to the end of its last"] = None
+    moving_fps: Annotated[float | None, "frames per second while it moves"] = None
 
 
 @record
