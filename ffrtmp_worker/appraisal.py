@@ -12,12 +12,12 @@ from typing import Any, Final
 from ffrtmp_worker.known import Sighting, Sums
 from ffrtmp_worker.places import FILE_PREFIX
 from ffrtmp_worker.quality import SAMPLE_EVERY, Comparison, same_rate
-from ffrtmp_worker.rates import rate_of
+from ffrtmp_worker.rates import NEAR, rate_of
 from ffrtmp_worker.recipe import AttemptFailed, Step, StepEnd, StepName
 from ffrtmp_worker.scorer import Scorer, job_text
 from ffrtmp_worker.scorers import VMAF
 from ffrtmp_worker.task import Task
-from ffrtmpd.wire.messages.jobs import MediaInfo
+from ffrtmpd.wire.messages.jobs import MediaInfo, VideoStream
 from ffrtmpd.wire.messages.measures import NOTE_MAX, Provenance, Quality
 from ffrtmpd.wire.messages.session import Assign
 from ffrtmpd.wire.vocabulary import Engine, FailureClass, VmafMode
@@ -146,11 +146,9 @@ class Appraisal:
         if not same_rate(rate, float(task.rate)):
             told = f"the source has {rate:.3f} frames per second and the output {float(task.rate):.3f}"
             return f"{told}: they have no frames in common to compare", FailureClass.PERMANENT
-        if task.encoder.engine is not Engine.FFMPEG and task.limit_s is not None and _begins_late(source, task.rate):
-            return (
-                "the picture begins later than the sound, and GStreamer does not tell what it cut",
-                FailureClass.PERMANENT,
-            )
+        if task.encoder.engine is not Engine.FFMPEG and source is not None and source.video is not None:
+            why = _other_frames(task, source.video)
+            return None if why is None else (why, FailureClass.PERMANENT)
         return None
 
     def _job(self, task: Task) -> Comparison:
@@ -196,9 +194,13 @@ class Appraisal:
         return self._task
 
 
-def _begins_late(source: MediaInfo | None, rate: Fraction) -> bool:
-    start_s = source.video.start_s if source is not None and source.video is not None else None
-    return start_s is not None and round(start_s * rate) > 0
+def _other_frames(task: Task, source: VideoStream) -> str | None:
+    """Return why GStreamer encoded other frames than a comparison would take from the source, None if it did not."""
+    if task.limit_s is not None and round((source.start_s or 0.0) * (task.rate or 0)) > 0:
+        return "the picture begins later than the sound, and GStreamer does not tell what it cut"
+    if source.fps and source.moving_fps and source.fps < source.moving_fps * (1 - NEAR):
+        return "the picture stands still at times, and GStreamer fills half of that with what follows"
+    return None
 
 
 def parse_quality(stdout: bytes) -> Quality | None:

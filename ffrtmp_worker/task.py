@@ -81,9 +81,9 @@ class Task:
     source's rate is unknown and kept. ``limit_s`` cuts the output. What is expected is None when nothing certain is
     known: ``expected_frames`` of video, ``expected_duration_s`` from the first of picture and sound to the end of the
     last. ``picture_s`` is how much later than the sound the picture begins; ``joined``: it may begin later still, since
-    a broadcast is joined in its midst and nothing before its first key frame can be decoded. ``live_source``: the
-    source sets its own pace. ``length_s`` is how long a file is, None if unknown, and ``skip_s`` how much of it is left
-    out.
+    a broadcast is joined in its midst and nothing before its first key frame can be decoded. ``last_s`` is how much
+    longer than the others the last picture may be shown. ``live_source``: the source sets its own pace. ``length_s`` is
+    how long a file is, None if unknown, and ``skip_s`` how much of it is left out.
     """
 
     job_id: str
@@ -109,6 +109,7 @@ class Task:
     expected_duration_s: float | None
     picture_s: float = 0.0
     joined: bool = False
+    last_s: float = 0.0
     live_source: bool = False
     length_s: float | None = None
     skip_s: float = 0.0
@@ -251,6 +252,7 @@ def plan(
         expected_duration_s=_length_s(limit_s, None if endless else media) if certain else None,
         picture_s=_picture_s(media),
         joined=media is not None and media.container in _BROADCASTS,
+        last_s=_last_s(media),
         live_source=live_source,
         length_s=None if media is None else media.duration_s,
     )
@@ -289,6 +291,14 @@ def _from_zero(media: MediaInfo) -> MediaInfo:
 def _picture_s(media: MediaInfo | None) -> float:
     video = None if media is None else media.video
     return (None if video is None else video.start_s) or 0.0
+
+
+def _last_s(media: MediaInfo | None) -> float:
+    """Return how much longer than the others the last picture may be shown: Matroska gives each the average."""
+    video = None if media is None else media.video
+    if video is None or not video.fps or not video.moving_fps:
+        return 0.0
+    return max(0.0, 1 / video.fps - 1 / video.moving_fps)
 
 
 def _refuse_cut(media: MediaInfo | None, limit_s: float | None) -> None:

@@ -55,14 +55,14 @@ def _length(task: Task, media: MediaInfo) -> list[str]:
     elif task.expected_frames is not None and frames is not None:
         expected = task.expected_frames - round(late_s * (task.rate or 0))
         slack = max(FRAMES_SLACK, expected * FRAMES_TOLERANCE)
-        if abs(frames - expected) > slack:
+        if not expected - slack <= frames <= expected + slack + task.last_s * (task.rate or 0):
             problems.append(f"the output has {frames} frames, expected {expected}" + _cut(frames, expected))
     if task.expected_duration_s is not None and media.duration_s is None:
         problems.append("the output tells no duration")
     elif task.expected_duration_s is not None and media.duration_s is not None:
         expected_s = task.expected_duration_s - (0.0 if media.audio is not None else late_s)
         slack = max(DURATION_SLACK_S, expected_s * DURATION_TOLERANCE)
-        if abs(media.duration_s - expected_s) > slack:
+        if not expected_s - slack <= media.duration_s <= expected_s + slack + task.last_s:
             problems.append(
                 f"the output lasts {media.duration_s:.3f} s, expected {expected_s:.3f} s"
                 + ("" if problems else _cut(media.duration_s, expected_s))

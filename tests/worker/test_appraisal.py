@@ -184,7 +184,7 @@ def test_source_without_a_rate_is_not_scored() -> None:
     assert "does not tell its frame rate" in (made.quality.note or "")
 
 
-def test_cut_of_gstreamers_is_not_scored_where_the_picture_begins_late() -> None:
+def test_output_of_gstreamers_is_not_scored_where_it_has_other_frames() -> None:
     order = replace(ASKED, encoder="x264enc")
     assert SOURCE.video is not None
     late = replace(SOURCE, video=replace(SOURCE.video, start_s=0.023))
@@ -201,6 +201,9 @@ def test_cut_of_gstreamers_is_not_scored_where_the_picture_begins_late() -> None
     assert note(order, late, "x264enc") is None
     assert note(cut, SOURCE, "x264enc") is None
     assert note(replace(cut, encoder="libx264"), late, "libx264") is None
+    still = replace(SOURCE, video=replace(SOURCE.video, fps=20.0, moving_fps=30.0))
+    assert "stands still" in (note(order, still, "x264enc") or "")
+    assert note(replace(order, encoder="libx264"), still, "libx264") is None
 
 
 def test_push_is_neither_scored_nor_hashed() -> None:

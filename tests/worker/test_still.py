@@ -58,3 +58,11 @@ def test_fragmented_file_keeps_its_rate(house: Node, rate: Fraction) -> None:
     assert ran.media.video.fps == pytest.approx(float(rate), rel=0.0001)
     # Its last frame may last longer than the others.
     assert ran.media.video.frames == pytest.approx(4 * float(rate), abs=1.2)
+
+
+def test_picture_that_lasts_the_average_at_the_end_is_no_damage(house: Node) -> None:
+    screen = clip(house, "copied.mp4", "testsrc2=s=320x180:r=30:d=9,select=lt(n\\,15)+gt(n\\,255)")
+    copied = screen.replace(".mp4", ".mkv")
+    succeed((house.shop.tools.ffmpeg, "-v", "error", "-y", "-i", screen, "-c", "copy", copied))
+    ran = house.attempt(input=copied, fps=30.0)
+    assert ran.failure is None, ran.told

@@ -62,6 +62,14 @@ def test_only_a_broadcast_may_begin_later_and_by_no_more_than_a_group_of_picture
     assert verify(long, lost) == ["the output has 200 frames, expected 250 (is the input cut short or damaged?)"]
 
 
+def test_last_picture_may_be_shown_longer_and_not_shorter() -> None:
+    made = dataclasses.replace(task(assign()), last_s=0.4)
+    for frames, seconds, problems in ((35, 1.4, 0), (15, 0.6, 2), (39, 1.7, 2)):
+        video = dataclasses.replace(GOOD, frames=frames)
+        found_s = MediaInfo(container="mp4", duration_s=seconds, video=video, audio=SOUND)
+        assert len(verify(made, found_s)) == problems
+
+
 def test_codec_is_compared_by_the_name_a_probe_gives() -> None:
     made = task(assign(codec=Codec.H265))
     video = dataclasses.replace(GOOD, codec="hevc")
