@@ -104,20 +104,19 @@ def parse_probe(stdout: bytes, tools: Tools) -> MediaInfo:
 
 def _spans(form: dict[str, Any], streams: list[dict[str, Any]]) -> dict[str, Span]:
     """Return when picture and sound begin and end, both as the file counts its time."""
-    begin_s, length_s = _number(form.get("start_time")) or 0.0, _number(form.get("duration"))
-    whole_s = None if length_s is None else begin_s + length_s
-    return {kind: _span(first, whole_s) for kind in ("video", "audio") for first in _of_kind(streams, kind)[:1]}
+    end_s = _number(form.get("duration"))
+    return {kind: _span(first, end_s) for kind in ("video", "audio") for first in _of_kind(streams, kind)[:1]}
 
 
-def _span(stream: dict[str, Any], whole_s: float | None) -> Span:
+def _span(stream: dict[str, Any], end_s: float | None) -> Span:
     start_s, length_s = _number(stream.get("start_time")), _number(stream.get("duration"))
     if length_s is not None:
         return Span(start_s, (start_s or 0.0) + length_s)
     clock_s = _clock_s(stream.get("tags"))
     if clock_s is None or not start_s:
         return Span(start_s, clock_s)
-    # mkvmerge writes a length, and ffmpeg the time of the end: it is a length if that still fits into the file.
-    is_length = whole_s is not None and start_s + clock_s <= whole_s + ROUNDED_S
+    # mkvmerge writes a length, and ffmpeg the time of the end. It is a length if the file does not end before.
+    is_length = end_s is not None and start_s + clock_s <= end_s + ROUNDED_S
     return Span(start_s, start_s + clock_s if is_length else clock_s)
 
 

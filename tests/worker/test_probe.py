@@ -123,7 +123,13 @@ def test_length_is_from_the_first_beginning_to_the_last_end() -> None:
 def test_matroska_of_ffmpeg_tells_an_end_and_that_of_mkvmerge_a_length(clock: str) -> None:
     video = {"start_time": "1.000000", "tags": {"DURATION": clock}}
     audio = {"start_time": "0.000000", "tags": {"DURATION": "00:00:04.000000000"}}
-    assert _timed(video, audio, start_time="0.0", duration="5.0") == (5.0, 1.0, 4.0, 0.0)
+    assert _timed(video, audio, duration="5.0") == (5.0, 1.0, 4.0, 0.0)
+
+
+def test_matroska_that_begins_later_than_its_clock_is_as_long_as_its_media() -> None:
+    video = {"start_time": "10.000000", "tags": {"DURATION": "00:00:14.000000000"}}
+    audio = {"start_time": "9.500000", "tags": {"DURATION": "00:00:13.500000000"}}
+    assert _timed(video, audio, duration="14.0") == (4.5, 0.5, 4.0, 0.0)
 
 
 def test_unknown_figures_are_none() -> None:
