@@ -162,6 +162,7 @@ class Appraisal:
             limit_s=task.limit_s,
             timed=task.encoder.engine is Engine.FFMPEG,
             sound=task.audio is not None,
+            deinterlaced=task.interlaced and task.encoder.engine is Engine.FFMPEG,
             vmaf="vmaf" in wanted,
             psnr="psnr" in wanted,
             ssim="ssim" in wanted,

@@ -25,6 +25,8 @@ UDP_PACKET_BYTES: Final = 7 * 188
 AUDIO_BITRATE: Final = "128k"
 AUDIO_RATE: Final = "48000"
 PIXEL_FORMAT: Final = "yuv420p"
+# A frame of each two fields, and frames that are no fields as they are.
+DEINTERLACE: Final = "bwdif=mode=send_frame:deint=interlaced"
 
 # What a child may know of the worker's surroundings. No FFREPORT, which writes files, nor AV_LOG_FORCE_COLOR.
 ENVIRONMENT: Final = (
@@ -177,6 +179,7 @@ def _filters(task: Task) -> str:
     fit_width = f"if({alike},{width},if(gt(dar,{shape}),{width},max(2,trunc({height}*dar/2)*2)))"
     fit_height = f"if({alike},{height},if(gt(dar,{shape}),max(2,trunc({width}/dar/2)*2),{height}))"
     steps = [
+        *([DEINTERLACE] if task.interlaced else []),
         *([] if task.rate is None else [f"fps={_fraction(task.rate)}"]),
         f"scale=w='{fit_width}':h='{fit_height}'",
         f"pad={width}:{height}:-1:-1",

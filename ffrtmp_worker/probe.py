@@ -17,6 +17,8 @@ INDEXED: Final = frozenset({".mp4", ".mov", ".m4v", ".m4a", ".3gp", ".3g2"})
 # Counting reads the whole file: some 10 s from a fast disk.
 COUNT_MAX_BYTES: Final = 8 << 30
 TEXT_MAX: Final = 64
+# Which field is stored first and which is shown first; others are progressive or unknown.
+FIELD_ORDERS: Final = frozenset({"tt", "bb", "tb", "bt"})
 # Matroska counts in milliseconds.
 ROUNDED_S: Final = 0.002
 
@@ -167,6 +169,7 @@ def _first_video(streams: list[dict[str, Any]], spans: dict[str, Span]) -> Video
             start_s=spans["video"].after(_zero_s(spans)),
             duration_s=spans["video"].length_s,
             moving_fps=moving_rate(average, base),
+            interlaced=stream.get("field_order") in FIELD_ORDERS,
         )
     return None
 

@@ -16,6 +16,8 @@ import av.logging
 
 MICROSECONDS = 1_000_000
 ATTACHED_PICTURE = 0x400
+# FFmpeg's numbers of them, and ffprobe's words.
+FIELD_ORDERS = {1: "progressive", 2: "tt", 3: "bb", 4: "tb", 5: "bt"}
 
 
 def describe(source: str, protocols: str, formats: str, *, count: bool) -> dict[str, Any]:
@@ -79,6 +81,7 @@ def _video(stream: Any, packets: int | None) -> dict[str, Any]:
         "pix_fmt": stream.codec_context.pix_fmt,
         "avg_frame_rate": _rate(stream.average_rate),
         "r_frame_rate": _rate(stream.base_rate),
+        "field_order": FIELD_ORDERS.get(stream.codec_context.field_order),
         "start_time": _seconds(stream, stream.start_time),
         "duration": _seconds(stream, stream.duration),
         "tags": dict(stream.metadata),

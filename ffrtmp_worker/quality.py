@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Final
 
-from ffrtmp_worker.ffmpeg import STRETCH_MAX
+from ffrtmp_worker.ffmpeg import DEINTERLACE, STRETCH_MAX
 from ffrtmp_worker.places import formats_for, protocols_for
 from ffrtmpd.wire.messages.measures import NAME_MAX, Quality
 
@@ -57,6 +57,7 @@ class Comparison:
     file was made from the reference by an encode of ours, which played it ``loop``-ed or not, took frames at ``rate``,
     cut it at ``limit_s`` seconds and put bars around a picture of another shape; the reference gets the same.
     ``timed``: it counted time from where the file begins, not from the first picture; ``sound``: it took the sound too.
+    ``deinterlaced``: the distorted file has one frame where the reference has two fields.
     ``subsample``: VMAF of every n-th frame. ``model`` None: chosen by the reference's size.
     """
 
@@ -68,6 +69,7 @@ class Comparison:
     limit_s: float | None = None
     timed: bool = False
     sound: bool = False
+    deinterlaced: bool = False
     vmaf: bool = True
     psnr: bool = False
     ssim: bool = False
@@ -191,7 +193,8 @@ def _graph(wanted: Comparison, reference: Picture, distorted: Picture) -> tuple[
 
 def _reference(wanted: Comparison, reference: Picture, distorted: Picture) -> str:
     # What the encoder did comes first and as it did it, so that it ends with the very frames that went in.
-    steps = [] if wanted.encoded else ["setpts=PTS-STARTPTS"]
+    steps = [DEINTERLACE] if wanted.deinterlaced else []
+    steps += [] if wanted.encoded else ["setpts=PTS-STARTPTS"]
     steps.append(f"fps={_text(wanted.rate)}")
     if wanted.limit_s is not None:
         steps += _cut(wanted.limit_s, wanted.rate) if wanted.timed else [f"trim=duration={wanted.limit_s:.6f}"]

@@ -18,6 +18,7 @@ from ffrtmp_worker.rates import nearest_rate, rate_of
 from ffrtmp_worker.scorer import score
 from ffrtmp_worker.scorers import find_scorer
 from ffrtmp_worker.tools import ToolError, Tools
+from ffrtmpd.wire.messages.jobs import VideoStream
 from ffrtmpd.wire.messages.measures import Quality
 from ffrtmpd.wire.schema import to_full
 
@@ -64,13 +65,14 @@ def compare(tools: Tools, options: dict[str, Any], *, scorer_setting: str | None
             "no ffmpeg here has libvmaf: pip install 'imageio-ffmpeg>=0.8', or set media.scorer to one that has it"
         )
     reference, distorted = (FILE_PREFIX + str(Path(options[name]).resolve(strict=True)) for name in _FILES)
-    rate, other = _rate(tools, reference), _rate(tools, distorted)
+    (source, rate), (output, other) = _video(tools, reference), _video(tools, distorted)
     if not same_rate(rate, other):
         raise NotComparable(f"the source has {rate:.3f} frames per second and the output {other:.3f}")
     wanted = Comparison(
         reference=reference,
         distorted=distorted,
         rate=nearest_rate(rate),
+        deinterlaced=source.interlaced and not output.interlaced,
         psnr=options["psnr"],
         ssim=options["ssim"],
         subsample=options["subsample"],
@@ -85,7 +87,8 @@ def compare(tools: Tools, options: dict[str, Any], *, scorer_setting: str | None
 _FILES: Final = ("reference", "distorted")
 
 
-def _rate(tools: Tools, source: str) -> float:
+def _video(tools: Tools, source: str) -> tuple[VideoStream, float]:
+    """Return a file's picture and its frames per second."""
     looked = run_tool(probe_command(tools, source, count=False), timeout_s=PROBE_S)
     if looked.exit_code != 0:
         said = looked.stderr.decode("utf-8", "replace").strip().splitlines()
@@ -97,7 +100,7 @@ def _rate(tools: Tools, source: str) -> float:
     rate = rate_of(video)
     if not rate:
         raise ProbeError(f"{name} does not tell its frame rate")
-    return rate
+    return video, rate
 
 
 def _children_s() -> float:

@@ -82,8 +82,8 @@ class Task:
     known: ``expected_frames`` of video, ``expected_duration_s`` from the first of picture and sound to the end of the
     last. ``picture_s`` is how much later than the sound the picture begins; ``joined``: it may begin later still, since
     a broadcast is joined in its midst and nothing before its first key frame can be decoded. ``last_s`` is how much
-    longer than the others the last picture may be shown. ``live_source``: the source sets its own pace. ``length_s`` is
-    how long a file is, None if unknown, and ``skip_s`` how much of it is left out.
+    longer than the others the last picture may be shown. ``interlaced``: so is the source. ``live_source``: the source
+    sets its own pace. ``length_s`` is how long a file is, None if unknown, and ``skip_s`` how much of it is left out.
     """
 
     job_id: str
@@ -110,6 +110,7 @@ class Task:
     picture_s: float = 0.0
     joined: bool = False
     last_s: float = 0.0
+    interlaced: bool = False
     live_source: bool = False
     length_s: float | None = None
     skip_s: float = 0.0
@@ -253,6 +254,7 @@ def plan(
         picture_s=_picture_s(media),
         joined=media is not None and media.container in _BROADCASTS,
         last_s=_last_s(media),
+        interlaced=media is not None and media.video is not None and media.video.interlaced,
         live_source=live_source,
         length_s=None if media is None else media.duration_s,
     )

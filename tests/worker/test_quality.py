@@ -149,6 +149,12 @@ def test_source_gets_the_cut_of_the_job_and_the_output_does_not() -> None:
     assert command.count("-stream_loop") == 1
 
 
+def test_reference_of_fields_is_deinterlaced_and_the_output_is_not() -> None:
+    source, output = graph(replace(WANTED, encoded=True, deinterlaced=True)).split(";")[:2]
+    assert source.startswith("[0:V:0]bwdif=mode=send_frame:deint=interlaced,fps=30/1,")
+    assert "bwdif" not in output
+
+
 def test_sound_that_was_encoded_is_opened_for_its_time_and_not_decoded() -> None:
     made = replace(WANTED, encoded=True, timed=True, sound=True, limit_s=1.5)
     command = score_command("ffmpeg", made, HD, HD)

@@ -130,6 +130,7 @@ class VideoStream:
     start_s: Annotated[float | None, "seconds from the first sound or picture to this one"] = None
     duration_s: Annotated[float | None, "seconds from its first picture to the end of its last"] = None
     moving_fps: Annotated[float | None, "frames per second while it moves"] = None
+    interlaced: Annotated[bool, "it says that its frames are two fields each"] = False
 
 
 @record
