@@ -19,6 +19,8 @@ COUNT_MAX_BYTES: Final = 8 << 30
 TEXT_MAX: Final = 64
 # Which field is stored first and which is shown first; others are progressive or unknown.
 FIELD_ORDERS: Final = frozenset({"tt", "bb", "tb", "bt"})
+# Formats whose timestamps may leap: there it is the streams in use that count.
+OF_USED: Final = frozenset({"mpegts", "mpeg", "ogg", "hls"})
 # Matroska counts in milliseconds.
 ROUNDED_S: Final = 0.002
 
@@ -94,12 +96,13 @@ def parse_probe(stdout: bytes, tools: Tools) -> MediaInfo:
     listed = document.get("streams")
     streams = [stream for stream in listed if isinstance(stream, dict)] if isinstance(listed, list) else []
     spans = _spans(form, streams)
+    zero_s = _zero_s(form, spans)
     return MediaInfo(
         container=form["format_name"][:TEXT_MAX],
         size_bytes=_whole(form.get("size")),
         duration_s=_duration_s(form, spans),
-        video=_first_video(streams, spans),
-        audio=_first_audio(streams, spans),
+        video=_first_video(streams, spans, zero_s),
+        audio=_first_audio(streams, spans, zero_s),
         probe="pyav" if tools.ffprobe is None else "ffprobe",
     )
 
@@ -134,7 +137,13 @@ def _clock_s(tags: Any) -> float | None:
     return hours * 3_600 + minutes * 60 + seconds
 
 
-def _zero_s(spans: dict[str, Span]) -> float:
+def _zero_s(form: dict[str, Any], spans: dict[str, Span]) -> float:
+    """Return where time begins for ffmpeg: with the first of all streams, or of those that are used."""
+    told = _number(form.get("start_time"))
+    return _first_s(spans) if told is None or form["format_name"] in OF_USED else told
+
+
+def _first_s(spans: dict[str, Span]) -> float:
     return min((span.start_s for span in spans.values() if span.start_s is not None), default=0.0)
 
 
@@ -146,7 +155,7 @@ def _duration_s(form: dict[str, Any], spans: dict[str, Span]) -> float | None:
     ends = [span.end_s for span in spans.values()]
     known = [end for end in ends if end is not None]
     if known and len(known) == len(ends):
-        return max(known) - _zero_s(spans)
+        return max(known) - _first_s(spans)
     return _number(form.get("duration"))
 
 
@@ -154,7 +163,7 @@ def _of_kind(streams: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
     return [stream for stream in streams if stream.get("codec_type") == kind and not _is_picture(stream)]
 
 
-def _first_video(streams: list[dict[str, Any]], spans: dict[str, Span]) -> VideoStream | None:
+def _first_video(streams: list[dict[str, Any]], spans: dict[str, Span], zero_s: float) -> VideoStream | None:
     for stream in _of_kind(streams, "video"):
         counted = _whole(stream.get("nb_read_packets"))
         average, base = _rate(stream.get("avg_frame_rate")), _rate(stream.get("r_frame_rate"))
@@ -166,7 +175,7 @@ def _first_video(streams: list[dict[str, Any]], spans: dict[str, Span]) -> Video
             frames=_whole(stream.get("nb_frames")) if counted is None else counted,
             pixel_format=_text(stream.get("pix_fmt")),
             bitrate_bps=_number(stream.get("bit_rate")),
-            start_s=spans["video"].after(_zero_s(spans)),
+            start_s=spans["video"].after(zero_s),
             duration_s=spans["video"].length_s,
             moving_fps=moving_rate(average, base),
             interlaced=stream.get("field_order") in FIELD_ORDERS,
@@ -179,13 +188,13 @@ def _is_picture(stream: dict[str, Any]) -> bool:
     return isinstance(disposition, dict) and disposition.get("attached_pic") == 1
 
 
-def _first_audio(streams: list[dict[str, Any]], spans: dict[str, Span]) -> AudioStream | None:
+def _first_audio(streams: list[dict[str, Any]], spans: dict[str, Span], zero_s: float) -> AudioStream | None:
     for stream in _of_kind(streams, "audio"):
         return AudioStream(
             codec=_text(stream.get("codec_name")) or "unknown",
             sample_rate=_whole(stream.get("sample_rate")),
             channels=_whole(stream.get("channels")),
-            start_s=spans["audio"].after(_zero_s(spans)),
+            start_s=spans["audio"].after(zero_s),
         )
     return None
 

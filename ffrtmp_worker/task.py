@@ -251,7 +251,7 @@ def plan(
         partial=partial,
         expected_frames=_frames(rate, limit_s, None if endless else media, endless=endless) if certain else None,
         expected_duration_s=_length_s(limit_s, None if endless else media) if certain else None,
-        picture_s=_picture_s(media),
+        picture_s=_picture_s(media) - _first_s(media),
         joined=media is not None and media.container in _BROADCASTS,
         last_s=_last_s(media),
         interlaced=media is not None and media.video is not None and media.video.interlaced,
@@ -293,6 +293,12 @@ def _from_zero(media: MediaInfo) -> MediaInfo:
 def _picture_s(media: MediaInfo | None) -> float:
     video = None if media is None else media.video
     return (None if video is None else video.start_s) or 0.0
+
+
+def _first_s(media: MediaInfo | None) -> float:
+    """Return when the first of picture and sound begins: other streams may begin before both."""
+    streams = () if media is None else (media.video, media.audio)
+    return min((stream.start_s or 0.0 for stream in streams if stream is not None), default=0.0)
 
 
 def _last_s(media: MediaInfo | None) -> float:
@@ -347,7 +353,7 @@ def _frames(rate: Fraction | None, limit_s: float | None, media: MediaInfo | Non
     if media is None or media.video is None or readings is None:
         return None
     start_s, shortest_s = _picture_s(media), min(readings)
-    # The cut counts from the first of picture and sound.
+    # The cut counts from where the file begins.
     if limit_s is not None and limit_s <= start_s + shortest_s:
         return min(round(limit_s * rate), math.ceil(limit_s * rate) - round(start_s * rate))
     return round(readings[0] * rate) if _agree(readings, media.video) else None
@@ -360,7 +366,7 @@ def _readings_s(media: MediaInfo | None) -> tuple[float, float] | None:
         return None
     told_s = video.duration_s
     if told_s is None and media.duration_s is not None:
-        told_s = media.duration_s - _picture_s(media)
+        told_s = media.duration_s - (_picture_s(media) - _first_s(media))
     return None if told_s is None else (video.frames / video.fps, told_s)
 
 
@@ -372,8 +378,10 @@ def _agree(readings: tuple[float, float], video: VideoStream) -> bool:
 def _length_s(limit_s: float | None, media: MediaInfo | None) -> float | None:
     """Return how long the output must be from its first picture or sound to its last, None if that is not certain."""
     told_s = None if media is None else media.duration_s
-    if told_s is None or (limit_s is not None and limit_s <= told_s):
+    if told_s is None:
         return limit_s
+    if limit_s is not None and limit_s - _first_s(media) <= told_s:
+        return limit_s - _first_s(media)
     readings = _readings_s(media)
     if readings is None or media is None or media.video is None:
         return told_s

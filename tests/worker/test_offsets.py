@@ -89,6 +89,15 @@ def test_cut_counts_from_the_first_of_picture_and_sound(
     assert ran.quality.frames in (frames, frames - 1)
 
 
+def test_sound_that_is_not_taken_counts_for_the_cut(house: Node, clip: Clip) -> None:
+    late, path = clip(".mp4", picture_s=0.5, sound_s=0.5), house.folder / "in" / "two.mkv"
+    inputs = ("-i", late, "-i", clip(".mp4"), "-map", "0:v", "-map", "0:a", "-map", "1:a", "-c", "copy")
+    succeed((house.shop.tools.ffmpeg, "-v", "error", "-y", *inputs, str(path)))
+    for cut_s in (3.0, None):
+        ran = house.attempt(input=str(path), duration_s=cut_s, vmaf_floor=90.0, **SCORED)
+        assert ran.failure is None, ran.told
+
+
 def test_cut_before_the_picture_begins_says_so(house: Node, clip: Clip) -> None:
     ran = house.attempt(input=clip(".mp4", picture_s=2.0), duration_s=1.5)
     assert ran.told == ("permanent", "the input's picture begins after 2.000 s, and 1.5 s of it are asked for")

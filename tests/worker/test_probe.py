@@ -115,6 +115,9 @@ def _timed(video: Mapping[str, object], audio: Mapping[str, object], **form: str
 def test_length_is_from_the_first_beginning_to_the_last_end() -> None:
     video, audio = {"start_time": "11.0", "duration": "4.0"}, {"start_time": "10.0", "duration": "4.0"}
     assert _timed(video, audio) == (5.0, 1.0, 4.0, 0.0)
+    # Another stream begins before both.
+    assert _timed(video, audio, start_time="9.0") == (5.0, 2.0, 4.0, 1.0)
+    assert _timed(video, audio, start_time="9.0", format_name="mpegts") == (5.0, 1.0, 4.0, 0.0)
     # The container's, where a stream tells none.
     assert _timed(video, {"start_time": "10.0"}, duration="6.0") == (6.0, 1.0, 4.0, 0.0)
 

@@ -127,7 +127,7 @@ class VideoStream:
     frames: Annotated[int | None, "frames counted"] = None
     pixel_format: Annotated[str | None, "such as yuv420p"] = None
     bitrate_bps: Annotated[float | None, "bits per second"] = None
-    start_s: Annotated[float | None, "seconds from the first sound or picture to this one"] = None
+    start_s: Annotated[float | None, "seconds from where the file begins to its first picture"] = None
     duration_s: Annotated[float | None, "seconds from its first picture to the end of its last"] = None
     moving_fps: Annotated[float | None, "frames per second while it moves"] = None
     interlaced: Annotated[bool, "it says that its frames are two fields each"] = False
@@ -140,7 +140,7 @@ class AudioStream:
     codec: Annotated[str, "such as aac"]
     sample_rate: Annotated[int | None, "samples per second"] = None
     channels: Annotated[int | None, "channels"] = None
-    start_s: Annotated[float | None, "seconds from the first picture or sound to this one"] = None
+    start_s: Annotated[float | None, "seconds from where the file begins to its first sound"] = None
 
 
 @record
