@@ -57,7 +57,7 @@ SRT_LATENCY_MS: Final = 120
 # Without these there is no engine.
 NEEDED: Final = (
     "filesrc", "filesink", "decodebin", "queue", "videoconvert", "videoscale", "videorate", "capsfilter",
-    "identity", "audioconvert", "audioresample", "audiorate", "videotestsrc", "audiotestsrc",
+    "identity", "audioconvert", "audioresample", "audiorate", "videotestsrc", "audiotestsrc", "videoflip",
 )  # fmt: skip
 # All that may be asked for; a node may lack some.
 ELEMENTS: Final = (
@@ -190,8 +190,14 @@ def _picture(graph: _Graph, task: Task) -> None:
     rate = "" if task.rate is None else f",framerate={task.rate.numerator}/{task.rate.denominator}"
     shape = f"width={task.width},height={task.height},pixel-aspect-ratio=1/1"
     last = _picture_source(graph, task, shape + rate)
-    # The picture keeps its shape, bars fill the rest.
-    scaled = (graph.add("convert", "videoconvert"), graph.add("scale", "videoscale", add_borders=True))
+    scaled = (
+        graph.add("convert", "videoconvert"),
+        # A phone held upright writes its pictures lying, and says how to turn them. Shape and bars are those of the
+        # turned picture.
+        graph.add("turn", "videoflip", video_direction="auto"),
+        # The picture keeps its shape, bars fill the rest.
+        graph.add("scale", "videoscale", add_borders=True),
+    )
     paced = () if task.rate is None else (graph.add("rate", "videorate"),)
     caps = graph.add("video-caps", "capsfilter", caps=f"video/x-raw,format={PIXELS},{shape}{rate}")
     last = graph.chain(last, *scaled, *paced, caps, graph.add("encoder", task.encoder.name, **_encoder(task)))
