@@ -160,7 +160,7 @@ def fields(reply: StatusReply) -> list[tuple[str, str | None]]:
     if report:
         more += [
             ("Encoder", " ".join(str(part) for part in (report.encoder, report.engine) if part) or None),
-            ("In Software", report.fallback),
+            ("Fallback", report.fallback),
             ("Video", None if report.media is None else video_text(report.media)),
             ("Audio", None if report.media is None else _audio(report.media)),
             ("File", None if report.media is None else _file(report.media)),

@@ -402,11 +402,12 @@ class Attempt:
         return [*self._note_fallback(), spawn, *((self._start(),) if starts else ())]
 
     def _note_fallback(self) -> list[Action]:
-        why = self._recipe.fallback
-        if why is None or self._report.fallback is not None:
+        why = None if self._recipe.fallback is None else self._recipe.fallback[:FALLBACK_CHARACTERS]
+        if why is None or why == self._report.fallback:
             return []
-        self._report = replace(self._report, fallback=why[:FALLBACK_CHARACTERS])
-        return [self._note("warning", "encodes_in_software", encoder=self._recipe.encoder, reason=why)]
+        self._report = replace(self._report, fallback=why)
+        chosen = {"encoder": self._recipe.encoder, "engine": str(self._recipe.engine)}
+        return [self._note("warning", "other_encoder", **chosen, reason=why)]
 
     def _start(self) -> Action:
         self.started = True

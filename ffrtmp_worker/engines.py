@@ -122,6 +122,12 @@ def choose(
     return candidates[name], able[name]
 
 
+def others(engines: Sequence[MediaEngine], assign: Assign, failed: Engine) -> tuple[MediaEngine, ...]:
+    """Return the engines that may read what ``failed`` turned out not to: none where the job names one."""
+    is_free = assign.engine is Engine.AUTO and assign.encoder is None
+    return tuple(engine for engine in engines if is_free and engine.name is not failed)
+
+
 def _allowed(assign: Assign) -> tuple[Engine, ...]:
     """Return the engines that may run it, that first whose complaint is told."""
     pinned = ENCODERS.get(assign.encoder) if assign.encoder is not None else None

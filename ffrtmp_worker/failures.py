@@ -128,11 +128,15 @@ _CONNECTION_ERRNO: Final = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """Whether trying again may help, the line that tells why it failed, and what a push may do about it."""
+    """Whether trying again may help, the line that tells why it failed, and what a push may do about it.
+
+    ``unreadable``: the engine does not read the input, and another one may.
+    """
 
     failure_class: FailureClass
     reason: str
     cause: Cause = Cause.OTHER
+    unreadable: bool = False
 
 
 def classify(exit_code: int, log_tail: str, *, live: bool) -> Failure:

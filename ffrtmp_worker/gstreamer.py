@@ -258,7 +258,8 @@ def _sink(graph: _Graph, task: Task) -> None:
         if SINKS[scheme_of(task.target)] == "srtsink":
             sink = graph.add("sink", "srtsink", **_srt(task.target), **common)
         else:
-            sink = graph.add("sink", "rtmp2sink", location=task.target, **common)
+            # A server sees no connection for a file that turns out not to be read.
+            sink = graph.add("sink", "rtmp2sink", location=task.target, async_connect=task.lavfi, **common)
     graph.chain(graph.add("muxer", factory, **properties), sink)
 
 

@@ -24,8 +24,9 @@ RUNNER: Final = Path(__file__).with_name("gstreamer_run.py")
 DESCRIBE_TIMEOUT_S: Final = 30.0
 PROOF_TIMEOUT_S: Final = 10.0
 CACHE_VERSION: Final = 1
-# The input does not decode, or is not there.
+# The pipeline is not understood; the input does not decode, or is not there.
 _PERMANENT: Final = frozenset({64, 65, 66})
+_UNREADABLE: Final = frozenset({65, 66})
 # How its sinks say what ffmpeg says in other words. First those a server gives its reasons in.
 _TURNED_DOWN: Final = (
     r"publish denied|[Aa]uthentication failed|wrong authentication mode|Not authorized to connect"
@@ -75,7 +76,9 @@ class GstreamerEngine:
         """Return what the runner's exit code tells of the input, else what its log tells."""
         if exit_code in _PERMANENT:
             return Failure(
-                failure_class=FailureClass.PERMANENT, reason=first_line(log_tail) or f"exit code {exit_code}"
+                failure_class=FailureClass.PERMANENT,
+                reason=first_line(log_tail) or f"exit code {exit_code}",
+                unreadable=exit_code in _UNREADABLE,
             )
         # Its other codes are none of errno's.
         known = exit_code < 0 or exit_code == EXIT_SIGNALED

@@ -91,7 +91,7 @@ class Recipe(Protocol):
 
     @property
     def fallback(self) -> str | None:
-        """Why software encodes where hardware would have, None where nothing of that kind happened."""
+        """Why another encoder took the place of the one chosen first, None where nothing of that kind happened."""
 
     @property
     def output(self) -> str | None:

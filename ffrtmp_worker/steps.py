@@ -9,7 +9,7 @@ from typing import Final, NoReturn
 from ffrtmp_worker.appraisal import Appraisal, Means
 from ffrtmp_worker.decode import decode_command, decode_problem, decode_timeout_s
 from ffrtmp_worker.encoder_sessions import EncoderSessions
-from ffrtmp_worker.engines import FfmpegEngine, MediaEngine, choose
+from ffrtmp_worker.engines import FfmpegEngine, MediaEngine, choose, others
 from ffrtmp_worker.failures import Failure, classify, classify_problems, io_trouble
 from ffrtmp_worker.known import Known, Sighting, Sums
 from ffrtmp_worker.null import NullRecipe
@@ -95,7 +95,8 @@ class MediaRecipe:
     def __init__(self, shop: Workshop, assign: Assign) -> None:
         self._shop = shop
         self._assign = assign
-        self._engine = shop.engines[0]
+        self._engines = shop.engines
+        self._engine = self._engines[0]
         self._appraisal = Appraisal(assign, shop.means)
         self._step: StepName | None = None
         self._generated: Generated | None = None
@@ -138,7 +139,7 @@ class MediaRecipe:
 
     @property
     def fallback(self) -> str | None:
-        """Why software took the place of hardware."""
+        """Why this encoder took the place of the one chosen first."""
         return self._fallback
 
     @property
@@ -312,7 +313,7 @@ class MediaRecipe:
                 render_node=self._shop.render_node,
             )
 
-        self._engine, self._task = choose(self._shop.engines, self._assign, planned)
+        self._engine, self._task = choose(self._engines, self._assign, planned)
         self._appraisal.expect(self._task, media)
         return self._task
 
@@ -333,12 +334,36 @@ class MediaRecipe:
         self._free_session()
         return task
 
-    def _encode_failed(self, end: StepEnd) -> Step:
-        """Return the encode in software if only the hardware had no room, else fail."""
-        failure = self._engine.classify(end.exit_code, end.log_tail, live=self.pushes)
-        if failure.failure_class is not FailureClass.BUSY or self._planned().encoder.hardware is None:
+    def _by_another(self, failure: Failure) -> Task:
+        """Plan it anew for another engine, unless some of it was pushed: it was readable then.
+
+        Raises:
+            AttemptFailed: it was, or no other engine may or can do it.
+        """
+        unable, self._engines = self._engine.name, others(self._engines, self._assign, self._engine.name)
+        if not self._engines or (self._last.out_time_s or 0.0) > (self._pushed.out_time_s or 0.0):
             _fail(failure)
-        task = self._in_software(failure.reason)
+        try:
+            task = self._choose(hardware=False)
+        except TaskError:
+            _fail(failure)
+        why = f"{unable} does not read the input: {failure.reason}"
+        self._fallback = why if self._fallback is None else f"{self._fallback}; {why}"
+        return task
+
+    def _encode_failed(self, end: StepEnd) -> Step:
+        """Return the encode in software if only the hardware had no room, by another engine if it may read the input.
+
+        Raises:
+            AttemptFailed: neither helps.
+        """
+        failure = self._engine.classify(end.exit_code, end.log_tail, live=self.pushes)
+        if failure.unreadable:
+            task = self._by_another(failure)
+        elif failure.failure_class is FailureClass.BUSY and self._planned().encoder.hardware is not None:
+            task = self._in_software(failure.reason)
+        else:
+            _fail(failure)
         return self.again() if self.pushes else self._encode(task)
 
     def _free_session(self) -> None:

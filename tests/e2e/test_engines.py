@@ -2,7 +2,9 @@
 
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,27 +62,53 @@ def test_paused_and_resumed_file_is_whole_and_a_canceled_one_leaves_nothing(hous
     wait_until(lambda: [p.name for p in house.media.glob("paused.mp4*")] == ["paused.mp4"], dump=house.dump)
 
 
-def test_push_takes_the_engine_of_lower_latency(house: Cluster, ffmpeg: str, tmp_path: Path) -> None:
+@contextmanager
+def ingest(house: Cluster, ffmpeg: str, recorded: Path) -> Iterator[str]:
+    """Record one push to the URL given; recorded is whole at the end."""
     port = free_port()
-    recorded = tmp_path / "recorded.mkv"
     url = f"rtmp://127.0.0.1:{port}/live/x"
     argv = [ffmpeg, "-nostdin", "-y", "-v", "error", "-listen", "1", "-f", "flv", "-i", url, "-c", "copy"]
-    with subprocess.Popen([*argv, str(recorded)], stderr=subprocess.DEVNULL) as ingest:
+    with subprocess.Popen([*argv, str(recorded)], stderr=subprocess.DEVNULL) as server:
         try:
-            wait_until(lambda: listens(port, ingest.pid), dump=house.dump)
-            job = house.submit(
-                "480p30-h264", "--duration", "3", "--queue", "live", "--output-mode", "rtmp", "--output", url
-            )
-            done = house.wait_for(job, "completed", "failed")
-            assert done["state"] == "completed", done
-            ingest.wait(timeout=30)
+            wait_until(lambda: listens(port, server.pid), dump=house.dump)
+            yield url
+            server.wait(timeout=30)
         finally:
-            ingest.kill()
-    assert house.json("jobs", "status", job)["report"]["engine"] == "gstreamer"
+            server.kill()
+
+
+def pushed(house: Cluster, url: str, *arguments: str) -> dict[str, Any]:
+    """Push there and return the report."""
+    job = house.submit("480p30-h264", "--queue", "live", "--output-mode", "rtmp", "--output", url, *arguments)
+    done = house.wait_for(job, "completed", "failed")
+    assert done["state"] == "completed", done
+    report: dict[str, Any] = house.json("jobs", "status", job)["report"]
+    return report
+
+
+def test_push_takes_the_engine_of_lower_latency(house: Cluster, ffmpeg: str, tmp_path: Path) -> None:
+    recorded = tmp_path / "recorded.mkv"
+    with ingest(house, ffmpeg, recorded) as url:
+        assert pushed(house, url, "--duration", "3")["engine"] == "gstreamer"
     media = probe(recorded)
     assert media.video is not None
     assert media.audio is not None
     assert (media.video.codec, media.video.height, media.video.frames) == ("h264", 480, 90)
+
+
+def test_push_that_the_engine_of_lower_latency_cannot_read_is_done_by_the_other(
+    house: Cluster, ffmpeg: str, tmp_path: Path
+) -> None:
+    source, recorded = house.media / "in.nut", tmp_path / "recorded.mkv"
+    made = ("-f", "lavfi", "-i", "testsrc2=s=320x180:r=25:d=2", "-c:v", "mpeg4", str(source))
+    subprocess.run([ffmpeg, "-nostdin", "-y", "-v", "error", *made], check=True)
+    with ingest(house, ffmpeg, recorded) as url:
+        report = pushed(house, url, "--input", str(source))
+    assert (report["engine"], report["encoder"]) == ("ffmpeg", "libx264")
+    assert report["fallback"].startswith("gstreamer does not read the input: ")
+    video = probe(recorded).video
+    assert video is not None
+    assert (video.height, video.frames) == (480, 60)
 
 
 def test_what_the_engine_cannot_do_fails_for_good_and_says_why(house: Cluster) -> None:

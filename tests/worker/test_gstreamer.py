@@ -103,13 +103,13 @@ def test_srt_url_means_what_it_means_to_ffmpeg() -> None:
 def test_push_of_a_generated_source_is_live_by_itself_and_that_of_a_file_is_paced() -> None:
     made = pipeline(push(), ELEMENTS)
     assert properties(made, "source")["is-live"]
-    assert properties(made, "sink") == {"location": URL, "sync": False}
+    assert properties(made, "sink") == {"location": URL, "async-connect": True, "sync": False}
     assert properties(made, "encoder")["tune"] == "zerolatency"
     assert "vbv-maxrate=300:" in properties(made, "encoder")["option-string"]
     of_file = plan(
         assign(mode=OutputMode.RTMP), encoders=GST, source="file:/in/a.mkv", media=media.found(), destination=URL
     )
-    assert properties(pipeline(of_file, ELEMENTS), "sink")["sync"]
+    assert properties(pipeline(of_file, ELEMENTS), "sink") == {"location": URL, "async-connect": False, "sync": True}
 
 
 @pytest.mark.parametrize("name", ["a b!c.mp4", 'x" ! fakesink', "location=/etc/passwd", "ü\u2028.mp4"])
@@ -217,6 +217,11 @@ def test_server_that_gives_its_reason_is_not_asked_again(said: str) -> None:
 def test_what_is_not_the_connections_is_told_apart(code: int, log: str, kind: FailureClass, cause: Cause) -> None:
     told = ENGINE.classify(code, log, live=True)
     assert (told.failure_class, told.cause) == (kind, cause)
+
+
+@pytest.mark.parametrize(("code", "unreadable"), [(65, True), (66, True), (64, False), (1, False), (-9, False)])
+def test_input_that_only_this_engine_may_not_read_is_told_apart(code: int, unreadable: bool) -> None:
+    assert ENGINE.classify(code, "[error] decoder: no suitable plugins found\n", live=True).unreadable is unreadable
 
 
 def test_connection_of_a_file_is_no_matter_of_a_push() -> None:

@@ -155,7 +155,7 @@ def test_master_is_told_of_the_other_encoder_and_why() -> None:
     (started,) = messages(actions, Started)
     assert started.encoder == "libx265"
     note = only(actions, Note)
-    assert (note.event, note.fields["reason"]) == ("encodes_in_software", "no session")
+    assert (note.event, note.fields["reason"]) == ("other_encoder", "no session")
     actions = bench.exit(bench.child(bench.exit(bench.child(actions))))
     report = only(actions, Seal).entry.result.report
     assert (report.encoder, report.fallback, report.exit_code) == ("libx265", "no session", 0)

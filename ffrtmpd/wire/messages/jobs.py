@@ -161,7 +161,7 @@ class Report:
 
     encoder: Annotated[str | None, "encoder used"] = None
     engine: Annotated[Engine | None, "engine used"] = None
-    fallback: Annotated[str | None, "why software encodes it where hardware would have", Size(0, 512)] = None
+    fallback: Annotated[str | None, "why another encoder took the place of the one chosen first", Size(0, 512)] = None
     engine_version: Annotated[str | None, "build of the engine", Size(0, 256)] = None
     command: Annotated[tuple[str, ...], "exact command", Size(0, 512)] = ()
     output: Annotated[str | None, "path or URL of the output", Size(0, PATH_MAX)] = None
