@@ -33,6 +33,8 @@ EXIT_MISSING = 69
 EXIT_SIGNALED = 255
 REPORT_MS = 500
 DETAIL_MAX = 300
+# Encoders that look ahead, of sound and of pictures out of order, have their lead left out by an edit list too.
+LEAD_MAX_NS = 250_000_000
 # GstAutoplugSelectResult of decodebin.
 AUTOPLUG_TRY, AUTOPLUG_SKIP = 0, 2
 
@@ -149,6 +151,7 @@ class Run:
         self._code: int | None = None
         self._awaited: dict[str, str] = {}
         self._held: list[tuple[Any, int]] = []
+        self._is_mp4 = False
         self._began = time.monotonic()
         # Before anything may block: the default action would leave a file without an end.
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -170,6 +173,9 @@ class Run:
         self._cuts = [self._cut(*entry) for entry in self._plan["cuts"].items()]
         self._counters = {kind: self._counter(name) for kind, name in self._plan["counted"].items()}
         self._bytes = Bytes(self._elements["sink"].get_static_pad("sink"))
+        for name in self._plan["decode"].values():
+            kinds = Gst.PadProbeType.BLOCK | Gst.PadProbeType.EVENT_DOWNSTREAM
+            self._elements[name].get_static_pad("sink").add_probe(kinds, self._look_at_edits)
         if self._plan["decode"]:
             self._awaited.update(self._plan["decode"])
             decoder = self._elements["decoder"]
@@ -215,6 +221,7 @@ class Run:
         """Let decodebin use decoders, parsers and the demuxers that read no further file or address."""
         kinds = factory.get_metadata("klass").split("/")
         is_safe = "Demuxer" not in kinds or factory.get_name() in self._plan["demuxers"]
+        self._is_mp4 = self._is_mp4 or factory.get_name() == "qtdemux"
         is_plain = is_safe and ("Demuxer" in kinds or "Decoder" in kinds or "Parser" in kinds)
         return AUTOPLUG_TRY if is_plain and "Bin" not in kinds else AUTOPLUG_SKIP
 
@@ -228,6 +235,23 @@ class Run:
                 # Nothing may reach an encoder before the seek that throws away what came first.
                 held = pad.add_probe(Gst.PadProbeType.BLOCK_DOWNSTREAM, lambda *_: Gst.PadProbeReturn.OK)
                 self._held.append((pad, held))
+
+    def _look_at_edits(self, _pad: Any, info: Any) -> Any:
+        """Refuse a file whose edit list leaves out part of it, before what comes after goes on.
+
+        qtdemux (1.22) compares the time in the track with the length of what is left, and so ends that much too early.
+        """
+        event = info.get_event()
+        if event.type != Gst.EventType.SEGMENT or not self._is_mp4:
+            return Gst.PadProbeReturn.PASS
+        segment = event.parse_segment()
+        left_out_ns = segment.start - segment.time
+        if left_out_ns <= LEAD_MAX_NS:
+            return Gst.PadProbeReturn.PASS
+        reason = f"an edit list leaves out {left_out_ns / 1e9:.3g} s of it, and qtdemux would lose as much at the end"
+        GLib.idle_add(self._fail, EXIT_DATA, reason)
+        # Held until the end.
+        return Gst.PadProbeReturn.OK
 
     def _all_decoded(self, _decoder: Any) -> None:
         if self._awaited:

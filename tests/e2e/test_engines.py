@@ -96,12 +96,16 @@ def test_push_takes_the_engine_of_lower_latency(house: Cluster, ffmpeg: str, tmp
     assert (media.video.codec, media.video.height, media.video.frames) == ("h264", 480, 90)
 
 
+# A container without a demuxer of GStreamer's, and a trimmed file of which its demuxer loses the end.
+@pytest.mark.parametrize(("name", "trim_s"), [("in.nut", 0), ("trimmed.mp4", 1)])
 def test_push_that_the_engine_of_lower_latency_cannot_read_is_done_by_the_other(
-    house: Cluster, ffmpeg: str, tmp_path: Path
+    house: Cluster, ffmpeg: str, tmp_path: Path, name: str, trim_s: int
 ) -> None:
-    source, recorded = house.media / "in.nut", tmp_path / "recorded.mkv"
-    made = ("-f", "lavfi", "-i", "testsrc2=s=320x180:r=25:d=2", "-c:v", "mpeg4", str(source))
-    subprocess.run([ffmpeg, "-nostdin", "-y", "-v", "error", *made], check=True)
+    whole, source, recorded = tmp_path / "whole.mp4", house.media / name, tmp_path / "recorded.mkv"
+    made = ("-f", "lavfi", "-i", f"testsrc2=s=320x180:r=25:d={trim_s + 2}", "-c:v", "mpeg4", "-g", "100", str(whole))
+    copied = ("-ss", str(trim_s), "-i", str(whole), "-c", "copy", str(source))
+    for arguments in (made, copied):
+        subprocess.run([ffmpeg, "-nostdin", "-y", "-v", "error", *arguments], check=True)
     with ingest(house, ffmpeg, recorded) as url:
         report = pushed(house, url, "--input", str(source))
     assert (report["engine"], report["encoder"]) == ("ffmpeg", "libx264")

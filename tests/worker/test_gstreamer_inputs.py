@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.worker import media
-from tests.worker.test_gstreamer_run import difference, gray, run, task
+from ffrtmp_worker.verify import verify
+from ffrtmpd.wire.vocabulary import FailureClass
+from tests.worker import gst, media
+from tests.worker.test_gstreamer_run import EXIT_DATA, difference, gray, run, task
 
 # Matrices of ISO/IEC 14496-12, 6.2.2: how a player turns the picture, here without its place.
 ONE = 1 << 16
@@ -61,3 +63,28 @@ def test_rest_of_a_push_stands_upright_too(lying: Path, tmp_path: Path) -> None:
     wanted, seen = gray(str(source)), gray(made.target)
     assert len(seen) == 25
     assert difference(wanted[25], seen[0]) / len(seen[0]) < 15
+
+
+def test_mp4_that_was_trimmed_is_refused_before_its_end_is_lost(tmp_path: Path) -> None:
+    whole, trimmed = tmp_path / "whole.mp4", tmp_path / "trimmed.mp4"
+    streams = ("-f", "lavfi", "-i", "testsrc2=s=320x180:r=25:d=6", "-f", "lavfi", "-i", "sine=d=6")
+    media.succeed(("ffmpeg", "-v", "error", *streams, "-c:v", "mpeg4", "-g", "100", "-c:a", "aac", str(whole)))
+    # From the middle of a group of pictures: the file has all of it, and an edit list that leaves out its beginning.
+    media.succeed(("ffmpeg", "-v", "error", "-ss", "3", "-i", str(whole), "-c", "copy", str(trimmed)))
+    made = task(trimmed, tmp_path / "a.mp4")
+    ran = run(made)
+    told = gst.engine().classify(ran.exit_code, ran.stderr.decode(), live=False)
+    assert (ran.exit_code, told.failure_class, told.unreadable) == (EXIT_DATA, FailureClass.PERMANENT, True)
+    assert told.reason.startswith("an edit list leaves out 3 s of it")
+
+
+def test_edit_list_that_leaves_out_an_encoders_lead_is_played(tmp_path: Path) -> None:
+    source = tmp_path / "in.mp4"
+    streams = ("-f", "lavfi", "-i", "testsrc2=s=320x180:r=25:d=2", "-f", "lavfi", "-i", "sine=d=2")
+    media.succeed(("ffmpeg", "-v", "error", *streams, "-c:v", "mpeg4", "-bf", "2", "-c:a", "aac", str(source)))
+    assert b"elst" in source.read_bytes()
+    made = task(source, tmp_path / "a.mp4")
+    ran = run(made)
+    assert ran.exit_code == 0, ran.stderr.decode()
+    assert verify(made, media.probe(made.target)) == []
+    assert made.expected_frames == 50
