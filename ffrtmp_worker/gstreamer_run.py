@@ -93,6 +93,25 @@ class Cut:
         return self._left is None and self._limit_ns is not None and at is not None and at >= self._limit_ns
 
 
+class Filled:
+    """Leaves out silence beyond the end of the file.
+
+    A demuxer tells of a gap wherever a stream lags behind another one, also behind one that nobody plays.
+    """
+
+    def __init__(self, pad: Any, length_ns: int) -> None:
+        self._length_ns = length_ns
+        pad.add_probe(Gst.PadProbeType.BUFFER, self._look)
+
+    def _look(self, pad: Any, info: Any) -> Any:
+        buffer = info.get_buffer()
+        if not buffer.has_flags(Gst.BufferFlags.GAP):
+            return Gst.PadProbeReturn.OK
+        at = running_ns(pad, buffer.pts)
+        is_beyond = at is not None and at + buffer.duration > self._length_ns
+        return Gst.PadProbeReturn.DROP if is_beyond else Gst.PadProbeReturn.OK
+
+
 class Counter:
     """Counts what one encoded stream hands to the muxer."""
 
@@ -171,6 +190,9 @@ class Run:
             if not self._elements[one].link(self._elements[other]):
                 raise Unusable(EXIT_FAILED, f"{one} and {other} do not fit together")
         self._cuts = [self._cut(*entry) for entry in self._plan["cuts"].items()]
+        if self._plan["length_ns"] is not None and "audio" in self._plan["cuts"]:
+            sound = self._elements[self._plan["cuts"]["audio"]].get_static_pad("src")
+            self._filled = Filled(sound, self._plan["length_ns"])
         self._counters = {kind: self._counter(name) for kind, name in self._plan["counted"].items()}
         self._bytes = Bytes(self._elements["sink"].get_static_pad("sink"))
         for name in self._plan["decode"].values():

@@ -77,8 +77,10 @@ def test_push_is_counted_where_its_sink_holds_it_back_and_a_file_where_it_is_enc
 
 
 def test_rest_of_a_file_is_pushed_from_where_it_was_lost() -> None:
-    assert pipeline(replace(task(), skip_s=1.25), ELEMENTS)["skip_ns"] == 1_250_000_000
-    assert pipeline(task(), ELEMENTS)["skip_ns"] == 0
+    whole, rest = pipeline(task(), ELEMENTS), pipeline(replace(task(), length_s=3.0, skip_s=1.25), ELEMENTS)
+    assert (whole["skip_ns"], whole["length_ns"]) == (0, 1_000_000_000)
+    assert (rest["skip_ns"], rest["length_ns"]) == (1_250_000_000, 1_750_000_000)
+    assert pipeline(push(), ELEMENTS)["length_ns"] is None
 
 
 def test_srt_url_means_what_it_means_to_ffmpeg() -> None:

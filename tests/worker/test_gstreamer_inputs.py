@@ -88,3 +88,20 @@ def test_edit_list_that_leaves_out_an_encoders_lead_is_played(tmp_path: Path) ->
     assert ran.exit_code == 0, ran.stderr.decode()
     assert verify(made, media.probe(made.target)) == []
     assert made.expected_frames == 50
+
+
+def test_sound_ends_with_the_file_although_a_sound_that_nobody_plays_goes_on(tmp_path: Path) -> None:
+    source = tmp_path / "in.mkv"
+    # The first sound has a hole of a second, which stays one.
+    inputs = ("testsrc2=s=320x180:r=25:d=4", "sine=d=4", "sine=f=880:d=9")
+    streams = tuple(word for graph in inputs for word in ("-f", "lavfi", "-i", graph))
+    hole = ("-filter:a:0", "aselect='lt(t,1)+gt(t,2)'")
+    kept = ("-map", "0", "-map", "1", *hole, "-map", "2", "-c:v", "mpeg4", "-c:a", "aac")
+    media.succeed(("ffmpeg", "-v", "error", *streams, *kept, str(source)))
+    made = task(source, tmp_path / "a.mkv")
+    ran = run(made)
+    assert ran.exit_code == 0, ran.stderr.decode()
+    assert verify(made, media.probe(made.target)) == []
+    sound = ("-map", "0:a", "-ac", "1", "-ar", "8000", "-f", "s16le", "-")
+    raw = media.succeed(("ffmpeg", "-v", "error", "-i", made.target, *sound)).stdout
+    assert [any(raw[round(second * 16_000) :][:4_000]) for second in (0.5, 1.5, 3.0)] == [True, False, True]
