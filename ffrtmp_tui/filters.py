@@ -1,7 +1,8 @@
 """What people write to narrow a list: ``state:queued label:show=a age:<1h hevc``, and to order it: ``vmaf:desc``.
 
-A filter is terms with blanks between them, all of which must hold. A term is ``KEY:VALUE[,VALUE]``, or a bare word,
-which is a part of the name. Pure.
+A filter is terms with blanks between them, all of which must hold, also where several are about one key. A term is
+``KEY:VALUE[,VALUE]``, or a bare word, which is a part of the name. Terms that nothing can fit, and those of which the
+master is told one only, are refused: a list that one of them did not narrow would be acted on. Pure.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -24,6 +25,7 @@ _SEVERAL: Final[dict[str, tuple[str, type[StrEnum]]]] = {
     "status": ("statuses", NodeStatus),
 }
 _ONE: Final = {"node": "node_id", "scenario": "text", "name": "text", "encoder": "encoder"}
+_KEY_OF: Final = {field: key for key, (field, _) in _SEVERAL.items()}
 
 
 def job_filter(texts: Iterable[str], now_s: float) -> dict[str, Any]:
@@ -35,7 +37,7 @@ def job_filter(texts: Iterable[str], now_s: float) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for key, value in _terms(texts, JOB_KEYS, "scenario"):
         if key == "label":
-            fields.setdefault("labels", {}).update([_read(units.label, key, value)])
+            _add_label(fields.setdefault("labels", {}), *_read(units.label, key, value))
         elif key == "age":
             _add_age(fields, value, now_s)
         else:
@@ -52,11 +54,11 @@ def node_filter(texts: Iterable[str]) -> dict[str, Any]:
     fields: dict[str, Any] = {}
     for key, value in _terms(texts, NODE_KEYS, "name"):
         if key == "engine":
-            fields["engine"] = _word(Engine, key, value)
+            _add_one(fields, key, "engine", _word(Engine, key, value))
         elif key == "gpu":
             if value not in ("yes", "no"):
                 raise usage(f"gpu:{value} makes no sense", "write gpu:yes or gpu:no")
-            fields["gpu"] = value == "yes"
+            _add_one(fields, key, "gpu", value == "yes")
         else:
             _add(fields, key, value)
     return fields
@@ -114,19 +116,44 @@ def _add(fields: dict[str, Any], key: str, value: str) -> None:
     if key in _SEVERAL:
         name, kind = _SEVERAL[key]
         words = tuple(_word(kind, key, word) for word in value.split(","))
-        fields[name] = tuple(dict.fromkeys((*fields.get(name, ()), *words)))
+        fields[name] = _both(key, fields.get(name), tuple(dict.fromkeys(words)))
         return
-    name = _ONE[key]
-    if name in fields:
+    _add_one(fields, key, _ONE[key], value)
+
+
+def _add_one(fields: dict[str, Any], key: str, name: str, value: Any) -> None:
+    """Add what the master is told one of."""
+    if fields.setdefault(name, value) != value:
         raise usage(f"a filter says {key} once", f"it has {fields[name]!r} already")
-    fields[name] = value
+
+
+def _add_label(labels: dict[str, str], name: str, value: str) -> None:
+    if labels.setdefault(name, value) != value:
+        raise usage(f"no job has both label:{name}={labels[name]} and label:{name}={value}", "leave one of them out")
+
+
+def _both(key: str, before: tuple[Any, ...] | None, words: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return what both allow; an empty list would allow everything."""
+    if before is None:
+        return words
+    left = tuple(word for word in before if word in words)
+    if not left:
+        said, again = ",".join(map(str, before)), ",".join(map(str, words))
+        raise usage(f"nothing fits both {key}:{said} and {key}:{again}", f"write {key}:{said},{again} for either")
+    return left
 
 
 def _add_age(fields: dict[str, Any], value: str, now_s: float) -> None:
     if value[0] not in "<>":
         raise usage(f"age:{value} makes no sense", "write age:<1h for what is younger, age:>1d for what is older")
     at = max(0.0, now_s - _read(units.duration, "age", value[1:]))
-    fields["created_after" if value[0] == "<" else "created_before"] = at
+    if value[0] == "<":
+        fields["created_after"] = max(at, fields.get("created_after", at))
+    else:
+        fields["created_before"] = min(at, fields.get("created_before", at))
+    after, before = fields.get("created_after"), fields.get("created_before")
+    if after is not None and before is not None and after >= before:
+        raise usage(f"no job is of an age that age:{value} and the other ages allow", "leave one of them out")
 
 
 def _word(kind: type[E], key: str, word: str) -> E:
@@ -145,10 +172,10 @@ def _read(convert: Callable[[str], Any], key: str, text: str) -> Any:
 
 
 def merged(*parts: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of several sources together; what both name as a list is what either names.
+    """Return the fields of several sources, all of which must hold; of lists that is what is in each of them.
 
     Raises:
-        Failure: two sources say different things of one field.
+        Failure: two sources exclude each other.
     """
     fields: dict[str, Any] = {}
     for part in parts:
@@ -156,7 +183,21 @@ def merged(*parts: Mapping[str, Any]) -> dict[str, Any]:
             if name not in fields:
                 fields[name] = value
             elif isinstance(value, tuple):
-                fields[name] = tuple(dict.fromkeys((*fields[name], *value)))
+                fields[name] = _both(_KEY_OF.get(name, name), fields[name], value)
             elif fields[name] != value:
                 raise usage(f"{name} is said twice: {fields[name]!r} and {value!r}")
     return fields
+
+
+def require_terms(filters: Iterable[str], example: str) -> None:
+    """Refuse a filter without a term for a command that acts: it would mean everything, and is often a mistake.
+
+    Raises:
+        Failure: one of ``filters`` has no term; the hint has ``example`` as the way out.
+    """
+    for text in filters:
+        if not text.split():
+            raise usage(
+                f"the filter {text!r} has no term, and would mean everything",
+                f"is a variable unset? All of one kind are meant by a term such as {example}",
+            )

@@ -32,7 +32,7 @@ def list_jobs(run: Run) -> int:
         flags["states"] = tuple(dict.fromkeys(state for part in args.state for state in part))
     if args.queue:
         flags["queues"] = tuple(dict.fromkeys(queue for part in args.queue for queue in part))
-    if args.node:
+    if args.node is not None:
         flags["node_id"] = args.node
     order = dict(args.sort or {})
     if args.oldest:

@@ -5,7 +5,7 @@ from typing import Any
 
 from ffrtmp_tui import bulk, units
 from ffrtmp_tui.failures import Exit, Failure, usage
-from ffrtmp_tui.filters import node_filter
+from ffrtmp_tui.filters import node_filter, require_terms
 from ffrtmp_tui.link import new_id
 from ffrtmp_tui.node_view import NODE_COLUMNS, node_sheet
 from ffrtmp_tui.run import Run
@@ -132,6 +132,7 @@ def _chosen(run: Run, statuses: Sequence[NodeStatus], *, whole: bool) -> list[st
 
 
 def _matching(run: Run, filters: Sequence[str], statuses: Sequence[NodeStatus]) -> list[str]:
+    require_terms(filters, "status:active")
     fields = {"statuses": tuple(statuses), **node_filter(filters)}
     nodes, _ = _every(run, fields)
     found = [node.node_id for node in nodes]

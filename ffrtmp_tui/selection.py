@@ -74,10 +74,11 @@ def matching(run: Run, filters: Sequence[str], states: Sequence[JobState]) -> Se
     """Return every job that fits ``filters``, oldest first; ``states`` are meant where they name none.
 
     Raises:
-        Failure: a filter makes no sense, or no job fits, or too many do.
+        Failure: a filter has no term or makes no sense, or no job fits, or too many do.
     """
-    from ffrtmp_tui.filters import job_filter
+    from ffrtmp_tui.filters import job_filter, require_terms
 
+    require_terms(filters, "state:queued")
     fields = {"states": tuple(states), **job_filter(filters, run.wall())}
     found: list[str] = []
     cursor: str | None = None

@@ -16,7 +16,7 @@ NOW_S = 100_000.0
     [
         ([], {}),
         (["state:queued"], {"states": (JobState.QUEUED,)}),
-        (["state=queued,failed", "state:queued"], {"states": (JobState.QUEUED, JobState.FAILED)}),
+        (["state=queued,failed", "state:failed,paused"], {"states": (JobState.FAILED,)}),
         (
             ["queue:live  priority:high"],
             {"queues": (Queue.LIVE,), "priorities": (Priority.HIGH,)},
@@ -27,6 +27,10 @@ NOW_S = 100_000.0
         (["age:<1h"], {"created_after": NOW_S - 3_600}),
         (["age:>1d"], {"created_before": NOW_S - 86_400}),
         (["age:>9999d"], {"created_before": 0.0}),
+        (["age:>10m age:>0s"], {"created_before": NOW_S - 600}),
+        (["age:>0s", "age:>10m"], {"created_before": NOW_S - 600}),
+        (["age:<1d age:<1h age:>1m"], {"created_after": NOW_S - 3_600, "created_before": NOW_S - 60}),
+        (["node:w1 node:w1 label:show=a label:show=a"], {"node_id": "w1", "labels": {"show": "a"}}),
     ],
 )
 def test_filter_of_jobs_is_read(texts: list[str], expected: dict[str, Any]) -> None:
@@ -44,6 +48,10 @@ def test_filter_of_jobs_is_read(texts: list[str], expected: dict[str, Any]) -> N
         ("label:x", "no label"),
         ("node:a node:b", "says node once"),
         ("a b", "says scenario once"),
+        ("state:queued state:failed", "write state:queued,failed for either"),
+        ("label:show=a1 label:show=a2", "no job has both label:show=a1 and label:show=a2"),
+        ("age:<1h age:>1d", "no job is of an age"),
+        ("age:>1h age:<1h", "no job is of an age"),
     ],
 )
 def test_filter_without_sense_is_a_usage_error(text: str, said: str) -> None:
@@ -61,7 +69,7 @@ def test_filter_of_nodes_is_read() -> None:
         "encoder": "libx264",
         "text": "10.0",
     }
-    for text in ("gpu:maybe", "state:busy", "engine:x"):
+    for text in ("gpu:maybe", "state:busy", "engine:x", "gpu:yes gpu:no", "engine:ffmpeg engine:gstreamer"):
         with pytest.raises(Failure):
             node_filter([text])
 
@@ -76,7 +84,10 @@ def test_order_is_read() -> None:
             job_order(text)
 
 
-def test_what_two_sources_say_is_joined_unless_it_clashes() -> None:
-    assert merged({"states": (1,)}, {"states": (2, 1), "limit": 3}) == {"states": (1, 2), "limit": 3}
+def test_what_two_sources_say_must_both_hold() -> None:
+    live_or_batch, batch = {"queues": (Queue.LIVE, Queue.BATCH)}, {"queues": (Queue.BATCH,)}
+    assert merged(live_or_batch, {**batch, "limit": 3}) == {"queues": (Queue.BATCH,), "limit": 3}
+    with pytest.raises(Failure, match="nothing fits both queue:live and queue:batch"):
+        merged({"queues": (Queue.LIVE,)}, batch)
     with pytest.raises(Failure, match="said twice"):
         merged({"node_id": "a"}, {"node_id": "b"})

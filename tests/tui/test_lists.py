@@ -42,6 +42,8 @@ def jobs(shell: Shell, master: RealMaster) -> None:
         ("--filter engine:gstreamer", [4]),
         ("--filter age:<1h --limit 2", [4, 3]),
         ("--filter age:>1h", []),
+        ("--filter age:>1h --filter age:>0s", []),
+        ("--queue live,batch --filter queue:batch", [4, 3]),
         ("--sort queue", [1, 2, 4, 3]),
         ("--sort queue:desc --limit 3", [4, 3, 2]),
         ("--sort created", [1, 2, 3, 4]),
@@ -171,6 +173,35 @@ def test_jobs_that_fit_a_filter_are_acted_on_when_it_is_meant(shell: Shell) -> N
     assert shell("jobs", "cancel", "1", "--filter", "queue:live", "--yes").code == 2
     assert "required: ID or --filter" in shell("jobs", "cancel").err
     assert shell("jobs", "wait", "--filter", "state:canceled").code == 11
+
+
+@pytest.mark.usefixtures("jobs")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("cancel", "--filter", ""),
+        ("cancel", "--filter", " "),
+        ("cancel", "--filter", "queue:live", "--filter", ""),
+        ("retry", "--filter", "\t"),
+        ("wait", "--filter", ""),
+    ],
+)
+def test_filter_that_says_nothing_is_not_taken_for_every_job(shell: Shell, words: tuple[str, ...]) -> None:
+    ended = shell("jobs", *words, *([] if words[0] == "wait" else ["--yes"]))
+    assert (ended.code, ended.out) == (2, "")
+    assert "has no term" in ended.err
+    assert "such as state:queued" in ended.err
+    assert shell("jobs", "list", "--state", "canceled", "-q").out == "job-000002\n"
+
+
+@pytest.mark.usefixtures("jobs")
+def test_terms_that_exclude_each_other_select_nothing(shell: Shell) -> None:
+    for words in (("--filter", "label:show=b label:show=a"), ("--filter", "state:queued", "--filter", "state:paused")):
+        ended = shell("jobs", "cancel", *words, "--yes")
+        assert (ended.code, ended.out) == (2, "")
+    assert shell("jobs", "list", "--queue", "live", "--filter", "queue:batch").code == 2
+    assert shell("jobs", "list", "--node", "").code == 2
+    assert shell("jobs", "list", "--state", "canceled", "-q").out == "job-000002\n"
 
 
 class Keyboard(io.StringIO):
