@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
+from ffrtmp_tui import units
 from ffrtmp_tui.failures import did_you_mean, usage
 from ffrtmp_tui.forms import CUSTOM, FORMS
 from ffrtmp_tui.terminal import columns
@@ -22,7 +23,8 @@ class Argument:
     attribute that holds the value, where the name itself will not do. ``open_choice`` begins texts that are taken
     beside the ``choices``. ``kind`` says what completes it: a ``job``, ``node``, ``scenario``, ``context`` or ``file``,
     ``states`` or ``queues`` with commas, or the keys of a ``job filter``, ``job order``, ``node filter`` or
-    ``node order``.
+    ``node order``. ``local`` is a file of this machine, opened by its name whatever bytes that has; all else must be
+    UTF-8, as the messages to a master are.
     """
 
     names: tuple[str, ...]
@@ -37,6 +39,7 @@ class Argument:
     dest: str | None = None
     open_choice: str | None = None
     kind: str = ""
+    local: bool = False
 
 
 @record
@@ -190,7 +193,7 @@ def _converter(argument: Argument) -> Callable[[str], Any]:
                 f"{text!r} is not one of {', '.join(argument.choices)}{did_you_mean(text, argument.choices)}"
             )
         try:
-            return argument.convert(text)
+            return argument.convert(text if argument.local else units.utf8(text))
         except ValueError as error:
             raise argparse.ArgumentTypeError(str(error)) from None
 

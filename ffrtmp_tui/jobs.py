@@ -134,6 +134,7 @@ NOUN: Final = Noun(
                     names=("-f", "--file"),
                     metavar="FILE",
                     kind="file",
+                    local=True,
                     help="manifest of jobs, or - for standard input: JSON, JSON lines, CSV or TOML; "
                     "the other arguments are what its jobs leave out",
                 ),

@@ -123,8 +123,9 @@ def _value(name: str, value: Any, now_s: float) -> Any:
         if name == "not_before" and hasattr(value, "timestamp"):
             return value.timestamp()
         if name == "labels" and isinstance(value, dict):
-            return {str(key): str(text) for key, text in value.items()}
+            return {units.utf8(str(key)): units.utf8(str(text)) for key, text in value.items()}
         return value
+    units.utf8(value)
     convert = _FROM_TEXT.get(name)
     if name == "not_before":
         return units.moment(value, now_s)

@@ -168,6 +168,10 @@ def _wish(entry: manifest.Entry, defaults: Mapping[str, Any], key: str, number: 
     if not KEY_LEAST <= len(own_key) <= KEY_MOST:
         return _refused(entry, f"idempotency_key: takes {KEY_LEAST} to {KEY_MOST} characters")
     try:
+        units.utf8(own_key)
+    except ValueError as error:
+        return _refused(entry, f"idempotency_key: {error}")
+    try:
         spec = manifest.spec(entry.fields, defaults, now_s=now_s)
     except ValueError as error:
         return _refused(entry, str(error))

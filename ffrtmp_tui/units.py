@@ -13,6 +13,19 @@ _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0
 _FACTORS: Final = {"": 1, "k": 1_000, "K": 1_000, "M": 1_000_000, "G": 1_000_000_000}
 
 
+def utf8(text: str) -> str:
+    """Return ``text``.
+
+    Raises:
+        ValueError: it holds what UTF-8 cannot say, such as the bytes of a name in another encoding.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"{text!r} is not text in UTF-8") from None
+    return text
+
+
 def duration(text: str) -> float:
     """Return seconds from ``90``, ``90s``, ``2m``, ``1h30m``, ``500ms`` or ``00:01:30``.
 

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
@@ -87,6 +88,41 @@ def test_wrong_command_is_told_and_ends_with_2(shell: Shell, words: list[str], s
     assert (ended.code, ended.out) == (2, "")
     assert said in ended.err
     assert ended.err.startswith("error: ")
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("jobs", "submit", "720p-h264", "--input", "/srv/caf\udce9.mov"), "--input"),
+        (("jobs", "submit", "720p-h264", "--label", "show=\udce9"), "--label"),
+        (("jobs", "submit", "\udce9"), "scenario"),
+        (("jobs", "list", "--filter", "\udce9"), "--filter"),
+        (("jobs", "list", "--node", "\udce9"), "--node"),
+        (("jobs", "status", "\udce9"), "ID"),
+        (("nodes", "describe", "\udce9"), "NODE"),
+        (("events", "--node", "\udce9"), "--node"),
+        (("ping", "--master", "\udce9"), "--master"),
+    ],
+)
+def test_argument_that_is_no_utf8_is_named(shell: Shell, words: tuple[str, ...], named: str) -> None:
+    for form in ("table", "json"):
+        ended = shell(*words, "-o", form)
+        assert (ended.code, ended.out) == (2, "")
+        assert f"argument {named}" in ended.err
+        assert "is not text in UTF-8" in ended.err
+
+
+def test_key_of_a_manifest_that_is_no_utf8_is_told(shell: Shell) -> None:
+    shell.environ["FFRTMP_OUTPUT"] = "json"
+    lines = '{"scenario": "720p-h264", "key": "key-number-\\ud800"}'
+    told = shell("jobs", "submit", "-f", "-", "--dry-run", stdin=lines).json
+    assert told["jobs"][0]["problem"]["message"] == r"idempotency_key: 'key-number-\ud800' is not text in UTF-8"
+
+
+def test_manifest_is_opened_whatever_bytes_its_name_has(shell: Shell, tmp_path: Path) -> None:
+    path = tmp_path / "caf\udce9.csv"
+    path.write_text("scenario\n720p-h264\n")
+    assert shell("jobs", "submit", "-f", str(path), "--dry-run").code == 0
 
 
 def test_error_as_json_has_code_message_and_hint(shell: Shell) -> None:

@@ -86,6 +86,10 @@ def test_missing_or_binary_manifest_is_named(tmp_path: Path) -> None:
         ({"scenario": "a", "max_attempts": "x"}, "no whole number"),
         ({"scenario": "a", "require_gpu": "perhaps"}, "neither true nor false"),
         ({"scenario": "a", "labels": 3}, "labels: expected a map"),
+        ({"scenario": "a", "input": "/caf\ud800.mov"}, r"input: '/caf\\ud800.mov' is not text in UTF-8"),
+        ({"scenario": "\udce9"}, "scenario: .* is not text in UTF-8"),
+        ({"scenario": "a", "labels": {"\ud800": "1"}}, "labels: .* is not text in UTF-8"),
+        ({"scenario": "a", "labels": {"a": "\ud800"}}, "labels: .* is not text in UTF-8"),
         ({}, "scenario: missing"),
     ],
 )
