@@ -11,7 +11,7 @@ from ffrtmp_tui.command import GLOBAL, NOUNS, Noun, Verb, parse
 from ffrtmp_tui.failures import Exit, Failure, did_you_mean, usage
 from ffrtmp_tui.forms import CUSTOM, FORMS, wanted_form
 from ffrtmp_tui.run import Run
-from ffrtmp_tui.terminal import Terminal, clean, real_terminal, silence_output
+from ffrtmp_tui.terminal import Terminal, clean, mend_streams, real_terminal, silence_output
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,6 +25,7 @@ _HELP: Final = ("-h", "--help")
 def run_here(argv: Sequence[str] | None = None) -> int:
     """Run the command line in this process's own surroundings; return its exit code."""
     words = sys.argv[1:] if argv is None else list(argv)
+    mend_streams()
     terminal = real_terminal(os.environ, no_colour="--no-color" in words)
     try:
         code = run_command(words, terminal=terminal, environ=os.environ, stdin=sys.stdin)
@@ -33,6 +34,11 @@ def run_here(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         silence_output()
         return Exit.BROKEN_PIPE
+    except OSError as error:
+        silence_output()
+        what = "cannot write the output" if error.filename is None else f"cannot use {error.filename}"
+        terminal.say(f"error: {clean(what)}: {error.strerror or error}")
+        return Exit.FAILED
     return code
 
 

@@ -1,5 +1,6 @@
 """Where a command writes: data to one stream, everything else to the other."""
 
+import codecs
 import os
 import sys
 from collections.abc import Mapping
@@ -7,6 +8,7 @@ from typing import Final, TextIO
 
 from ffrtmpd.wire.record import record
 
+_ESCAPES: Final = "ffrtmp.escapes"
 _COLOURS: Final[dict[str, str]] = {
     "completed": "32",
     "processing": "36",
@@ -116,10 +118,35 @@ def columns() -> int:
         return 80
 
 
+def mend_streams() -> None:
+    """Make this process's own streams usable: closed ones lead nowhere, and what an encoding lacks is escaped."""
+    codecs.register_error(_ESCAPES, _escaped)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        stream = getattr(sys, name)
+        if stream is None:
+            # `pathlib` is not imported for this.
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123
+        elif mode == "w":
+            stream.reconfigure(errors=_ESCAPES)
+
+
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    """Return what cannot be encoded as JSON escapes it, so that JSON is still JSON."""
+    import json
+
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return json.dumps(error.object[error.start : error.end])[1:-1], error.end
+
+
 def silence_output() -> None:
-    """Send what is still buffered nowhere: the reader has gone, and the interpreter would complain at its exit."""
+    """Send nowhere what is still buffered and cannot be written: the interpreter would complain at its exit."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(nowhere, stream.fileno())
     os.close(nowhere)
 
 

@@ -1,6 +1,7 @@
 """Finding the command, saying what is wrong, and starting fast."""
 
 import io
+import json
 import os
 import subprocess
 import sys
@@ -159,6 +160,45 @@ def test_reader_that_goes_away_is_no_traceback() -> None:
     environ = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     done = subprocess.run([sys.executable, "-c", script], env=environ, capture_output=True, check=False, timeout=30)
     assert (done.returncode, done.stderr) == (141, b"")
+
+
+def in_shell(tail: str, *words: str, encoding: str = "utf-8") -> "subprocess.CompletedProcess[str]":
+    """Run a command as a shell does with ``tail`` behind it; ``encoding`` is that of its streams."""
+    script = "import sys; from ffrtmp_tui.cli import main; sys.exit(main(sys.argv[1:]))"
+    return subprocess.run(
+        ["/bin/sh", "-c", f'exec "$@" {tail}', "sh", sys.executable, "-c", script, *words],
+        env={**os.environ, "PYTHONPATH": ":".join(sys.path), "PYTHONIOENCODING": encoding},
+        capture_output=True,
+        encoding=encoding,
+        check=False,
+        timeout=30,
+    )
+
+
+@pytest.mark.parametrize("words", [("--help",), ("completion", "bash"), ("jobs", "submit", "720p-h264", "--dry-run")])
+def test_output_that_cannot_be_written_is_one_line_and_ends_with_1(words: tuple[str, ...]) -> None:
+    ended = in_shell("> /dev/full", *words)
+    assert (ended.returncode, ended.stderr) == (1, "error: cannot write the output: No space left on device\n")
+    assert in_shell("> /dev/full 2> /dev/full", *words).returncode == 1
+
+
+def test_closed_streams_lead_nowhere() -> None:
+    dry = ("jobs", "submit", "720p-h264", "--dry-run", "-q")
+    ended = in_shell(">&-", *dry)
+    assert (ended.returncode, ended.stderr) == (0, "1 of 1 jobs could be submitted; nothing was\n")
+    ended = in_shell("2>&-", *dry)
+    assert (ended.returncode, ended.stdout) == (0, "720p-h264\n")
+    ended = in_shell("<&-", "jobs", "submit", "-f", "-")
+    assert (ended.returncode, ended.stderr) == (2, "error: standard input holds no job\n")
+    assert in_shell("<&- >&- 2>&-", *dry).returncode == 0
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
+def test_what_the_encoding_of_the_output_lacks_is_escaped_and_json_stays_json(encoding: str) -> None:
+    words = ("jobs", "submit", "720p-h264", "--input", "/srv/né/中/\N{CLAPPER BOARD}.mov", "--dry-run")
+    assert r"/\u4e2d/\ud83c\udfac.mov" in in_shell("", *words, encoding=encoding).stdout
+    ended = in_shell("", *words, "-o", "json", encoding=encoding)
+    assert json.loads(ended.stdout)["jobs"][0]["spec"]["input"] == words[4]
 
 
 @pytest.mark.parametrize(
