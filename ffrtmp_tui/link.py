@@ -151,8 +151,8 @@ _UNREACHABLE: Final[dict[Cause, tuple[str, str]]] = {
         "it is stopped, overloaded, or this key was revoked a moment ago; look at the master's log",
     ),
     Cause.NO_GREETING: (
-        "{endpoint} takes connections but does not greet",
-        "is this the clients port of an ffrtmpd, and is that program alive?",
+        "{endpoint} takes connections but does not greet ({tries})",
+        "is this the clients port of an ffrtmpd, 5571 unless changed, and does that program run?",
     ),
     Cause.NOTHING: (
         "no answer from {endpoint} ({tries})",

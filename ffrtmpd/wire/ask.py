@@ -56,6 +56,7 @@ class _Signs:
     def __init__(self, *, greeted: bool) -> None:
         self.greeted = greeted
         self.connected = self.refused = self.unresolved = self.key_refused = self.stranger = False
+        self.stood_still = False
         self.closes = 0
 
     def note(self, event: int, value: int) -> None:
@@ -68,10 +69,13 @@ class _Signs:
             self.key_refused = True
         elif event in (zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL, zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL):
             # A handshake that ran into its time limit says nothing about keys: the peer may only be busy.
+            self.stood_still |= value == zmq.EAGAIN
             self.closes += value != zmq.EAGAIN
         elif event == zmq.EVENT_DISCONNECTED:
-            # Without a failed handshake before it: the peer hung up on the greeting itself.
-            self.stranger = not self.greeted and not self.closes and not self.key_refused
+            # Without a failed handshake before it: the peer hung up on the greeting itself. After a time limit it is we
+            # who hung up.
+            explained = self.greeted or self.closes or self.key_refused or self.stood_still
+            self.stranger = not explained
         elif event == zmq.EVENT_CLOSED:
             self.refused = True
         elif event == zmq.EVENT_CONNECT_RETRIED and not self.connected and not self.refused:

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import zmq
 
+from ffrtmpd.wire import ask, curve
 from ffrtmpd.wire.ask import Asker, Cause, NoAddress, NoAnswer
 from ffrtmpd.wire.catalogue import CLIENT_REPLIES
 from ffrtmpd.wire.codec import decode, encode
@@ -160,6 +162,34 @@ def test_something_that_takes_connections_and_says_nothing_is_no_greeting(askers
     with socket.create_server(("127.0.0.1", 0)) as mute:
         asker = asker_of(askers, f"tcp://127.0.0.1:{mute.getsockname()[1]}", tries_s=(0.3,))
         assert silence(asker) == (Cause.NO_GREETING, False)
+
+
+@pytest.mark.parametrize("patient", [False, True])
+def test_peer_that_stands_still_for_longer_than_a_handshake_may_take_is_no_stranger(
+    askers: list[Asker], monkeypatch: pytest.MonkeyPatch, patient: bool
+) -> None:
+    monkeypatch.setattr(curve, "HANDSHAKE_MS", 100)
+    seen: list[tuple[int, int]] = []
+    note = ask._Signs.note
+
+    def kept(signs: ask._Signs, event: int, value: int) -> None:
+        seen.append((event, value))
+        note(signs, event, value)
+
+    monkeypatch.setattr(ask._Signs, "note", kept)
+    # As of a stopped program: the system takes connections for it.
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        asker = asker_of(askers, f"tcp://127.0.0.1:{mute.getsockname()[1]}", tries_s=(1.0, 1.0))
+        assert silence(asker, patient=patient) == (Cause.NO_GREETING, False)
+    assert (zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL, zmq.EAGAIN) in seen
+    assert zmq.EVENT_DISCONNECTED in [event for event, _ in seen]
+
+
+def test_peer_that_hangs_up_without_a_failed_handshake_is_a_stranger() -> None:
+    signs = ask._Signs(greeted=False)
+    signs.note(zmq.EVENT_CONNECTED, 11)
+    signs.note(zmq.EVENT_DISCONNECTED, 11)
+    assert signs.certain(away=False) is Cause.STRANGER
 
 
 def test_address_of_no_known_form_is_no_address(askers: list[Asker]) -> None:
