@@ -31,34 +31,58 @@ def read(source: str, *, form: str | None, stdin: TextIO) -> list[Entry]:
     """Return the jobs of the manifest at path ``source``, or on standard input for ``-``.
 
     Raises:
-        Failure: it cannot be read, or is not of its form.
+        Failure: it cannot be read, is not of its form, or says something twice.
     """
-    name = source
-    if source == "-":
-        text, name = stdin.read(), "standard input"
-    else:
-        try:
-            text = Path(source).read_text(encoding="utf-8-sig")
-        except OSError as error:
-            raise usage(f"cannot read {source}: {error.strerror}") from None
-        except UnicodeDecodeError:
-            raise usage(f"{source} is not text in UTF-8") from None
+    name = "standard input" if source == "-" else source
+    text = _text(source, name, stdin)
     form = form or guess_form(source, text)
     try:
         rows = _READERS[form](text)
     except _Bad as error:
         raise usage(f"{name} is no {form} manifest: {error}") from None
-    entries = []
-    for where, row in rows:
-        if not isinstance(row, dict):
-            raise usage(f"{name}, {where}: a job is a table of fields")
-        key = next((str(row[name]) for name in KEY_FIELDS if row.get(name)), None)
-        entries.append(
-            Entry(where=where, fields={name: value for name, value in row.items() if name not in KEY_FIELDS}, key=key)
-        )
+    except RecursionError:
+        raise usage(f"{name} is no {form} manifest: it is nested too deep") from None
+    try:
+        entries = [_entry(where, row) for where, row in rows]
+    except _Bad as error:
+        raise usage(f"{name}, {error}") from None
     if not entries:
         raise usage(f"{name} holds no job")
     return entries
+
+
+def _text(source: str, name: str, stdin: TextIO) -> str:
+    """Return the text, its lines ended by newlines; the same bytes are the same text from a file and from a pipe."""
+    try:
+        data = stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+    except OSError as error:
+        raise usage(f"cannot read {name}: {error.strerror}") from None
+    try:
+        return data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+    except UnicodeDecodeError:
+        raise usage(f"{name} is not text in UTF-8") from None
+
+
+def _entry(where: str, row: Any) -> Entry:
+    if isinstance(row, _Doubled):
+        raise _Bad(f"{where}: {row.name!r} is said twice")
+    if not isinstance(row, dict):
+        raise _Bad(f"{where}: a job is a table of fields")
+    if doubled := next((value for value in row.values() if isinstance(value, _Doubled)), None):
+        raise _Bad(f"{where}: {doubled.name!r} is said twice")
+    keys = [name for name in KEY_FIELDS if row.get(name) not in (None, "")]
+    if len(keys) > 1:
+        raise _Bad(f"{where}: {' and '.join(keys)} are the same, and both are given")
+    key = row[keys[0]] if keys else None
+    if key is not None and not _is_text(key):
+        raise _Bad(f"{where}: {keys[0]} is no text")
+    fields = {name: value for name, value in row.items() if name not in KEY_FIELDS}
+    return Entry(where=where, fields=fields, key=None if key is None else str(key))
+
+
+def _is_text(value: Any) -> bool:
+    """Tell whether ``value`` is text, or a whole number, which has one spelling."""
+    return isinstance(value, (str, int)) and not isinstance(value, bool)
 
 
 def guess_form(source: str, text: str) -> str:
@@ -88,12 +112,15 @@ def spec(fields: Mapping[str, Any], defaults: Mapping[str, Any], *, now_s: float
     """
     known = [info.name for info in fields_of(JobSpec)]
     taken: dict[str, Any] = dict(defaults)
+    said: dict[str, str] = {}
     for written, value in fields.items():
         name = _PLAIN_NAMES.get(written, written)
         if name not in known:
             raise ValueError(f"unknown field {written!r}{did_you_mean(written, [*known, *_PLAIN_NAMES, *KEY_FIELDS])}")
         if value is None or value == "":
             continue
+        if said.setdefault(name, written) != written:
+            raise ValueError(f"{said[name]} and {written} are the same, and both are given")
         try:
             taken[name] = _value(name, value, now_s)
         except ValueError as error:
@@ -123,13 +150,19 @@ def _value(name: str, value: Any, now_s: float) -> Any:
         if name == "not_before" and hasattr(value, "timestamp"):
             return value.timestamp()
         if name == "labels" and isinstance(value, dict):
-            return {units.utf8(str(key)): units.utf8(str(text)) for key, text in value.items()}
+            return dict(_label(key, text) for key, text in value.items())
         return value
     units.utf8(value)
     convert = _FROM_TEXT.get(name)
     if name == "not_before":
         return units.moment(value, now_s)
     return value if convert is None else convert(value)
+
+
+def _label(name: str, value: Any) -> tuple[str, str]:
+    if not _is_text(value):
+        raise ValueError(f"the value of {name!r} is no text")
+    return units.utf8(name), units.utf8(str(value))
 
 
 def _truth(text: str) -> bool:
@@ -149,7 +182,11 @@ def _whole(text: str) -> int:
 
 
 def _labels(text: str) -> dict[str, str]:
-    return dict(units.label(part) for part in re.split(r"[;,]", text) if part.strip())
+    found: dict[str, str] = {}
+    for name, value in (units.label(part) for part in re.split(r"[;,]", text) if part.strip()):
+        if found.setdefault(name, value) != value:
+            raise ValueError(f"{name!r} is said twice")
+    return found
 
 
 _FROM_TEXT: Final[dict[str, Callable[[str], Any]]] = {
@@ -169,17 +206,42 @@ class _Bad(Exception):
     """The text is not of its form."""
 
 
+@record
+class _Doubled:
+    """A JSON object that has a name twice."""
+
+    name: str
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any] | _Doubled:
+    found = dict(pairs)
+    if len(found) == len(pairs):
+        return found
+    names = [name for name, _ in pairs]
+    return _Doubled(name=next(name for name in names if names.count(name) > 1))
+
+
+# One for all lines: to make it takes longer than to read a line.
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_object)
+
+
 def _json(text: str) -> list[tuple[str, Any]]:
     try:
-        document = json.loads(text)
+        document = _DECODER.decode(text)
     except ValueError as error:
         raise _Bad(str(error)) from None
     return _jobs_of(document)
 
 
 def _jobs_of(document: Any) -> list[tuple[str, Any]]:
-    if isinstance(document, dict):
-        document = document["jobs"] if isinstance(document.get("jobs"), list) else [document]
+    if isinstance(document, _Doubled):
+        raise _Bad(f"{document.name!r} is said twice")
+    if isinstance(document, dict) and isinstance(document.get("jobs"), list):
+        if others := [name for name in document if name != "jobs"]:
+            raise _Bad(f"nothing reads {others[0]!r} beside 'jobs': say it of each job, or as an argument")
+        document = document["jobs"]
+    elif isinstance(document, dict):
+        document = [document]
     if not isinstance(document, list):
         raise _Bad("expected a list of jobs")
     return [(f"job {number}", row) for number, row in enumerate(document, 1)]
@@ -187,10 +249,11 @@ def _jobs_of(document: Any) -> list[tuple[str, Any]]:
 
 def _jsonl(text: str) -> list[tuple[str, Any]]:
     rows = []
-    for number, line in enumerate(text.splitlines(), 1):
+    # Not `splitlines`: it also ends a line at characters that may stand inside a string of JSON.
+    for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
             try:
-                rows.append((f"line {number}", json.loads(line)))
+                rows.append((f"line {number}", _DECODER.decode(line)))
             except ValueError as error:
                 raise _Bad(f"line {number}: {error}") from None
     return rows
@@ -200,13 +263,19 @@ def _csv(text: str) -> list[tuple[str, Any]]:
     import csv
     import io
 
-    reader = csv.DictReader(io.StringIO(text), strict=True)
+    reader = csv.reader(io.StringIO(text), strict=True)
+    header: list[str] = []
     rows: list[tuple[str, Any]] = []
     try:
         for row in reader:
-            if None in row:
+            if not header:
+                header = row if any(cell.strip() for cell in row) else []
+                if doubled := next((name for name in header if header.count(name) > 1), None):
+                    raise _Bad(f"line {reader.line_num}: the column {doubled!r} is there twice")
+            elif len(row) > len(header):
                 raise _Bad(f"line {reader.line_num} has more fields than the header")
-            rows.append((f"line {reader.line_num}", dict(row)))
+            elif row:
+                rows.append((f"line {reader.line_num}", dict(zip(header, row, strict=False))))
     except csv.Error as error:
         raise _Bad(f"line {reader.line_num}: {error}") from None
     return rows
@@ -217,7 +286,7 @@ def _toml(text: str) -> list[tuple[str, Any]]:
 
     try:
         return _jobs_of(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:
         raise _Bad(str(error)) from None
 
 

@@ -25,6 +25,11 @@ class Ended:
         return json.loads(self.out)
 
 
+def piped(data: str | bytes) -> io.TextIOWrapper:
+    """Return a standard input that ``data`` comes from."""
+    return io.TextIOWrapper(io.BytesIO(data.encode() if isinstance(data, str) else data))
+
+
 class Shell:
     """A user's surroundings: a folder of contexts and an environment."""
 
@@ -50,7 +55,7 @@ class Shell:
             words,
             terminal=terminal,
             environ=self.environ,
-            stdin=io.StringIO(stdin),
+            stdin=piped(stdin),
             system_file=self.folder / "no-such-file.toml",
         )
         return Ended(int(code), out.getvalue(), err.getvalue())

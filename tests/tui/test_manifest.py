@@ -1,6 +1,5 @@
 """Manifests in each form, and what is wrong with bad ones."""
 
-import io
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from ffrtmp_tui.submit import batches
 from ffrtmpd.wire.codec import MESSAGE_MAX, encode
 from ffrtmpd.wire.messages.jobs import JobSpec, Submission, Submit
 from ffrtmpd.wire.vocabulary import Codec, OutputMode, Queue
+from tests.tui.commands import piped
 
 CASES = {
     "json": '[{"scenario": "720p-h264", "duration": "90s", "labels": {"a": "1"}},'
@@ -29,7 +29,7 @@ def test_each_form_gives_the_same_jobs_by_name_or_by_look(form: str, named: bool
     path = tmp_path / "jobs.{}".format(form if named else "txt")
     path.write_text(CASES[form])
     source = str(path) if named else "-"
-    first, second = manifest.read(source, form=None, stdin=io.StringIO(CASES[form]))
+    first, second = manifest.read(source, form=None, stdin=piped(CASES[form]))
     spec = manifest.spec(first.fields, {"queue": "batch"}, now_s=0)
     assert spec == JobSpec(scenario="720p-h264", duration_s=90.0, labels={"a": "1"}, queue=Queue.BATCH)
     assert (first.key, second.key) == (None, "k-12345678")
@@ -61,20 +61,73 @@ def test_form_is_told_by_the_look(text: str, form: str) -> None:
         ("jsonl", '{"a": 1}\n{', "line 2"),
         ("csv", "scenario\na,b\n", "more fields"),
         ("toml", "x =", "no toml manifest"),
+        ("toml", "[[jobs]]\nduration_s = " + "9" * 5_000, "no toml manifest"),
+        ("json", "[" * 100_000, "no json manifest: it is nested too deep"),
+        ("jsonl", "[" * 100_000, "no jsonl manifest: it is nested too deep"),
+        ("json", '{"queue": "batch", "jobs": [{"scenario": "a"}]}', "nothing reads 'queue' beside 'jobs'"),
+        ("toml", 'queue = "batch"\n[[jobs]]\nscenario = "a"', "nothing reads 'queue' beside 'jobs'"),
+        ("json", '{"jobs": [], "jobs": []}', "'jobs' is said twice"),
+        ("json", '[{}, {"queue": "live", "queue": "batch"}]', "job 2: 'queue' is said twice"),
+        ("json", '[{"labels": {"a": "1", "a": "2"}}]', "job 1: 'a' is said twice"),
+        ("jsonl", '{}\n{"queue": "live", "queue": "batch"}', "line 2: 'queue' is said twice"),
+        ("csv", "\nqueue,scenario,queue\nlive,a,batch\n", "line 2: the column 'queue' is there twice"),
+        ("json", '[{"key": "k-12345678", "idempotency_key": "k-87654321"}]', "job 1: idempotency_key and key are the"),
+        ("jsonl", '{"key": [1, 2, 3, 4]}', "line 1: key is no text"),
+        ("jsonl", '{"key": true}', "line 1: key is no text"),
     ],
 )
 def test_manifest_of_no_form_is_a_usage_error(form: str, text: str, said: str) -> None:
     with pytest.raises(Failure, match=said) as raised:
-        manifest.read("-", form=form, stdin=io.StringIO(text))
+        manifest.read("-", form=form, stdin=piped(text))
     assert raised.value.exit_code == Exit.USAGE
+
+
+@pytest.mark.parametrize(
+    ("form", "data"),
+    [
+        ("csv", b"\xef\xbb\xbfscenario,queue\n720p-h264,live\n"),
+        ("csv", b"scenario,queue\r720p-h264,live\r"),
+        ("csv", b"\n  \nscenario,queue\r\n720p-h264,live\r\n"),
+        ("jsonl", b'\r\r{"scenario": "720p-h264", "queue": "live"}\r'),
+        ("json", b'\xef\xbb\xbf{"scenario": "720p-h264", "queue": "live"}'),
+        ("csv", b"scenario,input\n720p-h264,/caf\xe9.mov\n"),
+    ],
+)
+def test_same_bytes_are_the_same_manifest_from_a_file_and_from_a_pipe(form: str, data: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "jobs"
+    path.write_bytes(data)
+    told = []
+    for source in (str(path), "-"):
+        try:
+            told.append([dict(entry.fields) for entry in manifest.read(source, form=form, stdin=piped(data))])
+        except Failure as failure:
+            told.append([{"error": failure.message.replace(str(path), "standard input")}])
+    bad = {"error": "standard input is not text in UTF-8"}
+    assert told == [[bad if b"\xe9" in data else {"scenario": "720p-h264", "queue": "live"}]] * 2
+
+
+def test_line_of_json_ends_where_the_line_ends_and_nowhere_else() -> None:
+    for mark in "\u2028\x85\x0c":
+        line = f'{{"scenario": "720p-h264", "input": "/a{mark}b"}}'.replace("\x0c", "\\f")
+        first, second = manifest.read("-", form="jsonl", stdin=piped(f"{line}\n{line}\n"))
+        assert (first.where, second.where) == ("line 1", "line 2")
+        assert first.fields["input"] == f"/a{mark}b"
+
+
+def test_lines_of_csv_are_counted_as_they_stand() -> None:
+    entries = manifest.read("-", form="csv", stdin=piped('\n\nscenario,input\na,"x\ny"\n\nb\n'))
+    assert [(entry.where, dict(entry.fields)) for entry in entries] == [
+        ("line 5", {"scenario": "a", "input": "x\ny"}),
+        ("line 7", {"scenario": "b"}),
+    ]
 
 
 def test_missing_or_binary_manifest_is_named(tmp_path: Path) -> None:
     with pytest.raises(Failure, match="No such file"):
-        manifest.read(str(tmp_path / "none"), form=None, stdin=io.StringIO())
+        manifest.read(str(tmp_path / "none"), form=None, stdin=piped(""))
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(Failure, match="not text in UTF-8"):
-        manifest.read(str(tmp_path / "binary"), form=None, stdin=io.StringIO())
+        manifest.read(str(tmp_path / "binary"), form=None, stdin=piped(""))
 
 
 @pytest.mark.parametrize(
@@ -90,6 +143,12 @@ def test_missing_or_binary_manifest_is_named(tmp_path: Path) -> None:
         ({"scenario": "\udce9"}, "scenario: .* is not text in UTF-8"),
         ({"scenario": "a", "labels": {"\ud800": "1"}}, "labels: .* is not text in UTF-8"),
         ({"scenario": "a", "labels": {"a": "\ud800"}}, "labels: .* is not text in UTF-8"),
+        ({"scenario": "a", "labels": {"x": None}}, "labels: the value of 'x' is no text"),
+        ({"scenario": "a", "labels": {"x": True}}, "labels: the value of 'x' is no text"),
+        ({"scenario": "a", "labels": {"x": [1]}}, "labels: the value of 'x' is no text"),
+        ({"scenario": "a", "labels": {"x": 1.10}}, "labels: the value of 'x' is no text"),
+        ({"scenario": "a", "labels": "x=1;x=2"}, "labels: 'x' is said twice"),
+        ({"scenario": "a", "duration": "1s", "duration_s": 2}, "duration and duration_s are the same, and both are"),
         ({}, "scenario: missing"),
     ],
 )
@@ -105,6 +164,11 @@ def test_fields_win_over_defaults_and_labels_are_joined() -> None:
     )
     assert spec.codec is Codec.AV1
     assert spec.labels == {"a": "1", "b": "2"}
+    assert manifest.spec({"labels": {"season": 3}, "duration": "", "duration_s": 4}, defaults, now_s=5).labels == {
+        "a": "1",
+        "b": "1",
+        "season": "3",
+    }
     assert spec.require_gpu
     assert spec.not_before == 65
 
