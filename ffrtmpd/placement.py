@@ -139,6 +139,12 @@ def why_waiting(need: Need, abilities: Iterable[Ability]) -> Why | None:
     return Why.GPU_REQUIRED if need.wants_hardware else Why.NO_WORKER
 
 
+def waits_for_drained(need: Need, nodes: Iterable[Node]) -> bool:
+    """Tell whether every connected node that can run a job of this need is being drained, and there is one."""
+    answers = {refusal(need, node) for node in nodes}
+    return Why.DRAINING in answers and not answers & {None, Why.NO_FREE_SLOT}
+
+
 def best_node(need: Need, free: Mapping[Ability, Ranking[str, Rank]]) -> str | None:
     """Return the node that gets a job of this need, None if no free one can run it.
 

@@ -4,7 +4,7 @@ from ffrtmpd.base.logs import stamp
 from ffrtmpd.broker.cluster import Cluster
 from ffrtmpd.broker.jobs import find
 from ffrtmpd.events import Peer
-from ffrtmpd.placement import Need, refusal, why_waiting
+from ffrtmpd.placement import Need, refusal, waits_for_drained, why_waiting
 from ffrtmpd.principals import Principal
 from ffrtmpd.store import JobRow
 from ffrtmpd.wire.codec import ARRAY_MAX, Message
@@ -45,7 +45,11 @@ def _text(cluster: Cluster, row: JobRow, need: Need) -> str:
             return f"attempt {row.attempt} failed ({row.reason}); it is tried again at {until}"
         case JobState.QUEUED:
             why = why_waiting(need, cluster.roster.abilities)
-            return "it waits for a free slot" if why is None else f"it waits: {_CANNOT[why]}"
+            if why is not None:
+                return f"it waits: {_CANNOT[why]}"
+            if waits_for_drained(need, cluster.roster):
+                return "it waits: every connected node that can run it is being drained"
+            return "it waits for a free slot"
         case JobState.ASSIGNED:
             return f"{row.node_id} has it and has not begun to encode"
         case JobState.PROCESSING:

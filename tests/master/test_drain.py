@@ -257,6 +257,19 @@ def test_waiting_job_is_explained_node_by_node() -> None:
     ]
 
 
+def test_job_whose_only_nodes_are_drained_waits_for_no_slot() -> None:
+    house = House()
+    house.worker("a-cpu", encoders=CPU)
+    for name in ("b-gpu", "c-gpu"):
+        house.worker(name, encoders=GPU)
+        asked(house, DrainNode(request_id="r", node_id=name))
+    (job,) = house.submit(dataclasses.replace(SPEC, encoder="h264_nvenc"))
+    assert explained(house, job).text == "it waits: every connected node that can run it is being drained"
+    asked(house, UndrainNode(request_id="r", node_id="c-gpu"))
+    (second,) = house.submit(dataclasses.replace(SPEC, encoder="h264_nvenc"))
+    assert explained(house, second).text == "it waits for a free slot"
+
+
 def test_place_counts_what_is_served_before() -> None:
     house = House()
     jobs = house.submit(SPEC, SPEC, dataclasses.replace(SPEC, queue=Queue.LIVE))
