@@ -51,6 +51,8 @@ _FORMAT: Final = re.compile(
     rf"-(?P<codec>{'|'.join(CODECS)})",
     re.ASCII,
 )
+# A rung that has no name.
+_RUNG: Final = re.compile(rf"\d{{1,5}}[pk](?:\d{{1,3}}(?:\.\d{{1,3}})?)?-(?P<codec>{'|'.join(CODECS)})", re.ASCII)
 _SHOWN: Final = 64
 # Encodes that were asked for lately.
 REMEMBERED: Final = 2_048
@@ -61,13 +63,15 @@ class UnknownScenario(ValueError):
 
     code: Final = ErrorCode.UNKNOWN_SCENARIO
 
-    def __init__(self, name: str, near: Iterable[str] = (), why: str = "no such scenario") -> None:
+    def __init__(
+        self, name: str, near: Iterable[str] = (), why: str = "no such scenario", hint: str | None = None
+    ) -> None:
         self.near = tuple(near)
         self.message = f"{name[:_SHOWN]!r}: {why}"
-        self.hint = (
+        self.hint = hint or (
             f"did you mean {', '.join(self.near)}?"
             if self.near
-            else "a scenario is <resolution>[<fps>]-<codec>, such as 1080p30-h264"
+            else "a scenario is <resolution>[<fps>]-<codec>, such as 1080p30-h264 or 640x360-h264"
         )
         super().__init__(f"{self.message}; {self.hint}")
 
@@ -241,6 +245,10 @@ class Scenarios:
             return known
         parsed = parse_format(name)
         if parsed is None:
+            if rung := _RUNG.fullmatch(name.lower()):
+                names = ", ".join(resolution.replace("k", "K") for resolution in RESOLUTIONS)
+                hint = f"there are {names} and any WIDTHxHEIGHT, such as 640x360-{rung['codec']}"
+                raise UnknownScenario(name, why="no such resolution", hint=hint)
             shown = {key: scenario.name for key, scenario in self._known.items()}
             near = difflib.get_close_matches(name.lower()[:_SHOWN], shown, n=3, cutoff=0.5)
             raise UnknownScenario(name, (shown[key] for key in near))

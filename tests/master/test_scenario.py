@@ -111,6 +111,16 @@ def test_misspelled_name_lists_near_ones() -> None:
     assert "1080p30-h246" in caught.value.message
 
 
+@pytest.mark.parametrize("name", ["360p-h264", "240p30-av1", "576P25-H265", "2k-vp9"])
+def test_rung_without_a_name_is_told_which_resolutions_there_are(name: str) -> None:
+    with pytest.raises(UnknownScenario) as caught:
+        resolve(name)
+    assert caught.value.message == f"{name!r}: no such resolution"
+    assert "480p, 720p, 1080p, 1440p, 2160p, 4K, 8K and any WIDTHxHEIGHT" in caught.value.hint
+    offered = caught.value.hint.rpartition(" ")[2]
+    assert resolve(offered).codec == name.lower().rpartition("-")[2]
+
+
 def test_catalogue_holds_the_ladder_in_every_codec() -> None:
     factors = {"h264": 1.0, "h265": 0.65, "vp9": 0.65, "av1": 0.5}
     expected = {
