@@ -28,14 +28,15 @@ def expand(words: Sequence[str]) -> Selection:
     Raises:
         Failure: an empty part, a range that runs backwards, or too many jobs.
     """
-    jobs: dict[str, None] = {}
+    # By what each is known as: a job has several names, and is acted on once.
+    jobs: dict[str, str] = {}
     by_range = False
     for part in (part.strip() for word in words for part in word.split(",")):
         if not part:
             raise usage("a job is missing between two commas", "write 1,3,5-8")
         begin, _, end = part.partition("-")
         if not (begin.isdecimal() and end.isdecimal()):
-            jobs[part] = None
+            jobs.setdefault(_known_as(part), part)
             continue
         first, final = int(begin), int(end)
         if first > final:
@@ -43,10 +44,17 @@ def expand(words: Sequence[str]) -> Selection:
         if final - first >= MOST:
             raise usage(f"the range {part} selects more than {MOST} jobs")
         by_range = True
-        jobs.update((str(number), None) for number in range(first, final + 1))
+        for number in range(first, final + 1):
+            jobs.setdefault(str(number), str(number))
     if len(jobs) > MOST:
         raise usage(f"more than {MOST} jobs are selected")
-    return Selection(jobs=tuple(jobs), by_range=by_range)
+    return Selection(jobs=tuple(jobs.values()), by_range=by_range)
+
+
+def _known_as(word: str) -> str:
+    """Return what every name of the same job is turned into: its number without leading zeros."""
+    number = word.removeprefix("job-")
+    return number.lstrip("0") if number.isdecimal() else word
 
 
 def job_id(word: str) -> str:
@@ -66,8 +74,11 @@ def select(run: Run, words: Sequence[str]) -> Selection:
     newest = run.ask(ListJobs(request_id=new_id(), limit=1), JobList).jobs
     if not newest:
         raise Failure(Exit.NOT_FOUND, "there is no job yet", code="not_found", hint="see `ffrtmp jobs submit --help`")
-    jobs = dict.fromkeys(newest[0].job_id if job == LAST else job for job in selection.jobs)
-    return Selection(jobs=tuple(jobs), by_range=selection.by_range)
+    jobs: dict[str, str] = {}
+    for job in selection.jobs:
+        name = newest[0].job_id if job == LAST else job
+        jobs.setdefault(_known_as(name), name)
+    return Selection(jobs=tuple(jobs.values()), by_range=selection.by_range)
 
 
 def matching(run: Run, filters: Sequence[str], states: Sequence[JobState]) -> Selection:

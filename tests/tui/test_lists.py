@@ -204,6 +204,12 @@ def test_terms_that_exclude_each_other_select_nothing(shell: Shell) -> None:
     assert shell("jobs", "list", "--state", "canceled", "-q").out == "job-000002\n"
 
 
+@pytest.mark.usefixtures("jobs")
+def test_job_named_twice_is_acted_on_once(shell: Shell) -> None:
+    ended = shell("jobs", "cancel", "4", "job-000004", "last", "-q")
+    assert (ended.code, ended.out, ended.err) == (0, "job-000004\n", "")
+
+
 class Keyboard(io.StringIO):
     def isatty(self) -> bool:
         return True

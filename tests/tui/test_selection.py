@@ -8,8 +8,13 @@ from ffrtmp_tui.selection import expand
 
 def test_ids_numbers_lists_and_ranges_are_expanded_in_order_and_once() -> None:
     selection = expand(["job-000007", "1,3,5-8", "3", "last"])
-    assert selection.jobs == ("job-000007", "1", "3", "5", "6", "7", "8", "last")
+    assert selection.jobs == ("job-000007", "1", "3", "5", "6", "8", "last")
     assert selection.by_range
+
+
+def test_job_under_several_names_is_one_job() -> None:
+    assert expand(["job-000007", "7", "007", "job-7", "6-8"]).jobs == ("job-000007", "6", "8")
+    assert expand(["nope", "nope", "job-nope"]).jobs == ("nope", "job-nope")
 
 
 def test_named_jobs_are_no_range() -> None:
