@@ -10,7 +10,7 @@ from ffrtmp_tui.forms import CUSTOM
 from ffrtmp_tui.link import new_id
 from ffrtmp_tui.render import jsonl_text
 from ffrtmp_tui.run import Run
-from ffrtmp_tui.selection import select_one
+from ffrtmp_tui.selection import say_if_no_node, select_one
 from ffrtmp_tui.terminal import clean
 from ffrtmpd.wire.messages.jobs import PAGE_MAX
 from ffrtmpd.wire.messages.overview import Event, EventList, Events
@@ -46,6 +46,8 @@ def show(run: Run) -> int:
     if args.job:
         args.job = select_one(run, args.job)
     reply = _ask(run, None, args.limit)
+    if not reply.events:
+        _tell_wrong_names(run)
     if not args.follow:
         run.show_list("events", reply.events, EVENT_COLUMNS, name_of=_name, extra={"cursor": reply.cursor})
         return Exit.OK
@@ -59,6 +61,20 @@ def show(run: Run) -> int:
         reply = _ask(run, reply.cursor, PAGE_MAX)
         if reply.reset:
             run.terminal.say("the master has another history now; these are its last events")
+
+
+def _tell_wrong_names(run: Run) -> None:
+    """Tell why there are no events where that is because there is no such job or node.
+
+    Raises:
+        Refused: no such job.
+    """
+    if run.args.job:
+        from ffrtmp_tui.follow import status
+
+        status(run, run.args.job)
+    if run.args.node:
+        say_if_no_node(run, run.args.node)
 
 
 def _ask(run: Run, since: int | None, limit: int) -> EventList:

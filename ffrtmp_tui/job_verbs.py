@@ -70,6 +70,10 @@ def list_jobs(run: Run) -> int:
             run.terminal.say(f"{len(found)} of {'at least ' if partial else ''}{total} jobs; --all shows every one")
         elif partial:
             run.terminal.say("sorted are the newest 10,000 that fit; narrow the filter to see all in order")
+    if not found and "node_id" in fields:
+        from ffrtmp_tui.selection import say_if_no_node
+
+        say_if_no_node(run, fields["node_id"])
     return Exit.OK
 
 

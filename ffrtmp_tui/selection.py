@@ -134,3 +134,16 @@ def select_one(run: Run, word: str) -> str:
     if len(jobs) != 1:
         raise usage(f"{word!r} selects {len(jobs)} jobs, and this takes one")
     return jobs[0]
+
+
+def say_if_no_node(run: Run, name: str) -> None:
+    """Say that no node has this name; what one that was removed has left behind is listed all the same."""
+    from ffrtmp_tui.link import Refused
+    from ffrtmpd.wire.messages.nodes import DescribeNode, NodeReply
+
+    try:
+        run.ask(DescribeNode(request_id=new_id(), node_id=name), NodeReply)
+    except Refused as refused:
+        if refused.exit_code is not Exit.NOT_FOUND:
+            raise
+        run.terminal.say(f"there is {refused.message}; see `ffrtmp nodes list`")

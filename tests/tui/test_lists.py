@@ -119,6 +119,36 @@ def test_events_are_shown_for_all_or_for_one(shell: Shell, master: RealMaster) -
     assert shell("events", "--limit", "0").code == 2
 
 
+@pytest.mark.usefixtures("jobs")
+def test_list_that_is_empty_because_of_a_wrong_name_says_so(shell: Shell, master: RealMaster) -> None:
+    for words in ("jobs list --node nope", "jobs list --filter node:nope", "events --node nope"):
+        ended = shell(*words.split(), "-q")
+        assert (ended.code, ended.out, ended.err) == (0, "", "there is no node 'nope'; see `ffrtmp nodes list`\n")
+        assert shell(*words.split(), "-o", "json").json["version"] == 1
+    for words in ("events --job nope", "events --job 99", "events --job 99 --follow"):
+        ended = shell(*words.split())
+        assert (ended.code, ended.out) == (3, "")
+        assert "error: no job " in ended.err
+    with Node(master):
+        pass
+    # One that is known and has nothing to show is no mistake.
+    assert shell("jobs", "list", "--node", "node-1", "--state", "failed").err == ""
+
+
+def test_jobs_of_a_removed_node_are_listed_without_a_word(shell: Shell, master: RealMaster) -> None:
+    with Node(master) as node:
+        shell("jobs", "submit", "720p30-h264")
+        held = node.run()
+        shell("jobs", "cancel", "1")
+        node.stop(held)
+        node.leave()
+        while shell("nodes", "remove", "node-1").code != 0:
+            pass
+    ended = shell("jobs", "list", "--node", "node-1", "-q")
+    assert (ended.code, ended.out, ended.err) == (0, "job-000001\n", "")
+    assert shell("events", "--node", "node-1").err == ""
+
+
 @pytest.mark.parametrize(
     ("form", "expected"),
     [
