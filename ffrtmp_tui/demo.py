@@ -87,18 +87,23 @@ def _play(run: Run, cluster: Any, source: Path | None) -> int:
     from ffrtmp_tui.board import Board
     from ffrtmp_tui.link import Link, new_id
     from ffrtmp_tui.manifest import spec
+    from ffrtmpd.wire.messages.inquiries import ListScenarios, ScenarioList
     from ffrtmpd.wire.messages.jobs import Submission, Submit, Submitted
     from ffrtmpd.wire.messages.nodes import ListNodes, NodeList
 
     say = run.terminal.say
     say(f"starting a master and two workers in {cluster.folder}")
     cluster.start_master()
-    settings = _worker_settings(cluster.folder, source)
-    for name in WORKERS:
-        cluster.start_worker(name, settings=settings)
     context = cluster.context()
     with Link(context.master, context.server_key, context.key_pair()) as link:
         show = Run(args=run.args, terminal=run.terminal, environ=run.environ, stdin=run.stdin, given_link=link)
+
+        for scenario in run.args.jobs or ():
+            # What cannot be is refused before anything else is begun for it.
+            show.ask(ListScenarios(request_id=new_id(), name=scenario), ScenarioList)
+        settings = _worker_settings(cluster.folder, source)
+        for name in WORKERS:
+            cluster.start_worker(name, settings=settings)
 
         def all_active() -> bool:
             nodes = show.ask(ListNodes(request_id=new_id()), NodeList).nodes

@@ -138,6 +138,17 @@ def test_wrong_demo_is_a_usage_error(shell: Shell, tmp_path: Path) -> None:
 
 
 @pytest.mark.e2e
+def test_scenario_that_cannot_be_is_refused_before_a_worker_is_started(shell: Shell, tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    shell.environ["PATH"] = os.environ["PATH"]
+    shell.environ["PYTHONPATH"] = ":".join(path for path in sys.path if path)
+    ended = shell("demo", "--dir", str(folder), "--jobs", "nope")
+    assert (ended.code, ended.out) == (2, "")
+    assert "error: 'nope': no such scenario" in ended.err
+    assert [process.name for process in remembered(folder)] == ["master"]
+
+
+@pytest.mark.e2e
 def test_whole_demo_encodes_everything_and_leaves_only_its_folder(shell: Shell, tmp_path: Path) -> None:
     if find_ffmpeg() is None:
         need("ffmpeg is not installed")
