@@ -11,15 +11,19 @@ from ffrtmpd.wire.vocabulary import TERMINAL_STATES, JobState
 
 # Long enough to cost a quiet cluster nothing, short enough that a dead master is noticed.
 POLL_S: Final = 10.0
+_NAMED: Final = 5
 
 
 class TimedOut(Failure):
     """What was waited for did not happen in time."""
 
     def __init__(self, waited_s: float, waiting: Iterable[str]) -> None:
+        jobs = tuple(waiting)
+        more = len(jobs) - _NAMED
+        others = f" and {more} other{'' if more == 1 else 's'}" if more > 0 else ""
         super().__init__(
             Exit.WAIT_TIMED_OUT,
-            f"after {waited_s:g} s still waiting for {', '.join(waiting)}",
+            f"after {waited_s:g} s still waiting for {', '.join(jobs[:_NAMED])}{others}",
             code="wait_timed_out",
             retryable=True,
         )

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from ffrtmp_tui.board import Board, bar, line
+from ffrtmp_tui.follow import TimedOut
 from ffrtmp_tui.terminal import Terminal
 from ffrtmpd.wire.messages.common import Reply, Request
 from ffrtmpd.wire.messages.inquiries import Logs, LogsReply
@@ -48,6 +49,19 @@ class Story:
 def test_end_of_the_job_is_the_exit_code(shell: Shell, scripted: Start, state: JobState, code: int, words: str) -> None:
     scripted(Story(job(), job(JobState.PROCESSING, revision=2, percent=50.0), job(state, revision=3)))
     assert shell(*words.split()).code == code
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [
+        (2, "job-000001, job-000002"),
+        (5, "job-000001, job-000002, job-000003, job-000004, job-000005"),
+        (300, "job-000001, job-000002, job-000003, job-000004, job-000005 and 295 others"),
+    ],
+)
+def test_wait_that_takes_too_long_names_some_and_counts_the_others(count: int, said: str) -> None:
+    failure = TimedOut(1.5, (f"job-{number:06d}" for number in range(1, count + 1)))
+    assert failure.message == f"after 1.5 s still waiting for {said}"
 
 
 def test_each_question_goes_on_from_the_last_answer(shell: Shell, scripted: Start) -> None:
