@@ -124,7 +124,8 @@ class Link:
             name = fingerprint(self._own.public)
             return KeyRefused(
                 f"the master at {self.endpoint} does not know this key ({name}): revoked, or of another cluster",
-                "ask an admin for `ffrtmp keys invite NAME --role ROLE`, then run `ffrtmp join LINE`",
+                "clients connect to the clients port, 5571 unless changed; where that is right, ask an admin for "
+                "`ffrtmp keys invite NAME --role ROLE`, then run `ffrtmp join LINE`",
             )
         message, hint = _UNREACHABLE[silence.cause]
         tries_s = self._asker.tries_s

@@ -139,6 +139,12 @@ def test_worker_key_is_refused_on_the_clients_port(shell: Shell) -> None:
     assert json.loads(ended.err)["error"]["code"] == "key_refused"
 
 
+def test_client_sent_to_the_port_of_the_workers_is_told_of_the_other(shell: Shell, master: RealMaster) -> None:
+    ended = shell("ping", "--master", master.workers_endpoint)
+    assert ended.code == 4
+    assert "hint: clients connect to the clients port, 5571 unless changed" in ended.err
+
+
 def test_revoked_key_is_refused_at_its_next_command(shell: Shell) -> None:
     assert shell("--context", "eve", "ping").code == 0
     ended = shell("keys", "revoke", "eve")
