@@ -189,15 +189,15 @@ def merged(*parts: Mapping[str, Any]) -> dict[str, Any]:
     return fields
 
 
-def require_terms(filters: Iterable[str], example: str) -> None:
+def require_terms(filters: Iterable[str], key: str, words: Iterable[str]) -> None:
     """Refuse a filter without a term for a command that acts: it would mean everything, and is often a mistake.
 
     Raises:
-        Failure: one of ``filters`` has no term; the hint has ``example`` as the way out.
+        Failure: one of ``filters`` has no term; who means everything is told to say ``key`` with ``words``.
     """
     for text in filters:
         if not text.split():
             raise usage(
                 f"the filter {text!r} has no term, and would mean everything",
-                f"is a variable unset? All of one kind are meant by a term such as {example}",
+                f"is a variable unset? If all are meant, say {key}:{','.join(words)}",
             )

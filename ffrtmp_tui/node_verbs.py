@@ -132,7 +132,7 @@ def _chosen(run: Run, statuses: Sequence[NodeStatus], *, whole: bool) -> list[st
 
 
 def _matching(run: Run, filters: Sequence[str], statuses: Sequence[NodeStatus]) -> list[str]:
-    require_terms(filters, "status:active")
+    require_terms(filters, "status", statuses or (NodeStatus.ACTIVE, NodeStatus.BUSY))
     fields = {"statuses": tuple(statuses), **node_filter(filters)}
     nodes, _ = _every(run, fields)
     found = [node.node_id for node in nodes]

@@ -89,7 +89,7 @@ def matching(run: Run, filters: Sequence[str], states: Sequence[JobState]) -> Se
     """
     from ffrtmp_tui.filters import job_filter, require_terms
 
-    require_terms(filters, "state:queued")
+    require_terms(filters, "state", states)
     fields = {"states": tuple(states), **job_filter(filters, run.wall())}
     found: list[str] = []
     cursor: str | None = None

@@ -80,9 +80,9 @@ def test_nodes_that_cannot_all_be_acted_on_end_with_8(shell: Shell, racks: RealM
         ("drain rack-1a,,rack-1b", "missing between two commas"),
         ("drain rack", "begins the names of several"),
         ("drain --filter rack --filter colour:red --yes", "has no 'colour'"),
-        ("drain --filter= --yes", "has no term"),
-        ("undrain --filter= --yes", "has no term"),
-        ("remove --filter rack --filter= --yes", "has no term"),
+        ("drain --filter= --yes", "If all are meant, say status:active,busy"),
+        ("undrain --filter= --yes", "If all are meant, say status:draining"),
+        ("remove --filter rack --filter= --yes", "If all are meant, say status:offline"),
     ],
 )
 def test_nodes_meant_without_sense_are_a_usage_error(shell: Shell, racks: RealMaster, words: str, said: str) -> None:

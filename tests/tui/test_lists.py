@@ -220,7 +220,8 @@ def test_filter_that_says_nothing_is_not_taken_for_every_job(shell: Shell, words
     ended = shell("jobs", *words, *([] if words[0] == "wait" else ["--yes"]))
     assert (ended.code, ended.out) == (2, "")
     assert "has no term" in ended.err
-    assert "such as state:queued" in ended.err
+    every = "failed,canceled" if words[0] == "retry" else "pending,queued,assigned,processing,paused"
+    assert f"If all are meant, say state:{every}\n" in ended.err
     assert shell("jobs", "list", "--state", "canceled", "-q").out == "job-000002\n"
 
 
