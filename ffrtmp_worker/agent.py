@@ -52,7 +52,7 @@ from ffrtmpd.wire.messages.session import (
     ResumeAttempt,
     Welcome,
 )
-from ffrtmpd.wire.vocabulary import ErrorCode, FailureClass, Outcome, Verdict
+from ffrtmpd.wire.vocabulary import ErrorCode, FailureClass, Outcome, OutputMode, Verdict
 
 # A stop waits this long for processes and disk; whoever asked for it will kill the worker in the end.
 STOP_S: Final = 30.0
@@ -277,6 +277,10 @@ class Agent:
             # The same one; or, after the master was restored from a backup, another with its number, which must wait
             # until that one has ended here. Beats do not show it, so the master says it again.
             return []
+        pushes = message.output_mode is not OutputMode.FILE
+        if pushes and self._is_over(self.session.leased_at, message.fence_s, now_s):
+            # It lay here while this worker was held up, and may be another's by now. If not, it is said again.
+            return [_note(message, "warning", "assignment_ignored", why="its lease is over")]
         refusal = self._refusal(message)
         if refusal == "":
             # It has ended here, and whoever assigns it again does not know.
@@ -318,6 +322,8 @@ class Agent:
         attempt = self._running(message)
         if attempt is None:
             return [_note(message, "warning", "resume_ignored", why="it does not run")]
+        if attempt.pushes and self._is_over(attempt.leased_at, attempt.fence_s, now_s):
+            return [_note(message, "warning", "resume_ignored", why="its lease is over")]
         return [_note(message, "info", "attempt_resumed"), *attempt.resume(now_s)]
 
     def _kill(self, message: Kill, now_s: float) -> list[Action]:
@@ -369,10 +375,20 @@ class Agent:
 
     def _fenced_at(self, attempt: Attempt) -> float | None:
         """Return when a push must end unless a beat that shows it is acknowledged; None when nothing is pushed."""
-        longest_s = self.session.fence_s
-        if not attempt.pushes or longest_s is None or not attempt.reaches_audience:
+        if not attempt.pushes or not attempt.reaches_audience:
             return None
-        return attempt.leased_at + (longest_s if attempt.fence_s is None else min(attempt.fence_s, longest_s))
+        return self._lease_ends(attempt.leased_at, attempt.fence_s)
+
+    def _lease_ends(self, leased_at: float, own_s: float | None) -> float | None:
+        """Return when a push must have ended whose lease counts from then; None before the first session."""
+        longest_s = self.session.fence_s
+        if longest_s is None:
+            return None
+        return leased_at + (longest_s if own_s is None else min(own_s, longest_s))
+
+    def _is_over(self, leased_at: float, own_s: float | None, now_s: float) -> bool:
+        ends_at = self._lease_ends(leased_at, own_s)
+        return ends_at is not None and now_s >= ends_at
 
     def _fence(self, now_s: float) -> list[Action]:
         actions: list[Action] = []

@@ -130,6 +130,9 @@ class Running:
         stdout, stderr: where to read what it writes; closed by ``close``.
         mark: what all its descendants inherit in their environment, so that none can hide.
         limiter: puts it under limits.
+
+    Raises:
+        OSError: it cannot be watched or confined; it was killed and waited for.
     """
 
     def __init__(self, pid: int, stdout: int, stderr: int, *, mark: str, limiter: Limiter | None) -> None:
@@ -137,10 +140,14 @@ class Running:
         self.mark: Final = mark
         self.stdout: Final = stdout
         self.stderr: Final = stderr
-        self.confined: Final = (limiter or Limiter()).confine(pid)
-        self.pidfd: Final = os.pidfd_open(pid)
-        for pipe in (stdout, stderr):
-            os.set_blocking(pipe, False)
+        with contextlib.ExitStack() as undo:
+            undo.callback(_put_down, pid)
+            self.pidfd: Final = os.pidfd_open(pid)
+            undo.callback(os.close, self.pidfd)
+            self.confined: Final = (limiter or Limiter()).confine(pid)
+            for pipe in (stdout, stderr):
+                os.set_blocking(pipe, False)
+            undo.pop_all()
         self._terminated = False
         self._ended: Ended | None = None
 
@@ -213,12 +220,12 @@ class Child(Running):
 
     Args:
         argv: the program and its arguments; the program is looked up in ``PATH``.
-        env: its whole environment.
+        env: its environment; the shell that it is first may add ``PWD`` and the like.
         cwd: its working folder.
         mark: how its mark begins.
         limiter: puts it under limits before the program begins; on a loaded machine it would else have begun, and have
             started others, which no limit would reach.
-        stdin: a descriptor to be its standard input; without one, and with a limiter, it has none.
+        stdin: a descriptor to be its standard input; without one it has none. Not for one with a limiter.
 
     Raises:
         OSError: it cannot be started; nothing of it is left.
@@ -234,6 +241,8 @@ class Child(Running):
         limiter: Limiter | None = None,
         stdin: int = subprocess.DEVNULL,
     ) -> None:
+        if limiter is not None and stdin != subprocess.DEVNULL:
+            raise ValueError("what waits for its limits has no standard input")
         own_mark = new_mark(mark)
         wrapper, preexec = _die_with_parent()
         program = shutil.which(argv[0], path=env.get("PATH", os.defpath))
@@ -254,8 +263,8 @@ class Child(Running):
             try:
                 super().__init__(self._process.pid, pipes.stdout, pipes.stderr, mark=own_mark, limiter=limiter)
             except BaseException:
-                self._process.kill()
-                self._process.wait()
+                # Or it would be waited for once more.
+                self._process.returncode = -signal.SIGKILL
                 raise
             os.write(tell, b"\n")
             pipes.keep()
@@ -379,6 +388,12 @@ def _group_of(pid: int) -> int | None:
 def _signal_group(group: int, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, number)
+
+
+def _put_down(pid: int) -> None:
+    """Kill one child of this process and wait for it."""
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
 
 
 def _signal_one(pid: int, number: signal.Signals) -> None:

@@ -1,5 +1,6 @@
 """The worker's session with the master: greeting, beats, silence and back-off. Pure."""
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable
 from enum import StrEnum
@@ -65,6 +66,8 @@ class Session:
         self._hello_at: float | None = None
         self._hello_sent_at = float("-inf")
         self._beat_at = 0.0
+        # The first beat since the master was last heard.
+        self._unanswered_at: float | None = None
         self._beats: OrderedDict[int, frozenset[AttemptId]] = OrderedDict()
         self._ready_at = float("-inf")
         self._acknowledged_at = float("-inf")
@@ -93,6 +96,7 @@ class Session:
     def heard(self, now_s: float) -> None:
         """Take any message as a sign of life."""
         self._heard_at = now_s
+        self._unanswered_at = None
 
     def welcome(self, message: Welcome, now_s: float) -> list[Action]:
         """Answer a WELCOME with the inventory, and a beat so that leases count from now."""
@@ -189,6 +193,11 @@ class Session:
         allowed = SILENT_BEATS * self._heartbeat_s
         if self._hello_at is not None:
             return self._hello_at + allowed
+        if self.stage is Stage.READY:
+            # A worker that was held up has asked nothing: that is no silence of its master.
+            if self._unanswered_at is None:
+                return math.inf
+            return max(self._heard_at + allowed, self._unanswered_at + allowed - self._heartbeat_s)
         return max(self._heard_at, self._hello_sent_at) + allowed
 
     def _greet(self, now_s: float) -> list[Action]:
@@ -199,6 +208,8 @@ class Session:
 
     def _beat(self, now_s: float) -> Action:
         self._beat_at = now_s + self._heartbeat_s
+        if self._unanswered_at is None:
+            self._unanswered_at = now_s
         sent_ms = int(now_s * 1000)
         running = self._running()
         self._beats[sent_ms] = frozenset((held.job_id, held.attempt) for held in running)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from ffrtmp_worker.attempt import Limits
-from ffrtmp_worker.events import KillChild, LinkUp, Seal, Sealed, Spawn
+from ffrtmp_worker.events import KillChild, LinkUp, Seal, Sealed, Spawn, TimeCame
 from ffrtmp_worker.recipe import StepName
 from ffrtmpd.wire.messages.session import HeartbeatAck, Reset, Result
 from ffrtmpd.wire.vocabulary import FailureClass, Outcome, Verdict
@@ -27,6 +27,17 @@ def test_beat_that_does_not_show_an_attempt_does_not_renew_its_lease() -> None:
     bench.say(HeartbeatAck(sent_ms=4_000))
     assert some(bench.at(11.9), KillChild) == []
     assert some(bench.at(12), KillChild) != []
+
+
+def test_push_that_was_assigned_to_a_worker_held_up_does_not_begin_behind_its_fence() -> None:
+    bench = pushing()
+    bench.now = 10
+    assert some(bench.say(assign(live=True)), Spawn) == []
+    # A file can be taken back.
+    assert some(bench.say(assign("job-000002")), Spawn) != []
+    bench.do(TimeCame())
+    bench.say(HeartbeatAck(sent_ms=10_000))
+    assert some(bench.say(assign(live=True)), Spawn) != []
 
 
 def test_beat_that_shows_an_attempt_renews_its_lease() -> None:
@@ -85,6 +96,10 @@ def test_paused_push_that_was_fenced_still_goes_on_when_it_is_resumed() -> None:
     bench.say(pause())
     assert only(bench.at(10), KillChild).child == child
     assert some(bench.exit(child, -9), Spawn) == []
+    bench.online()
+    # What the master said when its last word was as old as the fence: it may have given the job away since.
+    assert some(bench.say(resume()), Spawn) == []
+    bench.say(HeartbeatAck(sent_ms=10_000))
     assert only(bench.say(resume()), Spawn).argv == ("encode",)
 
 

@@ -12,9 +12,9 @@ from ffrtmp_worker.limits import Confined, Limiter, size_text
 from ffrtmp_worker.process import Child, marked
 from ffrtmp_worker.tools import ToolError, find_tools
 from tests.needs import need
-from tests.worker.test_process import ENV, MARKED, ended, line, python, until, way
+from tests.worker.test_process import ENV, MARKED, Start, ended, gone, line, python, start, until, way
 
-__all__ = ["way"]
+__all__ = ["start", "way"]
 
 MIB = 1 << 20
 
@@ -97,6 +97,21 @@ class Broken(Limiter):
         raise OSError(errno.EIO, f"no limits today for {pid}")
 
 
+STUCK = """
+import os, sys, time
+sys.path[:] = {path!r}
+from ffrtmp_worker.limits import Limiter
+from ffrtmp_worker.process import Child
+
+class Stuck(Limiter):
+    def confine(self, pid):
+        print(pid, flush=True)
+        time.sleep(600)
+
+Child(('touch', 'begun'), env=dict(os.environ), cwd={folder!r}, mark={mark!r}, limiter=Stuck())
+"""
+
+
 @pytest.mark.usefixtures("way")
 def test_child_begins_under_its_limits_however_late_they_come() -> None:
     tells = "import resource, sys; print(resource.getrlimit(resource.RLIMIT_DATA)[0], repr(sys.stdin.read()))"
@@ -113,6 +128,20 @@ def test_child_that_cannot_be_confined_never_begins(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="no limits today"):
         Child(("touch", "begun"), env=ENV, cwd=str(tmp_path), mark=MARKED, limiter=Broken())
     assert list(marked(MARKED)) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_child_with_a_limiter_has_no_other_standard_input() -> None:
+    with pytest.raises(ValueError, match="standard input"):
+        Child(("cat",), env=ENV, cwd="/", limiter=Limiter(), stdin=0)
+
+
+def test_child_whose_worker_dies_before_its_limits_are_in_force_never_begins(start: Start, tmp_path: Path) -> None:
+    worker = start(*python(STUCK.format(path=sys.path, mark=MARKED, folder=str(tmp_path))))
+    child = int(line(worker))
+    worker.kill()
+    ended(worker)
+    until(lambda: gone(child))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -2,7 +2,7 @@ from itertools import pairwise
 
 import pytest
 
-from ffrtmp_worker.events import LinkUp, Reconnect, Send
+from ffrtmp_worker.events import LinkUp, Reconnect, Send, TimeCame
 from ffrtmpd.wire.messages.common import Problem
 from ffrtmpd.wire.messages.session import Denied, Heartbeat, HeartbeatAck, Hello, Ready, Reset
 from ffrtmpd.wire.vocabulary import ErrorCode
@@ -38,6 +38,19 @@ def test_silence_of_three_beats_takes_a_fresh_socket() -> None:
     bench = Bench().online()
     assert some(bench.at(5.9), Reconnect) == []
     assert len(some(bench.at(6.0), Reconnect)) == 1
+
+
+def test_worker_that_was_held_up_beats_before_it_judges_its_master_silent() -> None:
+    bench = Bench().online()
+    bench.at(2)
+    bench.say(HeartbeatAck(sent_ms=2_000))
+    bench.now = 30
+    actions = bench.do(TimeCame())
+    assert [message.sent_ms for message in messages(actions, Heartbeat)] == [30_000]
+    assert some(actions, Reconnect) == []
+    # From then on it counts: the beats of 30, 32 and 34 s.
+    assert some(bench.at(33.9), Reconnect) == []
+    assert len(some(bench.at(34), Reconnect)) == 1
 
 
 def test_any_message_is_life() -> None:
