@@ -22,7 +22,7 @@ numbers = itertools.count(1)
 def pair(tmp_path_factory: pytest.TempPathFactory, ffmpeg: str) -> Iterator[Cluster]:
     """Give a master with short times and one worker; each test leaves both running."""
     with cluster(tmp_path_factory.mktemp("faults")) as running:
-        running.configure_master(QUICK)
+        running.configure_master(QUICK.replace("lost_after_s = 3.0", "lost_after_s = 8.0"))
         running.start_master()
         running.worker("w1")
         yield running

@@ -107,8 +107,8 @@ def test_canceled_job_leaves_no_process_and_no_file(house: Cluster) -> None:
     job = running_job(house, "--output", str(output))
     assert encoder_of(house, job)
     house.ok("jobs", "cancel", job)
-    wait_until(lambda: not encoder_of(house, job), dump=house.dump, patience_s=5)
-    wait_until(lambda: not list(house.media.glob("never.mp4*")), dump=house.dump, patience_s=5)
+    wait_until(lambda: not encoder_of(house, job), dump=house.dump)
+    wait_until(lambda: not list(house.media.glob("never.mp4*")), dump=house.dump)
     wait_until(lambda: house.node(house.job(job)["node_id"])["free_slots"] == 1, dump=house.dump)
     assert house.job(job)["state"] == "canceled"
 
@@ -295,7 +295,7 @@ def test_worker_killed_mid_encode_leaves_no_encoder_and_the_job_runs_again(lone:
     lone.worker("w1")
     job = running_job(lone)
     lone.workers["w1"].stop(signal.SIGKILL)
-    wait_until(lambda: not encoder_of(lone, job), dump=lone.dump, patience_s=5)
+    wait_until(lambda: not encoder_of(lone, job), dump=lone.dump)
     lone.start_worker("w1")
     again = lone.wait_for(job, "processing")
     wait_until(lambda: lone.job(job)["attempt"] == 2, dump=lone.dump)

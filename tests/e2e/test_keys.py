@@ -67,14 +67,14 @@ def test_invitation_works_once(lone: Cluster) -> None:
     assert not (lone.state("other") / "worker.toml").exists()
 
 
-def answers(endpoint: str, **keys: object) -> bool:
+def answers(endpoint: str, *, patience_s: float = 1.0, **keys: object) -> bool:
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     socket = client_socket(context, zmq.REQ, **keys)  # type: ignore[arg-type]
     try:
         socket.set(zmq.IMMEDIATE, 0)
         socket.connect(endpoint)
         socket.send_multipart([b"1", b"PING", b"\x81\xaarequest_id\xa1r"])
-        return bool(socket.poll(1_000))
+        return bool(socket.poll(int(patience_s * 1000)))
     finally:
         socket.close()
         context.term()
@@ -86,7 +86,7 @@ def test_unknown_key_and_a_workers_key_get_no_answer_from_the_client_port(lone: 
     (worker_key,) = lone.state("w1").rglob("*.key")
     (own,) = (lone.client / "keys").glob("*.key")
     endpoint = lone.endpoint("clients")
-    assert answers(endpoint, own=read_key_file(own), server_public=server)
+    assert answers(endpoint, patience_s=60.0, own=read_key_file(own), server_public=server)
     assert not answers(endpoint, own=new_key_pair(), server_public=server)
     assert not answers(endpoint, own=read_key_file(worker_key), server_public=server)
     assert not answers(lone.endpoint("workers"), own=read_key_file(own), server_public=server)

@@ -199,7 +199,7 @@ def test_every_rule_and_every_panel_has_data(watched: Watched) -> None:
     def empty() -> str:
         return "\n".join(f"{name}: {text}" for name, text in queries.items() if not watched.prometheus.query(text))
 
-    wait_until(all_told, dump=empty, patience_s=20)
+    wait_until(all_told, dump=empty)
 
 
 def _needy() -> set[str]:

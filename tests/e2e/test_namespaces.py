@@ -10,18 +10,15 @@ from tests.e2e.cluster import QUICK, Cluster, cluster, wait_until
 from tests.e2e.ingest import ingest
 from tests.e2e.namespaces import Cable, cable, established
 from tests.e2e.relay import Way
-from tests.e2e.witness import done_once, encoder_of, frames_of, history, processes_with
+from tests.e2e.witness import done_once, encoder_of, frames_of, history, processes_with, stamp
 from tests.ports import free_port
 
 pytestmark = pytest.mark.e2e
 
 PATIENT = QUICK.replace("lost_after_s = 3.0", "lost_after_s = 30.0")
 CLIP = ("720p30-h264", "--duration", "4", "--preset", "medium")
-PUSH = ("480p30-h264", "--duration", "6", "--queue", "live", "--output-mode", "rtmp")
-PUSH_FRAMES = 180
-
-# ISO 8601 in UTC: as text in the order of time.
-Stamp = str
+PUSH = ("480p30-h264", "--duration", "8", "--queue", "live", "--output-mode", "rtmp")
+PUSH_FRAMES = 240
 
 
 @contextmanager
@@ -33,14 +30,6 @@ def remote(folder: Path, settings: str) -> Iterator[tuple[Cluster, Cable]]:
         house.enrol("w1")
         house.start_worker("w1", inside=link.inside)
         yield house, link
-
-
-def stamp(text: str, *words: str) -> Stamp | None:
-    """Return when the first line with these words was logged."""
-    for line in text.splitlines():
-        if all(word in line.split() for word in words):
-            return line.split()[0].removeprefix("at=")
-    return None
 
 
 def is_offline(house: Cluster) -> bool:

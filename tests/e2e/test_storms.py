@@ -114,8 +114,7 @@ def test_live_push_goes_on_while_the_disk_is_full(tmp_path: Path, ffmpeg: str) -
     recorded = tmp_path / "seen.mkv"
     with small_disk(tmp_path / "master") as mounted, cluster(tmp_path) as house:
         # Silence is judged by beats: a second and a half, which a busy machine does not make of its own.
-        slower = QUICK.replace("heartbeat_s = 0.2", "heartbeat_s = 0.5").replace("fence_s = 1.0", "fence_s = 2.0")
-        house.configure_master(slower)
+        house.configure_master(QUICK.replace("heartbeat_s = 0.2", "heartbeat_s = 0.5"))
         house.start_master()
         house.worker("w1")
         house.enrol("w2")
@@ -128,7 +127,7 @@ def test_live_push_goes_on_while_the_disk_is_full(tmp_path: Path, ffmpeg: str) -
             began_at = frame_of(house, job)
             # A worker that connects meanwhile is greeted.
             house.start_worker("w2")
-            # Three times the fence, and twice the lease; told by the worker, since progress needs no disk.
+            # Twice the fence, and twice the lease; told by the worker, since progress needs no disk.
             wait_until(lambda: frame_of(house, job) > began_at + 6 * FRAMES_PER_S, dump=house.dump)
             assert "read_only" in house.ffrtmp("jobs", "submit", *CLIP, "-o", "json").stderr
             make_room()
@@ -140,7 +139,7 @@ def test_live_push_goes_on_while_the_disk_is_full(tmp_path: Path, ffmpeg: str) -
         assert "push_fenced" not in house.workers["w1"].text()
         assert house.workers["w1"].text().count("session_opened") == 1
         # Its inventory was asked for again once something could be written.
-        wait_until(lambda: house.workers["w2"].text().count("session_opened") == 2, dump=house.dump)
+        wait_until(lambda: house.workers["w2"].text().count("session_opened") >= 2, dump=house.dump)
         after = house.submit(*CLIP)
         assert house.wait_for(after, "completed")["attempt"] == 1
         history(house, job)

@@ -83,6 +83,14 @@ def done_once(house: Cluster, job_id: str, output: Path, *, frames: int, attempt
     wait_until(lambda: not processes_with(f"{job_id}."), dump=house.dump)
 
 
+def stamp(text: str, *words: str) -> str | None:
+    """Return when the first line of a log with these words was written; times of one form sort as text."""
+    for line in text.splitlines():
+        if all(word in line.split() for word in words):
+            return line.split()[0].removeprefix("at=")
+    return None
+
+
 def listens(port: int, pid: int) -> bool:
     """Tell from the kernel's table for the network of a process, since the ingest takes but one connection."""
     line = f"0100007F:{port:04X}"

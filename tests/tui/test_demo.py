@@ -57,11 +57,11 @@ def test_without_an_ingest_the_live_job_writes_a_file() -> None:
 
 
 def test_processes_are_asked_first_and_forced_when_they_will_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo_cluster, "STOP_S", 0.2)
+    monkeypatch.setattr(demo_cluster, "STOP_S", 2.0)
     polite, stubborn = start(POLITE), start(STUBBORN)
     stop_processes([record(polite), record(stubborn, "master")])
-    assert polite.wait(5) == -signal.SIGTERM
-    assert stubborn.wait(5) == -signal.SIGKILL
+    assert polite.wait(30) == -signal.SIGTERM
+    assert stubborn.wait(30) == -signal.SIGKILL
     for child in (polite, stubborn):
         assert child.stdout is not None
         child.stdout.close()

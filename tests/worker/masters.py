@@ -94,7 +94,9 @@ class ScriptedMaster:
             if isinstance(message, kind) and such(message):
                 return message
             if isinstance(message, Hello) and self._welcome is not None:
-                self.say(self._welcome)
+                # It may have given up waiting and have left this route for another.
+                with contextlib.suppress(zmq.ZMQError):
+                    self.say(self._welcome)
 
     def greet(self, *, heartbeat_s: float = 0.2, fence_s: float = 10.0) -> Ready:
         """Take a worker in."""

@@ -230,7 +230,8 @@ def test_killed_job_is_gone_with_its_process_and_output(master: ScriptedMaster, 
     began = time.monotonic()
     master.say(kill())
     assert master.expect(Result).outcome is Outcome.CANCELED
-    assert time.monotonic() - began < 5
+    # Long before the program would have ended by itself.
+    assert time.monotonic() - began < 60
     assert worker.children() == []
     worker.stop()
     assert not (tmp_path / "job-000001.mp4.partial").exists()
@@ -352,6 +353,10 @@ def test_words_that_are_none_of_the_wires_are_passed_over(master: ScriptedMaster
     assert worker.log.getvalue().count("message_not_understood") == 4
 
 
+def results(master: ScriptedMaster) -> list[Result]:
+    return [message for message in master.heard if isinstance(message, Result)]
+
+
 def null_job(number: int) -> Assign:
     return assign(f"job-{number:06}")
 
@@ -367,14 +372,17 @@ def test_thousand_assignments_to_one_worker_are_answered_in_order_and_in_few_par
     master.greet(heartbeat_s=5.0)
     parts = len(master.parts)
     master.say(*(null_job(number) for number in range(1, 1_001)))
-    told = [master.expect(Result) for _ in range(1_000)]
-    assert [result.job_id for result in told] == [f"job-{number:06}" for number in range(1, 1_001)]
+    told = [master.expect(Result).job_id]
+    while len(told) < 1_000:
+        told.append(master.expect(Result, lambda result: result.job_id not in told).job_id)
+    assert told == [f"job-{number:06}" for number in range(1, 1_001)]
     assert len(master.parts) - parts < 50
-    master.say(*(verdict(job=result.job_id) for result in told))
+    master.say(*(verdict(job=job) for job in told))
+    already = len(results(master))
     worker.stop()
     master.expect(Bye)
     # Each verdict was taken: nothing was told again.
-    assert sum(isinstance(message, Result) for message in master.heard) == 1_000
+    assert len(results(master)) == already
 
 
 def test_wrong_word_among_several_harms_no_other(master: ScriptedMaster, hire: Hire) -> None:
@@ -387,7 +395,9 @@ def test_wrong_word_among_several_harms_no_other(master: ScriptedMaster, hire: H
     batch = [["ASSIGN", first], ["ASSIGN", {}], ["HELLO", {}], ["ASSIGN", last]]
     socket.send_multipart([route, b"1", b"BATCH", msgpack.packb(batch)])
     socket.send_multipart([route, b"1", b"BATCH", msgpack.packb([*batch, ["ASSIGN"]])])
-    assert [master.expect(Result).job_id for _ in range(2)] == ["job-000001", "job-000002"]
+    # Until it is answered a result is told again.
+    for number in (1, 2):
+        master.expect(Result, lambda told, number=number: told.job_id == f"job-{number:06}")  # type: ignore[misc]
     master.expect(Heartbeat)
     assert worker.log.getvalue().count("message_not_understood") == 3
 

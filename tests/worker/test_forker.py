@@ -266,14 +266,11 @@ def test_killed_original_is_noticed_told_of_and_started_again_after_a_while(hous
     assert kept.reap() is None
 
 
-def test_stopped_original_does_not_hold_the_worker_up(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stopped_original_does_not_hold_the_worker_up(house: House) -> None:
     house.act("look")
     assert house.forker.pid is not None
-    monkeypatch.setattr("ffrtmp_worker.forker.ANSWER_S", 0.05)
-    house.forker.close()
-    house.now_s += AGAIN_S
-    house.act("look")
-    assert house.forker.pid is not None
+    assert house.forker._control is not None
+    house.forker._control.settimeout(0.05)
     os.kill(house.forker.pid, signal.SIGSTOP)
     assert house.start(sys.executable, "-P", str(house.program), "look") is None
     assert "forker_lost" in house.said.getvalue()
