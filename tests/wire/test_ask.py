@@ -18,7 +18,9 @@ from tests.tui.masters import ScriptedMaster
 from tests.tui.samples import pong
 
 # Longer than any answer takes here, and all that a lost one costs.
-SHORT = (0.4, 0.4, 0.4)
+SHORT = (1.5, 1.5, 1.5)
+# One try, of which what is told at once needs next to nothing, however busy the machine is.
+LONG = (60.0,)
 PING = encode(Ping(request_id="the-same-id"))
 
 
@@ -79,7 +81,7 @@ def test_lost_replies_are_asked_for_again_on_a_fresh_socket_with_the_same_id(ask
 
 def test_request_that_was_sent_and_not_answered_is_known_to_have_been_sent(askers: list[Asker]) -> None:
     with ScriptedMaster(lambda _: None) as master:
-        asker = asker_of(askers, master.endpoint, server=master.key.public, own=master.own, tries_s=(0.1, 0.2))
+        asker = asker_of(askers, master.endpoint, server=master.key.public, own=master.own, tries_s=(1.0, 1.0))
         assert silence(asker) == (Cause.NO_REPLY, True)
     assert len(master.heard) == 2
 
@@ -95,8 +97,8 @@ def test_long_poll_waits_longer_than_a_try(askers: list[Asker]) -> None:
 
 def test_nobody_listening_is_told_at_once_and_nothing_was_sent(askers: list[Asker], dead_port: int) -> None:
     begun = time.monotonic()
-    assert silence(asker_of(askers, f"tcp://127.0.0.1:{dead_port}")) == (Cause.NOT_LISTENING, False)
-    assert time.monotonic() - begun < 1.5
+    assert silence(asker_of(askers, f"tcp://127.0.0.1:{dead_port}", tries_s=LONG)) == (Cause.NOT_LISTENING, False)
+    assert time.monotonic() - begun < LONG[0] / 2
 
 
 def test_patient_question_waits_for_a_master_that_comes_back(
@@ -129,8 +131,9 @@ def test_patient_question_gives_up_after_all_tries(askers: list[Asker], dead_por
 def test_unknown_key_is_told_at_once(askers: list[Asker]) -> None:
     begun = time.monotonic()
     with ScriptedMaster(pong) as master:
-        assert silence(asker_of(askers, master.endpoint, server=master.key.public)) == (Cause.KEY_REFUSED, False)
-    assert time.monotonic() - begun < 1.5
+        asker = asker_of(askers, master.endpoint, server=master.key.public, tries_s=LONG)
+        assert silence(asker) == (Cause.KEY_REFUSED, False)
+    assert time.monotonic() - begun < LONG[0] / 2
     assert not master.heard
 
 
@@ -150,8 +153,9 @@ def test_key_revoked_during_a_session_is_told_by_the_next_try(askers: list[Asker
 def test_wrong_server_key_is_told_at_once(askers: list[Asker]) -> None:
     begun = time.monotonic()
     with ScriptedMaster(pong) as master:
-        assert silence(asker_of(askers, master.endpoint, own=master.own)) == (Cause.OTHER_MASTER, False)
-    assert time.monotonic() - begun < 2
+        asker = asker_of(askers, master.endpoint, own=master.own, tries_s=LONG)
+        assert silence(asker) == (Cause.OTHER_MASTER, False)
+    assert time.monotonic() - begun < LONG[0] / 2
 
 
 def test_host_without_an_address_is_told_at_once(askers: list[Asker]) -> None:
