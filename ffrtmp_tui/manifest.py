@@ -182,11 +182,7 @@ def _whole(text: str) -> int:
 
 
 def _labels(text: str) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for name, value in (units.label(part) for part in re.split(r"[;,]", text) if part.strip()):
-        if found.setdefault(name, value) != value:
-            raise ValueError(f"{name!r} is said twice")
-    return found
+    return units.labels(units.label(part) for part in re.split(r"[;,]", text) if part.strip())
 
 
 _FROM_TEXT: Final[dict[str, Callable[[str], Any]]] = {

@@ -152,8 +152,12 @@ def _defaults(run: Run) -> dict[str, Any]:
         "verify": args.verify,
         "timeout_s": args.timeout,
         "max_attempts": args.max_attempts,
-        "labels": dict(args.label) if args.label else None,
     }
+    if args.label:
+        try:
+            given["labels"] = units.labels(args.label)
+        except ValueError as error:
+            raise usage(f"--label: {error}") from None
     if args.not_before is not None:
         try:
             given["not_before"] = units.moment(args.not_before, run.wall())

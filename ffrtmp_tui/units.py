@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections.abc import Iterable
 from typing import Final
 
 # Compiled only where they are used.
@@ -96,6 +97,19 @@ def label(text: str) -> tuple[str, str]:
     if not sign or not name.strip():
         raise ValueError(f"{text!r} is no label: write name=value")
     return name.strip(), value
+
+
+def labels(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return labels by name.
+
+    Raises:
+        ValueError: one name has two values.
+    """
+    found: dict[str, str] = {}
+    for name, value in pairs:
+        if found.setdefault(name, value) != value:
+            raise ValueError(f"{name!r} is said twice: {found[name]!r} and {value!r}")
+    return found
 
 
 def duration_text(seconds: float) -> str:

@@ -75,6 +75,7 @@ def test_help_word_is_the_help_flag(shell: Shell, capsys: pytest.CaptureFixture[
         (["jobs", "submit", "a", "--bitrate", "5m"], "no bit rate"),
         (["jobs", "submit", "a", "--duration", "99999h"], "duration_s"),
         (["jobs", "submit", "a", "--label", "x"], "no label"),
+        (["jobs", "submit", "a", "--label", "x=1", "--label", "x=2"], "'x' is said twice: '1' and '2'"),
         (["jobs", "submit", "a", "--not-before", "x"], "--not-before: 'x' is no time"),
         (["jobs", "submit", "a", "--idempotency-key", "short"], "8 to 128 characters"),
         (["keys", "invite", "a b"], "is not a name: 1 to 64"),
