@@ -35,9 +35,12 @@ def run_here(argv: Sequence[str] | None = None) -> int:
         silence_output()
         return Exit.BROKEN_PIPE
     except OSError as error:
-        silence_output()
         what = "cannot write the output" if error.filename is None else f"cannot use {error.filename}"
-        terminal.say(f"error: {clean(what)}: {error.strerror or error}")
+        silence_output()
+        try:
+            terminal.say(f"error: {clean(what)}: {error.strerror or error}")
+        except OSError:
+            silence_output()
         return Exit.FAILED
     return code
 

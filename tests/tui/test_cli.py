@@ -166,9 +166,10 @@ def test_reader_that_goes_away_is_no_traceback() -> None:
 def in_shell(tail: str, *words: str, encoding: str = "utf-8") -> "subprocess.CompletedProcess[str]":
     """Run a command as a shell does with ``tail`` behind it; ``encoding`` is that of its streams."""
     script = "import sys; from ffrtmp_tui.cli import main; sys.exit(main(sys.argv[1:]))"
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     return subprocess.run(
         ["/bin/sh", "-c", f'exec "$@" {tail}', "sh", sys.executable, "-c", script, *words],
-        env={**os.environ, "PYTHONPATH": ":".join(sys.path), "PYTHONIOENCODING": encoding},
+        env={**environ, "PYTHONPATH": ":".join(sys.path), "PYTHONIOENCODING": encoding},
         capture_output=True,
         encoding=encoding,
         check=False,

@@ -202,4 +202,6 @@ def test_paused_wait_is_not_fenced() -> None:
     lose(bench, child)
     bench.say(pause())
     bench.at(300)
+    bench.online()
+    bench.say(HeartbeatAck(sent_ms=300_000))
     assert only(bench.say(resume()), Spawn).argv == ("encode",)
