@@ -8,8 +8,8 @@ from ffrtmp_tui.console.keymap import WORDS, Page, footer, shown_key
 from ffrtmp_tui.console.prompts import MARKS, Asks, Prompt
 from ffrtmp_tui.console.query import JOB_FIELDS, NODE_FIELDS
 from ffrtmp_tui.console.state import LIST_PAGES, Now, State
-from ffrtmp_tui.console.text import Line, age, bar, ending, fit_line, pad, plain
-from ffrtmp_tui.fit import fold, width
+from ffrtmp_tui.console.text import Line, age, bar, ending, fit_line, fold_words, pad, plain
+from ffrtmp_tui.fit import width
 from ffrtmp_tui.terminal import clean
 from ffrtmpd.wire.messages.overview import NodesTogether
 from ffrtmpd.wire.vocabulary import NodeStatus, Role
@@ -158,7 +158,7 @@ def bottom_lines(state: State, columns: int) -> list[Line]:
         if prompt.problem and width(plain(first)) + width(prompt.problem) < columns:
             first.append(("bad", f" {prompt.problem}"))
         elif prompt.problem:
-            extra += [[("bad", line)] for line in fold(prompt.problem, columns).split("\n")]
+            extra += [[("bad", line)] for line in fold_words(prompt.problem, columns)]
     elif not first and not state.connection.online and state.connection.problem:
         first = [("bad", clean(state.connection.problem))]
     return [*extra, first, _foot(state, columns)]

@@ -4,8 +4,7 @@ from typing import Final
 
 from ffrtmp_tui.console.form import FIELDS, Form
 from ffrtmp_tui.console.state import Overlay
-from ffrtmp_tui.console.text import Line, ending, fold
-from ffrtmp_tui.fit import fold as fold_words
+from ffrtmp_tui.console.text import Line, ending, fold, fold_words
 
 # Before a value: the sign of the field that is being filled, and its name.
 _NAME: Final = 10
@@ -13,7 +12,7 @@ _NAME: Final = 10
 
 def overlay_lines(overlay: Overlay, columns: int, room: int) -> list[Line]:
     """Return as much of a text as there is room for, from where it was moved to."""
-    rows = (row for line in overlay.lines[overlay.top :] for row in fold_words(line, columns).split("\n"))
+    rows = (row for line in overlay.lines[overlay.top :] for row in fold_words(line, columns))
     return [[("", row)] for row, _ in zip(rows, range(room), strict=False)]
 
 
@@ -28,7 +27,7 @@ def form_told(form: Form, columns: int) -> list[Line]:
     """Return that it was sent, and what is wrong with it."""
     lines: list[Line] = [[("busy", "sent ...; Esc leaves it")]] if form.sent else []
     if form.problem:
-        lines += [[("bad", piece)] for piece in fold_words(form.problem, columns).split("\n")]
+        lines += [[("bad", piece)] for piece in fold_words(form.problem, columns)]
     return lines
 
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from ffrtmp_tui.console.keymap import WORDS
-from ffrtmp_tui.fit import fold
+from ffrtmp_tui.console.text import fold_words
 
 
 class Asks(StrEnum):
@@ -99,7 +99,7 @@ class Plan:
 
     def fits(self, columns: int, rows: int) -> bool:
         """Tell whether all of the question can be read on a screen."""
-        return len(fold(self.question, columns).split("\n")) <= rows
+        return len(fold_words(self.question, columns)) <= rows
 
 
 def number_of(job_id: str) -> int:

@@ -5,8 +5,8 @@ from ffrtmp_tui.console.keymap import Page
 from ffrtmp_tui.console.over import overlay_lines, small_form_lines
 from ffrtmp_tui.console.prompts import MARKS, Asks, Prompt
 from ffrtmp_tui.console.state import JOB_PAGES, LIST_PAGES, Now, State
-from ffrtmp_tui.console.text import Line, age, plain
-from ffrtmp_tui.fit import fold, width
+from ffrtmp_tui.console.text import Line, age, fold_words, plain
+from ffrtmp_tui.fit import width
 from ffrtmp_tui.terminal import clean
 from ffrtmpd.wire.messages.jobs import JobView
 from ffrtmpd.wire.messages.nodes import NodeView
@@ -28,7 +28,7 @@ def _top(state: State, columns: int, rows: int, now: Now) -> list[Line]:
     if prompt is not None:
         return _asked(prompt, state, columns, rows)
     if told := head.told(state):
-        lines = fold(plain(told), columns).split("\n")
+        lines = fold_words(plain(told), columns)
         return [[("header", line)] for line in lines[: max(1, rows // 2)]]
     if rows == 1 and (state.form is not None or state.overlay is not None or state.log_full):
         return []
@@ -40,13 +40,13 @@ def _asked(prompt: Prompt, state: State, columns: int, rows: int) -> list[Line]:
     if plan is not None:
         text = "" if prompt.asks is Asks.YES else f"{MARKS[prompt.asks]}{prompt.text}  "
         problem = f" ({prompt.problem})" if prompt.problem else ""
-        return [[("alert", line)] for line in fold(f"{text}{plan.question}{problem}", columns).split("\n")]
+        return [[("alert", line)] for line in fold_words(f"{text}{plan.question}{problem}", columns)]
     # On a single line what is wrong stands beside what is typed.
     left = columns - width(prompt.problem) - 1 if prompt.problem and rows == 1 else columns
     typed = f"{MARKS[prompt.asks]}{head.typed(prompt, left)}"
     if width(typed) + width(prompt.problem) < columns or rows == 1:
         return [[("header", f"{typed} "), ("bad", prompt.problem)]]
-    return [[("header", typed)], *[[("bad", line)] for line in fold(prompt.problem, columns).split("\n")]]
+    return [[("header", typed)], *[[("bad", line)] for line in fold_words(prompt.problem, columns)]]
 
 
 def _status(state: State, now: Now, *, one: bool) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from ffrtmp_tui import fit
 from ffrtmp_tui.fit import cut, width
 
 # A style's name in the palette ("" is plain) and the text in it.
@@ -78,6 +79,11 @@ def rule(room: int, left: str, right: str = "") -> str:
     head = f"-- {left} " if left else ""
     tail = f" {right} --" if right else ""
     return pad(head + "-" * max(0, room - width(head) - width(tail)) + tail, room)
+
+
+def fold_words(text: str, room: int) -> list[str]:
+    """Return ``text`` in lines of at most ``room`` cells, parted between words where that can be."""
+    return fit.fold(text, room).split("\n")
 
 
 def fold(text: str, room: int | None) -> list[str]:
