@@ -38,7 +38,8 @@ class Container:
 
 
 _ALL: Final = frozenset(Codec)
-_BROADCASTS: Final = frozenset({"mpegts", "mpeg"})
+# Formats that are joined in their midst, as a probe calls them.
+_JOINED: Final = frozenset({"mpegts", "mpeg"})
 _BROADCAST: Final = frozenset({Codec.H264, Codec.H265})
 CONTAINERS: Final[dict[str, Container]] = {
     ".mp4": Container("mp4", _ALL),
@@ -252,7 +253,7 @@ def plan(
         expected_frames=_frames(rate, limit_s, None if endless else media, endless=endless) if certain else None,
         expected_duration_s=_length_s(limit_s, None if endless else media) if certain else None,
         picture_s=_picture_s(media) - _first_s(media),
-        joined=media is not None and media.container in _BROADCASTS,
+        joined=media is not None and media.container in _JOINED,
         last_s=_last_s(media),
         interlaced=media is not None and media.video is not None and media.video.interlaced,
         live_source=live_source,

@@ -1,20 +1,16 @@
 """An input that one engine turns out not to read: another one takes over where the job leaves the choice."""
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from ffrtmp_worker.ffmpeg import environment
-from ffrtmp_worker.places import Places
 from ffrtmp_worker.recipe import AttemptFailed, Recipe, StepEnd, StepName
-from ffrtmp_worker.sources import SourceCache
 from ffrtmp_worker.steps import Workshop
 from ffrtmpd.wire.vocabulary import Engine, FailureClass, OutputMode
 from tests.worker.bench import assign
 from tests.worker.test_gstreamer import ENGINE
-from tests.worker.test_steps import GOOD, SOURCE, TOOLS
+from tests.worker.test_steps import GOOD, SOURCE, workshop
 
 LOG = "[error] decoder: no suitable plugins found: Missing decoder: application/x-gst-av-nut\n"
 UNREADABLE = StepEnd(exit_code=65, stdout=b"", log_tail=LOG)
@@ -23,15 +19,7 @@ UNREADABLE = StepEnd(exit_code=65, stdout=b"", log_tail=LOG)
 @pytest.fixture
 def shop(tmp_path: Path) -> Workshop:
     (tmp_path / "in.mov").write_bytes(b"x")
-    return Workshop(
-        tools=TOOLS,
-        encoders=("libx264",),
-        places=Places(input_roots=(tmp_path,), output_roots=(tmp_path / "out",)),
-        sources=SourceCache(tmp_path / "sources", 1 << 20),
-        render_node=None,
-        environment=environment(os.environ),
-        more_engines=(replace(ENGINE, encoders=("x264enc",)),),
-    )
+    return replace(workshop(tmp_path), more_engines=(replace(ENGINE, encoders=("x264enc",)),))
 
 
 def pushed(shop: Workshop, **order: object) -> Recipe:

@@ -1,6 +1,5 @@
 """Hardware encoders without room: software takes over where the job leaves the choice, else the node is busy."""
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,16 +7,13 @@ import pytest
 
 from ffrtmp_worker.encoder_sessions import EncoderSessions
 from ffrtmp_worker.events import Note, Seal
-from ffrtmp_worker.ffmpeg import environment
-from ffrtmp_worker.places import Places
 from ffrtmp_worker.recipe import AttemptFailed, Recipe, Step, StepEnd, StepName
-from ffrtmp_worker.sources import SourceCache
 from ffrtmp_worker.steps import Workshop
 from ffrtmpd.wire.messages.session import Started
 from ffrtmpd.wire.vocabulary import FailureClass, OutputMode
 from tests.worker.attempts import BUILDS, node
 from tests.worker.bench import Bench, assign, messages, only, some
-from tests.worker.test_steps import GOOD, OUTPUT, SOURCE, TOOLS
+from tests.worker.test_steps import GOOD, OUTPUT, SOURCE, workshop
 
 TAKEN = "[h264_nvenc @ 0x1] [error] OpenEncodeSessionEx failed: out of memory (10): (no details)\n"
 BUSY = StepEnd(exit_code=1, stdout=b"", log_tail=TAKEN)
@@ -26,14 +22,7 @@ BUSY = StepEnd(exit_code=1, stdout=b"", log_tail=TAKEN)
 @pytest.fixture
 def shop(tmp_path: Path) -> Workshop:
     (tmp_path / "in.mov").write_bytes(b"x")
-    return Workshop(
-        tools=TOOLS,
-        encoders=("h264_nvenc", "libx264"),
-        places=Places(input_roots=(tmp_path,), output_roots=(tmp_path / "out",)),
-        sources=SourceCache(tmp_path / "sources", 1 << 20),
-        render_node=None,
-        environment=environment(os.environ),
-    )
+    return replace(workshop(tmp_path), encoders=("h264_nvenc", "libx264"))
 
 
 def planned(shop: Workshop, **order: object) -> tuple[Recipe, Step]:
